@@ -1,0 +1,80 @@
+"""Everything that a plugin imports from the core. Names that need torch are loaded when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kdzoo.api.hooks import hookimpl
+from kdzoo.api.observer import (
+    EpochEnded,
+    Event,
+    Job,
+    Observer,
+    PhaseStarted,
+    Pictured,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    StepsDone,
+    Warned,
+)
+from kdzoo.errors import KdzooError
+
+if TYPE_CHECKING:
+    from kdzoo.api.algorithm import Algorithm, Phase
+    from kdzoo.api.batch import UNLABELLED, Batch, Output
+    from kdzoo.api.knowledge import Knowledge
+    from kdzoo.api.ramp import Ramp
+    from kdzoo.api.run import Data, Run
+    from kdzoo.api.scheme import Lesson, Scheme
+    from kdzoo.api.taps import Taps
+
+_LAZY = {
+    "Algorithm": "algorithm",
+    "Phase": "algorithm",
+    "UNLABELLED": "batch",
+    "Batch": "batch",
+    "Output": "batch",
+    "Knowledge": "knowledge",
+    "Ramp": "ramp",
+    "Data": "run",
+    "Run": "run",
+    "Lesson": "scheme",
+    "Scheme": "scheme",
+    "Taps": "taps",
+}
+
+__all__ = [
+    "UNLABELLED",
+    "Algorithm",
+    "Batch",
+    "Data",
+    "EpochEnded",
+    "Event",
+    "Job",
+    "KdzooError",
+    "Knowledge",
+    "Lesson",
+    "Observer",
+    "Output",
+    "Phase",
+    "PhaseStarted",
+    "Pictured",
+    "Ramp",
+    "Run",
+    "RunEnded",
+    "RunFailed",
+    "RunStarted",
+    "Scheme",
+    "StepsDone",
+    "Taps",
+    "Warned",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"kdzoo.api.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,47 @@
+"""HOW training is run: a script of phases."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from kdzoo.api.batch import Batch
+
+if TYPE_CHECKING:
+    from kdzoo.api.run import Run
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with one step function.
+
+    Attributes:
+        name: unique within the run; it names the phase in the metrics and in the checkpoint.
+        data: what one epoch iterates over. If it has ``set_epoch(epoch, start)`` that is called before each
+            epoch, ``start`` being the number of batches to leave out after a resume.
+        step: one batch -> the scalars to record. It calls ``run.update`` as often as it needs.
+        epochs: how often ``data`` is gone through.
+    """
+
+    name: str
+    data: Iterable[Batch]
+    step: Callable[[Batch], Mapping[str, Tensor]]
+    epochs: int
+
+
+class Algorithm(ABC):
+    """A script of phases. Hyper-parameters are the keyword arguments of ``__init__``.
+
+    The code between two yields must be repeatable given ``run.state``: after a crash the script is run again
+    from the top, and the phases that were finished are passed over.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """Yield the phases in order; each is trained to its end before the next is asked for."""

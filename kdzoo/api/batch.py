@@ -1,0 +1,59 @@
+"""What flows between the three interfaces: a batch, and a network's answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+UNLABELLED = -1
+"""The class id of a sample whose label is withheld; the task loss leaves such samples out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One batch of samples.
+
+    Attributes:
+        index: (B,) int64, the position of each sample in its data set, stable over epochs; -1 = synthetic.
+        inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
+        target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities; None = unlabelled.
+        progress: where the phase stands, from 0 at its first step to just under 1 at its last.
+    """
+
+    index: Tensor
+    inputs: Mapping[str, Tensor]
+    target: Tensor | None = None
+    progress: float = 0.0
+
+    def __len__(self) -> int:
+        return self.index.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """One role's answer to one batch.
+
+    Attributes:
+        logits: (B, K), before the softmax.
+        features: the stages asked for, each (B, C, H, W), shallow to deep.
+        embedding: (B, D), what the classifier reads; None unless asked for.
+    """
+
+    logits: Tensor
+    features: tuple[Tensor, ...] = ()
+    embedding: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Output:
+        """The same answer with ``change`` applied to each of its tensors."""
+        return Output(
+            change(self.logits),
+            tuple(change(feature) for feature in self.features),
+            None if self.embedding is None else change(self.embedding),
+        )
+
+    def detach(self) -> Output:
+        """The same answer, cut off from the graph that computed it."""
+        return self.map(torch.Tensor.detach)

@@ -1,0 +1,38 @@
+"""WHAT is taught: a loss between two networks' outputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from kdzoo.api.batch import Batch, Output
+from kdzoo.api.taps import Taps
+
+if TYPE_CHECKING:
+    from kdzoo.api.run import Run
+
+
+class Knowledge(nn.Module, ABC):
+    """A loss between a student's and a teacher's output.
+
+    One instance serves one arrow of the scheme (one student, one teacher). Hyper-parameters are the keyword
+    arguments of ``__init__``, typed with pydantic's constrained types; their schema is derived from there.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["response", "feature", "relation"]]
+
+    taps: Taps = Taps()
+    """Which stages and embeddings the two networks must expose. May be set per instance in ``__init__``."""
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """Make the connectors, once, before the first step, from the shapes of two real outputs.
+
+        Every ``nn.Parameter`` registered here is optimised under the role ``"knowledge"``.
+        """
+
+    @abstractmethod
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """The loss: (B,) where it is a mean over samples, else a scalar. Computed in float32."""

@@ -1,0 +1,131 @@
+"""Who is told what happens in a run. Light on purpose: importing this does not import torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is for.
+
+    Attributes:
+        name: a readable name, unique within its suite.
+        kind: ``student``, ``teacher`` or ``baseline``.
+        suite: the suite that it belongs to; None for a single run.
+        tags: method, data set, pair.
+    """
+
+    name: str
+    kind: str = "student"
+    suite: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened; read-only."""
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """The run's folder is ready.
+
+    Attributes:
+        folder: the run's folder.
+        job: what the run is for.
+        recipe: the resolved recipe as plain nested data.
+        resumed: whether a checkpoint was found and is continued.
+    """
+
+    folder: Path
+    job: Job
+    recipe: Mapping[str, Any]
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class PhaseStarted(Event):
+    """A phase begins, or goes on after a resume. ``steps`` is the number of steps of an epoch, if known."""
+
+    phase: str
+    epochs: int
+    steps: int | None
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class StepsDone(Event):
+    """Some steps are done (not one event a step). Counted from the start of the epoch; for progress bars."""
+
+    phase: str
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class EpochEnded(Event):
+    """One epoch is over and evaluated.
+
+    Attributes:
+        phase: the phase's name.
+        epoch: 1 for the first epoch of the run; counts on over phases, so that curves have one x axis.
+        metrics: name -> value: ``train/task``, ``train/teach``, ``val/accuracy`` (percent), ``lr``, ``seconds``.
+    """
+
+    phase: str
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Pictured(Event):
+    """An image to show: ``path`` is a PNG in the run's folder."""
+
+    name: str
+    path: Path
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something that the user should know and that does not stop the run."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunEnded(Event):
+    """The run is complete.
+
+    Attributes:
+        folder: the run's folder, with ``student/`` and ``provenance.json`` written.
+        result: what ``metrics.jsonl`` ends with: accuracies, seconds, memory, parameters.
+    """
+
+    folder: Path
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFailed(Event):
+    """The run stopped with an error; its checkpoint is kept."""
+
+    error: str
+
+
+class Observer(ABC):
+    """Receives events. One that raises is reported once and dropped; the run goes on."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def observe(self, event: Event) -> None:
+        """Called for each event, in order, in the main process only."""
+
+    def close(self) -> None:
+        """Called once at the end, also after a failure."""

@@ -1,0 +1,126 @@
+"""What a running recipe lends to knowledge, schemes and algorithms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.api.batch import Batch, Output
+
+if TYPE_CHECKING:
+    from kdzoo.recipe.model import OptimConfig, Recipe
+
+
+class Data(Protocol):
+    """The data of a run: three splits that yield batches, and what a network must know about them."""
+
+    @property
+    def train(self) -> Iterable[Batch]:
+        """The training split, shuffled and augmented as a pure function of (seed, epoch, index)."""
+
+    @property
+    def val(self) -> Iterable[Batch] | None:
+        """The validation split, in order; None if the recipe asked for none."""
+
+    @property
+    def test(self) -> Iterable[Batch]:
+        """The test split, in order."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of their ids."""
+
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """Modality -> number of input channels."""
+
+    @property
+    def img_size(self) -> int:
+        """Height and width of the images in pixels."""
+
+
+class Run(Protocol):
+    """The lender. Roles are names; every network is reached through its role.
+
+    The role ``"student"`` is the one that is exported. Connectors are the role ``"knowledge"``.
+    """
+
+    recipe: Recipe
+    data: Data
+    device: torch.device
+    state: dict[str, Any]
+    """Kept in the checkpoint and restored before the script of phases is run again: tensors and plain values."""
+
+    @property
+    def roles(self) -> Mapping[str, nn.Module]:
+        """Every enrolled module by role."""
+
+    @property
+    def students(self) -> tuple[str, ...]:
+        """The roles that learn as networks on the task, in the order of their enrolment."""
+
+    def build(self, role: str, *, like: str | None = None) -> nn.Module:
+        """The timm backbone that the recipe names for ``role``, else the one it names for ``like``.
+
+        Its random initialisation depends on the seed and the role alone. The module is moved to the device.
+
+        Raises:
+            KdzooError: the recipe names neither.
+        """
+
+    def enroll(
+        self,
+        role: str,
+        module: nn.Module,
+        *,
+        learns: bool = True,
+        student: bool | None = None,
+        modality: str = "image",
+        train_mode: bool | None = None,
+        optim: OptimConfig | None = None,
+    ) -> nn.Module:
+        """Make ``module`` answer to ``role``; enrolling a role again replaces it.
+
+        Args:
+            role: the name.
+            module: a backbone, or any module that an algorithm trains.
+            learns: False freezes it: no parameter gradients, eval mode throughout.
+            student: whether it is one of :attr:`students`; default: it learns and is a backbone.
+            modality: which of ``batch.inputs`` it reads.
+            train_mode: overrides the mode; only for the few methods whose teacher needs train mode.
+                It shows in the run's provenance.
+            optim: its optimizer settings; default: the recipe's.
+        """
+
+    def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
+        """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels."""
+
+    def tap(self, role: str, *stages: int, embedding: bool = False) -> None:
+        """Ask that ``role`` exposes more than the knowledge needs; see :meth:`see`."""
+
+    def see(self, role: str, batch: Batch) -> Output:
+        """``role``'s answer to ``batch``: every stage that anybody tapped, shallow to deep.
+
+        Memoised within a step, until a role that it came from is updated. A graph is built only where a
+        gradient can flow.
+        """
+
+    def task(self, role: str, batch: Batch) -> Tensor:
+        """The supervised loss, a mean over the labelled samples; zero where the batch has no target."""
+
+    def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:
+        """The knowledge, summed over the scheme's lessons; a scalar.
+
+        Args:
+            batch: what both sides see.
+            detach: cut the teacher's output off its graph. False lets a generator learn through the teacher.
+        """
+
+    def update(self, loss: Tensor, *roles: str) -> None:
+        """Backward into these roles' parameters and nobody else's, clip, step, schedule."""
+
+    def generator(self, name: str) -> torch.Generator:
+        """A random generator on the run's device, seeded by (seed, name), whose state is in the checkpoint."""

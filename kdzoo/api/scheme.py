@@ -1,0 +1,48 @@
+"""WHO teaches whom: a graph of lessons between roles."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from torch import Tensor
+
+from kdzoo.api.batch import Batch
+
+if TYPE_CHECKING:
+    from kdzoo.api.run import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """One arrow of the graph: ``teacher`` teaches ``student``.
+
+    Attributes:
+        student: the role that learns.
+        teacher: the role that is imitated.
+        weight: a number, or a (B,) tensor that weighs each sample.
+    """
+
+    student: str
+    teacher: str
+    weight: float | Tensor = 1.0
+
+
+class Scheme(ABC):
+    """Which roles there are and who teaches whom, when. Hyper-parameters are arguments of ``__init__``."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["offline", "online", "self"]]
+
+    @abstractmethod
+    def enroll(self, run: Run) -> None:
+        """Enroll the roles, once, before the first phase."""
+
+    @abstractmethod
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """The lessons of this step. Roles only: outputs are seen through ``run.see``."""
+
+    def after_step(self, run: Run) -> None:
+        """Called after each step, for schemes whose teachers follow their students."""

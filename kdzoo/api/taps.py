@@ -1,0 +1,32 @@
+"""Which intermediate results a Knowledge needs; a backbone computes and keeps nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Stage numbers count from the deepest: -1 is the last stage, -2 the one before it.
+
+    Attributes:
+        student: the student's stages, shallow to deep, such as ``(-3, -2)``.
+        teacher: the teacher's stages; None means the student's numbers, so that pairs of different depth
+            are aligned from the top.
+        embedding: whether both sides expose what their classifier reads.
+    """
+
+    student: tuple[int, ...] = ()
+    teacher: tuple[int, ...] | None = None
+    embedding: bool = False
+
+    def __post_init__(self) -> None:
+        for side in (self.student, self.teacher or ()):
+            if any(stage >= 0 for stage in side) or list(side) != sorted(set(side)):
+                raise ValueError(
+                    f"stages {side} must be negative, distinct and ordered shallow to deep, such as (-3, -2)"
+                )
+
+    def of(self, side: str) -> tuple[int, ...]:
+        """The stages of one side, ``"student"`` or ``"teacher"``."""
+        return self.student if side == "student" or self.teacher is None else self.teacher

@@ -1,0 +1,24 @@
+"""Errors that are the user's to mend: the command line prints each as one line and exits with 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KdzooError(Exception):
+    """Something that the user can put right; the message names the file, key or plugin and what is accepted."""
+
+
+class UnknownName(KdzooError):
+    """A name that nothing answers to, with the nearest ones that something does."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {what} {name!r}; {offer}{' ' + hint if hint else ''}")
+
+
+class NotFinite(KdzooError):
+    """A loss became NaN or infinite; the last good checkpoint is kept."""

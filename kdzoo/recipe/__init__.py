@@ -1,0 +1,1 @@
+"""The recipe: everything that determines a run, as one validated model."""

@@ -1,0 +1,156 @@
+"""The recipe: everything that determines a run. It dumps to YAML, and that YAML runs again as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are refused, values do not change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Component(Section):
+    """A Knowledge, Scheme or Algorithm by name, with its hyper-parameters beside it: ``{name: kd, temperature: 4}``."""
+
+    name: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict):
+            inner = value.get("settings", {})
+            rest = {key: item for key, item in value.items() if key not in ("name", "settings")}
+            return {**({"name": value["name"]} if "name" in value else {}), "settings": {**inner, **rest}}
+        return value
+
+    @model_serializer
+    def _dump(self) -> dict[str, Any]:
+        return {"name": self.name, **self.settings}
+
+
+class RoleConfig(Section):
+    """The timm network that plays a role, and where its weights come from."""
+
+    model: str = Field(description="a timm model name, or local-dir:FOLDER, or hf-hub:ID")
+    pretrained: bool = Field(False, description="start from timm's pretrained weights (downloads them)")
+    checkpoint: Path | None = Field(
+        None, description="weights for the run's own classes: .safetensors, .pth, or an exported student folder"
+    )
+    img_size: PositiveInt | None = Field(
+        None, description="side in pixels that this network sees; default: the data's, or the model's own if fixed"
+    )
+    drop_path: Probability | None = Field(None, description="stochastic depth rate")
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")
+    epochs: PositiveInt | None = Field(None, description="teachers trained here: epochs; default: the recipe's")
+    lr: PositiveFloat | None = Field(None, description="teachers trained here: learning rate; default: the recipe's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+
+class AugmentConfig(Section):
+    """How training images are varied; drawn as a pure function of (seed, epoch, index)."""
+
+    crop: NonNegativeInt = Field(0, description="pad by this many pixels of zeros, then crop back at random")
+    hflip: Probability = Field(0.0, description="probability of a left-right flip")
+    rotate: NonNegativeFloat = Field(0.0, description="largest rotation in degrees")
+    color: NonNegativeFloat = Field(0.0, description="strength of brightness, contrast and saturation jitter")
+    erase: Probability = Field(0.0, description="probability of erasing a rectangle")
+    mixup: NonNegativeFloat = Field(0.0, description="timm's mixup alpha")
+    cutmix: NonNegativeFloat = Field(0.0, description="timm's cutmix alpha")
+
+
+class DataConfig(Section):
+    """Where the images come from and how they are split, cut down and varied."""
+
+    dataset: str = Field(
+        "digits", description="digits (embedded), folder (data_dir), or any name that timm.data.create_dataset reads"
+    )
+    data_dir: Path | None = Field(None, description="the image folder: train/, val/ or validation/, test/")
+    img_size: PositiveInt | None = Field(
+        None, description="side in pixels to decode to; default: the images' own if they are all alike, else 224"
+    )
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="part of train used for validation where no validation split exists; 0 = none"
+    )
+    split_seed: NonNegativeInt = Field(0, description="seeds the validation split and the subsets below")
+    train_per_class: PositiveInt | None = Field(None, description="use so many training images of each class")
+    test_per_class: PositiveInt | None = Field(None, description="use so many test images of each class")
+    labels_per_class: NonNegativeInt | None = Field(
+        None, description="keep so many training labels of each class and withhold the rest"
+    )
+    batch_size: PositiveInt = Field(128, description="samples per step and process")
+    workers: NonNegativeInt | None = Field(None, description="decoding processes; default: one per core")
+    cache_gb: NonNegativeFloat = Field(4.0, description="sets that decode to at most this are cached, others stream")
+    bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
+    augment: AugmentConfig | None = Field(None, description="default: what suits the data set")
+
+
+class OptimConfig(Section):
+    """Optimizer and schedule of one role; names and meanings are timm's."""
+
+    opt: str = Field("adamw", description="a timm optimizer name")
+    lr: PositiveFloat = Field(2e-3, description="peak learning rate")
+    weight_decay: NonNegativeFloat = Field(0.05, description="not applied to biases and norms")
+    momentum: Probability = Field(0.9, description="where the optimizer has one")
+    opt_kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of the optimizer")
+    sched: Literal["cosine", "step", "multistep", "none"] = Field("cosine", description="schedule, stepped per update")
+    warmup_epochs: NonNegativeFloat = Field(1.0, description="linear warm-up from warmup_lr")
+    warmup_lr: NonNegativeFloat = Field(1e-5, description="where the warm-up begins")
+    min_lr: NonNegativeFloat = Field(0.0, description="where the cosine ends")
+    decay_epochs: tuple[PositiveFloat, ...] = Field((30.0,), description="step: period; multistep: milestones")
+    decay_rate: PositiveFloat = Field(0.1, description="step and multistep: factor")
+    clip_grad: PositiveFloat | None = Field(None, description="largest gradient norm of the role")
+
+
+class Recipe(Section):
+    """Everything that determines a run."""
+
+    kdzoo: str = Field(description="the version of kdzoo that resolved this recipe")
+    method: str | None = Field(None, description="the registry's name of what this began as")
+    knowledge: Component | None = None
+    scheme: Component
+    algorithm: Component
+    roles: dict[str, RoleConfig]
+    data: DataConfig = DataConfig()
+    optim: OptimConfig = OptimConfig()
+    epochs: PositiveInt = 20
+    seed: NonNegativeInt = 0
+    smoothing: Probability = Field(0.0, description="label smoothing of the task loss")
+    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="autocast; losses stay in float32")
+    channels_last: bool = Field(True, description="memory format of images and networks")
+    compile: bool = Field(False, description="torch.compile every backbone")
+    deterministic: bool = Field(False, description="deterministic kernels on a GPU (always so on a CPU)")
+    eval_every: PositiveInt = Field(1, description="epochs between validations")
+    checkpoint_seconds: NonNegativeFloat = Field(60.0, description="least time between two checkpoints")
+    observers: tuple[str, ...] = ("console", "wandb")
+
+    @field_validator("roles")
+    @classmethod
+    def _has_student(cls, roles: dict[str, RoleConfig]) -> dict[str, RoleConfig]:
+        if "student" not in roles:
+            raise ValueError("a recipe needs the role 'student': pass --student MODEL")
+        return roles

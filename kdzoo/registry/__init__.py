@@ -1,0 +1,1 @@
+"""The registry: published methods and benchmark suites, as data."""

@@ -1,0 +1,102 @@
+"""What a registry file may say. Methods are data: component names with the paper's hyper-parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from kdzoo.recipe.model import Component, DataConfig, RoleConfig, Section
+
+Category = Literal[
+    "baseline",
+    "response",
+    "feature",
+    "relation",
+    "online",
+    "self",
+    "adversarial",
+    "multi-teacher",
+    "cross-modal",
+    "graph",
+    "attention",
+    "data-free",
+    "quantized",
+    "lifelong",
+    "nas",
+]
+
+
+class Paper(Section):
+    """Where a method was published."""
+
+    title: str
+    authors: str
+    venue: str
+    year: Annotated[int, Field(ge=1980, le=2100)]
+    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+/\d{7})$")] | None = None
+    url: str | None = None
+
+    def cite(self) -> str:
+        """One line, as a bibliography has it."""
+        where = f" arXiv:{self.arxiv}." if self.arxiv else f" {self.url}" if self.url else ""
+        return f"{self.authors}. {self.title}. {self.venue}, {self.year}.{where}"
+
+
+class Method(Section):
+    """A published recipe: knowledge x scheme x algorithm with the paper's hyper-parameters."""
+
+    title: str
+    category: Category
+    package: str = Field("kdzoo", description="the distribution that provides the components")
+    summary: str = ""
+    knowledge: Component | None = None
+    scheme: Component = Component(name="offline")
+    algorithm: Component = Component(name="distill")
+    recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of the recipe")
+    paper: Paper | None = None
+
+
+class Pair(Section):
+    """A teacher and a student."""
+
+    teacher: RoleConfig
+    student: RoleConfig
+
+    @property
+    def name(self) -> str:
+        """Readable: ``teacher>student``."""
+        return f"{self.teacher.model}>{self.student.model}"
+
+
+class Suite(Section):
+    """A benchmark: everything that must be the same for every method that is compared."""
+
+    summary: str = ""
+    data: DataConfig = DataConfig()
+    pairs: tuple[Pair, ...] = Field(min_length=1)
+    methods: tuple[str, ...] | Literal["installed"] = Field(
+        "installed", description="names, or every method whose package is installed"
+    )
+    baseline: str = Field("baseline", description="the method that differences are taken to")
+    seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    epochs: PositiveInt = 20
+    recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
+    tune: dict[str, tuple[dict[str, Any], ...]] = Field(
+        default_factory=dict,
+        description="method -> candidate settings (dotted keys), compared by validation accuracy on tune_seed",
+    )
+    tune_seed: NonNegativeInt = Field(1000, description="a seed that is not among seeds")
+
+    @model_validator(mode="after")
+    def _fair(self) -> Suite:
+        if self.tune_seed in self.seeds:
+            raise ValueError("tune_seed must not be among seeds: settings would be chosen on what is reported")
+        return self
+
+
+class Registry(Section):
+    """Methods and suites by name."""
+
+    methods: dict[str, Method] = Field(default_factory=dict)
+    suites: dict[str, Suite] = Field(default_factory=dict)
