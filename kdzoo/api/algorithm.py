@@ -25,6 +25,7 @@ class Phase:
             epoch, ``start`` being the number of batches to leave out after a resume.
         step: one batch -> the scalars to record. It calls ``run.update`` as often as it needs.
         epochs: how often ``data`` is gone through.
+
     """
 
     name: str

@@ -21,6 +21,7 @@ class Batch:
         inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
         target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities; None = unlabelled.
         progress: where the phase stands, from 0 at its first step to just under 1 at its last.
+
     """
 
     index: Tensor
@@ -40,6 +41,7 @@ class Output:
         logits: (B, K), before the softmax.
         features: the stages asked for, each (B, C, H, W), shallow to deep.
         embedding: (B, D), what the classifier reads; None unless asked for.
+
     """
 
     logits: Tensor

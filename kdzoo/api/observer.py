@@ -18,6 +18,7 @@ class Job:
         kind: ``student``, ``teacher`` or ``baseline``.
         suite: the suite that it belongs to; None for a single run.
         tags: method, data set, pair.
+
     """
 
     name: str
@@ -40,6 +41,7 @@ class RunStarted(Event):
         job: what the run is for.
         recipe: the resolved recipe as plain nested data.
         resumed: whether a checkpoint was found and is continued.
+
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class EpochEnded(Event):
         phase: the phase's name.
         epoch: 1 for the first epoch of the run; counts on over phases, so that curves have one x axis.
         metrics: name -> value: ``train/task``, ``train/teach``, ``val/accuracy`` (percent), ``lr``, ``seconds``.
+
     """
 
     phase: str
@@ -105,6 +108,7 @@ class RunEnded(Event):
     Attributes:
         folder: the run's folder, with ``student/`` and ``provenance.json`` written.
         result: what ``metrics.jsonl`` ends with: accuracies, seconds, memory, parameters.
+
     """
 
     folder: Path

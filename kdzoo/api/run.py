@@ -69,6 +69,7 @@ class Run(Protocol):
 
         Raises:
             KdzooError: the recipe names neither.
+
         """
 
     def enroll(
@@ -93,6 +94,7 @@ class Run(Protocol):
             train_mode: overrides the mode; only for the few methods whose teacher needs train mode.
                 It shows in the run's provenance.
             optim: its optimizer settings; default: the recipe's.
+
         """
 
     def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
@@ -117,6 +119,7 @@ class Run(Protocol):
         Args:
             batch: what both sides see.
             detach: cut the teacher's output off its graph. False lets a generator learn through the teacher.
+
         """
 
     def update(self, loss: Tensor, *roles: str) -> None:

@@ -14,6 +14,7 @@ class Taps:
         teacher: the teacher's stages; None means the student's numbers, so that pairs of different depth
             are aligned from the top.
         embedding: whether both sides expose what their classifier reads.
+
     """
 
     student: tuple[int, ...] = ()

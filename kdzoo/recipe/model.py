@@ -55,15 +55,21 @@ class RoleConfig(Section):
     model: str = Field(description="a timm model name, or local-dir:FOLDER, or hf-hub:ID")
     pretrained: bool = Field(False, description="start from timm's pretrained weights (downloads them)")
     checkpoint: Path | None = Field(
-        None, description="weights for the run's own classes: .safetensors, .pth, or an exported student folder"
+        None,
+        description="weights for the run's own classes: .safetensors, .pth, or an exported student folder",
     )
     img_size: PositiveInt | None = Field(
-        None, description="side in pixels that this network sees; default: the data's, or the model's own if fixed"
+        None,
+        description="side in pixels that this network sees; default: the data's, or the model's own if fixed",
     )
     drop_path: Probability | None = Field(None, description="stochastic depth rate")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")
-    epochs: PositiveInt | None = Field(None, description="teachers trained here: epochs; default: the recipe's")
-    lr: PositiveFloat | None = Field(None, description="teachers trained here: learning rate; default: the recipe's")
+    epochs: PositiveInt | None = Field(
+        None, description="teachers trained here: epochs; default: the recipe's"
+    )
+    lr: PositiveFloat | None = Field(
+        None, description="teachers trained here: learning rate; default: the recipe's"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -87,11 +93,13 @@ class DataConfig(Section):
     """Where the images come from and how they are split, cut down and varied."""
 
     dataset: str = Field(
-        "digits", description="digits (embedded), folder (data_dir), or any name that timm.data.create_dataset reads"
+        "digits",
+        description="digits (embedded), folder (data_dir), or any name that timm.data.create_dataset reads",
     )
     data_dir: Path | None = Field(None, description="the image folder: train/, val/ or validation/, test/")
     img_size: PositiveInt | None = Field(
-        None, description="side in pixels to decode to; default: the images' own if they are all alike, else 224"
+        None,
+        description="side in pixels to decode to; default: the images' own if they are all alike, else 224",
     )
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="part of train used for validation where no validation split exists; 0 = none"
@@ -104,7 +112,9 @@ class DataConfig(Section):
     )
     batch_size: PositiveInt = Field(128, description="samples per step and process")
     workers: NonNegativeInt | None = Field(None, description="decoding processes; default: one per core")
-    cache_gb: NonNegativeFloat = Field(4.0, description="sets that decode to at most this are cached, others stream")
+    cache_gb: NonNegativeFloat = Field(
+        4.0, description="sets that decode to at most this are cached, others stream"
+    )
     bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
     augment: AugmentConfig | None = Field(None, description="default: what suits the data set")
 
@@ -117,11 +127,15 @@ class OptimConfig(Section):
     weight_decay: NonNegativeFloat = Field(0.05, description="not applied to biases and norms")
     momentum: Probability = Field(0.9, description="where the optimizer has one")
     opt_kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of the optimizer")
-    sched: Literal["cosine", "step", "multistep", "none"] = Field("cosine", description="schedule, stepped per update")
+    sched: Literal["cosine", "step", "multistep", "none"] = Field(
+        "cosine", description="schedule, stepped per update"
+    )
     warmup_epochs: NonNegativeFloat = Field(1.0, description="linear warm-up from warmup_lr")
     warmup_lr: NonNegativeFloat = Field(1e-5, description="where the warm-up begins")
     min_lr: NonNegativeFloat = Field(0.0, description="where the cosine ends")
-    decay_epochs: tuple[PositiveFloat, ...] = Field((30.0,), description="step: period; multistep: milestones")
+    decay_epochs: tuple[PositiveFloat, ...] = Field(
+        (30.0,), description="step: period; multistep: milestones"
+    )
     decay_rate: PositiveFloat = Field(0.1, description="step and multistep: factor")
     clip_grad: PositiveFloat | None = Field(None, description="largest gradient norm of the role")
 
@@ -140,7 +154,9 @@ class Recipe(Section):
     epochs: PositiveInt = 20
     seed: NonNegativeInt = 0
     smoothing: Probability = Field(0.0, description="label smoothing of the task loss")
-    precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="autocast; losses stay in float32")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="autocast; losses stay in float32"
+    )
     channels_last: bool = Field(True, description="memory format of images and networks")
     compile: bool = Field(False, description="torch.compile every backbone")
     deterministic: bool = Field(False, description="deterministic kernels on a GPU (always so on a CPU)")

@@ -91,7 +91,9 @@ class Suite(Section):
     @model_validator(mode="after")
     def _fair(self) -> Suite:
         if self.tune_seed in self.seeds:
-            raise ValueError("tune_seed must not be among seeds: settings would be chosen on what is reported")
+            raise ValueError(
+                "tune_seed must not be among seeds: settings would be chosen on what is reported"
+            )
         return self
 
 
