@@ -28,7 +28,7 @@ class Section(BaseModel):
 
 
 class Component(Section):
-    """A Knowledge, Scheme or Algorithm by name, with its hyper-parameters beside it: ``{name: kd, temperature: 4}``."""
+    """A Knowledge, Scheme or Algorithm by name, with its hyper-parameters: ``{name: kd, temperature: 4}``."""
 
     name: str
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -67,6 +67,7 @@ class RoleConfig(Section):
     epochs: PositiveInt | None = Field(
         None, description="teachers trained here: epochs; default: the recipe's"
     )
+    seed: NonNegativeInt = Field(0, description="teachers trained here: seed, whatever the run's")
     lr: PositiveFloat | None = Field(
         None, description="teachers trained here: learning rate; default: the recipe's"
     )
@@ -127,10 +128,12 @@ class OptimConfig(Section):
     weight_decay: NonNegativeFloat = Field(0.05, description="not applied to biases and norms")
     momentum: Probability = Field(0.9, description="where the optimizer has one")
     opt_kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of the optimizer")
-    sched: Literal["cosine", "step", "multistep", "none"] = Field(
-        "cosine", description="schedule, stepped per update"
+    sched: Literal["cosine", "tanh", "poly", "step", "multistep", "wsd", "constant", "none"] = Field(
+        "cosine", description="a timm schedule, read at every step of a phase"
     )
-    warmup_epochs: NonNegativeFloat = Field(1.0, description="linear warm-up from warmup_lr")
+    warmup_epochs: NonNegativeFloat = Field(
+        1.0, description="linear warm-up from warmup_lr; at most half a phase"
+    )
     warmup_lr: NonNegativeFloat = Field(1e-5, description="where the warm-up begins")
     min_lr: NonNegativeFloat = Field(0.0, description="where the cosine ends")
     decay_epochs: tuple[PositiveFloat, ...] = Field(

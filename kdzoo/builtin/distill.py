@@ -1,0 +1,37 @@
+"""The algorithm with one phase: task loss plus knowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from kdzoo.api import Algorithm, Batch, Phase, Run
+
+
+class Distill(Algorithm):
+    """Every student minimises ``task_weight`` x its task loss + ``teach_weight`` x what it is taught.
+
+    Args:
+        task_weight: weight of the supervised loss.
+        teach_weight: weight of the knowledge, summed over the scheme's lessons.
+    """
+
+    name = "distill"
+
+    def __init__(self, task_weight: NonNegativeFloat = 1.0, teach_weight: NonNegativeFloat = 1.0) -> None:
+        self.task_weight = task_weight
+        self.teach_weight = teach_weight
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase over the training split."""
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            task = torch.stack([run.task(role, batch) for role in run.students]).sum()
+            teach = run.teach(batch)
+            run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
+            return {"task": task, "teach": teach}
+
+        yield Phase("distill", run.data.train, step, run.recipe.epochs)

@@ -1,0 +1,59 @@
+"""``kdzoo list``: every method of the registry, installed or not."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from kdzoo.cli.output import console, print_json
+from kdzoo.errors import UnknownName
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
+
+
+def list_methods(
+    category: Annotated[str | None, typer.Option(help="Only this category, such as response.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the methods that can be run, by category, and the suites."""
+    zoo = Zoo()
+    registry = load_registry(zoo)
+    categories = sorted({method.category for method in registry.methods.values()})
+    if category is not None and category not in categories:
+        raise UnknownName("category", category, categories)
+    rows = [
+        {
+            "method": name,
+            "category": method.category,
+            "title": method.title,
+            "year": method.paper.year if method.paper else None,
+            "knowledge": method.knowledge.name if method.knowledge else None,
+            "scheme": method.scheme.name,
+            "algorithm": method.algorithm.name,
+            "package": method.package,
+            "installed": zoo.has(method.package),
+        }
+        for name, method in registry.methods.items()
+        if category in (None, method.category)
+    ]
+    rows.sort(key=lambda row: (row["category"] != "baseline", row["category"], row["method"]))
+    if json:
+        suites = {name: suite.summary for name, suite in registry.suites.items()}
+        print_json({"methods": rows, "suites": suites})
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("method", "category", "title", "year", "knowledge", "scheme", "algorithm", ""):
+        table.add_column(column, no_wrap=column in ("method", "category"))
+    for row in rows:
+        state = "" if row["installed"] else f"pip install {row['package']}"
+        cells = ("method", "category", "title", "year", "knowledge", "scheme", "algorithm")
+        table.add_row(*(str(row[cell] if row[cell] is not None else "-") for cell in cells), state)
+    out = console()
+    out.print(table)
+    if category is None:
+        out.print("\nsuites: " + ", ".join(registry.suites), soft_wrap=True)
+    broken = [plugin for plugin in zoo.plugins if plugin.broken]
+    for plugin in broken:
+        out.print(f"plugin {plugin.distribution} does not work: {plugin.broken}", soft_wrap=True)

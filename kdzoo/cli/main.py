@@ -1,0 +1,60 @@
+"""The command line. Each command is in a file of its own; what needs torch is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from kdzoo.cli.bench import bench
+from kdzoo.cli.distill import distill
+from kdzoo.cli.listing import list_methods
+from kdzoo.cli.plugins import plugins
+from kdzoo.cli.report import report
+from kdzoo.cli.show import show
+from kdzoo.errors import KdzooError
+from kdzoo.version import __version__
+
+app = typer.Typer(
+    name="kdzoo",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"kdzoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def kdzoo(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Distil a large timm network into a small one, and compare the ways to do it under one protocol."""
+
+
+app.command("list")(list_methods)
+app.command()(show)
+app.command()(distill)
+app.command()(bench)
+app.command()(report)
+app.command()(plugins)
+
+
+def main() -> None:
+    """Run a command; what the user can mend is one line on standard error and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except KdzooError as error:
+        typer.echo(f"kdzoo: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("kdzoo: interrupted; run again with --resume to go on", err=True)
+        sys.exit(130)

@@ -1,0 +1,32 @@
+"""Accuracy of a role on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import torch
+
+from kdzoo.api.batch import UNLABELLED, Batch, Output
+
+if TYPE_CHECKING:
+    from kdzoo.engine.run import TrainingRun
+
+
+def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
+    """Top-1 accuracy in percent over the labelled samples of ``split``, in eval mode, over all processes."""
+    member = run.members[role]
+    member.module.eval()
+    counts = torch.zeros(2, device=run.device, dtype=torch.float64)
+    with torch.no_grad(), run.autocast():
+        for batch in split:
+            assert batch.target is not None
+            answer: Output = member.module(batch.inputs[member.modality])
+            labelled = batch.target != UNLABELLED
+            right = (answer.logits.argmax(dim=1) == batch.target) & labelled
+            counts += torch.stack([right.sum(), labelled.sum()])
+    member.set_mode()
+    if run.fabric.world_size > 1:
+        counts = run.fabric.all_reduce(counts, reduce_op="sum")
+    right_count, total = counts.tolist()
+    return 100.0 * right_count / max(total, 1.0)

@@ -1,0 +1,63 @@
+"""The folder of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdzoo.errors import KdzooError
+from kdzoo.observers.journal import read_journal
+
+
+class RunFolder:
+    """Where everything about a run is: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoint/``, ``student/``, ...
+
+    Raises:
+        KdzooError: the folder cannot be made or written, or holds another run.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoint = path / "checkpoint"
+        self.student = path / "student"
+        self.provenance = path / "provenance.json"
+        if self.metrics.exists() and not resume:
+            raise KdzooError(
+                f"{path}: already holds a run; pass --resume to go on with it, or another --output"
+            )
+        try:
+            self.checkpoint.mkdir(parents=True, exist_ok=True)
+            probe = path / ".writable"
+            probe.write_text("x")
+            probe.unlink()
+        except OSError as error:
+            raise KdzooError(f"{path}: cannot write the output folder: {error.strerror or error}") from None
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the run ended with; None while it has not ended."""
+        return finished(self.path)
+
+    def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Write a JSON file, whole or not at all."""
+        temporary = path.with_name(path.name + ".part")
+        try:
+            temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            raise KdzooError(f"{path}: {error.strerror or error}") from None
+
+
+def finished(path: Path) -> dict[str, Any] | None:
+    """The result of the run in the folder ``path``; None if there is no run or it has not ended."""
+    metrics = path / "metrics.jsonl"
+    if not metrics.exists():
+        return None
+    rows = [row for row in read_journal(metrics) if row.get("event") == "result"]
+    result: dict[str, Any] | None = rows[-1].get("result") if rows else None
+    return result

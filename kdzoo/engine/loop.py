@@ -1,0 +1,220 @@
+"""The training loop: phases, epochs, steps, validation, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from kdzoo.api.algorithm import Algorithm, Phase
+from kdzoo.api.batch import Batch
+from kdzoo.api.observer import EpochEnded, Event, PhaseStarted, StepsDone
+from kdzoo.engine.average import average_buffers
+from kdzoo.engine.checkpoint import CheckpointFile
+from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.seeds import capture, restore
+from kdzoo.errors import KdzooError, NotFinite
+
+_STEPS_BETWEEN_LOOKS = 50
+"""On a GPU the loop looks at what the device has computed only so often: each look makes the host wait."""
+
+_SECONDS_BETWEEN_TICKS = 0.2
+
+
+@dataclass
+class Chosen:
+    """The epoch that validation chose, and the student's weights then."""
+
+    epoch: int
+    val: float
+    weights: dict[str, Tensor]
+
+
+@dataclass
+class Position:
+    """How far a run has come."""
+
+    phase: int = 0
+    epoch: int = 0
+    step: int = 0
+    epochs_before: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    last_val: float | None = None
+    chosen: Chosen | None = None
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs completed over all phases."""
+        return self.epochs_before + self.epoch
+
+    def dump(self) -> dict[str, Any]:
+        """As tensors and plain values."""
+        return {**vars(self), "chosen": vars(self.chosen) if self.chosen else None}
+
+    @classmethod
+    def load(cls, saved: dict[str, Any]) -> Position:
+        """The inverse of :meth:`dump`."""
+        return cls(**{**saved, "chosen": Chosen(**saved["chosen"]) if saved["chosen"] else None})
+
+
+class Loop:
+    """Drives an algorithm's phases. One instance for one run."""
+
+    def __init__(
+        self,
+        run: TrainingRun,
+        notify: Callable[[Event], None],
+        checkpoint: CheckpointFile,
+        journal_position: Callable[[], int],
+    ) -> None:
+        self.run = run
+        self.notify = notify
+        self.checkpoint = checkpoint
+        self.journal_position = journal_position
+        self.position = Position()
+        self._saved_at = time.monotonic()
+        self._ticked_at = 0.0
+
+    def train(self, algorithm: Algorithm, saved: dict[str, Any] | None) -> Position:
+        """Run every phase to its end, from the checkpoint ``saved`` if there is one.
+
+        Raises:
+            NotFinite: a loss became NaN or infinite.
+        """
+        done = 0
+        if saved is not None:
+            self.position = Position.load(saved["position"])
+            self.run.state.update(saved["state"])
+            done = self.position.phase
+        names: set[str] = set()
+        for number, phase in enumerate(algorithm.phases(self.run)):
+            if phase.name in names:
+                raise KdzooError(f"algorithm {algorithm.name!r} has two phases called {phase.name!r}")
+            names.add(phase.name)
+            if number < done:
+                continue
+            self.run.begin_phase(phase.epochs, _steps(phase))
+            if saved is not None and number == done:
+                step = self.position.epoch * _steps(phase) + self.position.step
+                self.run.restore(saved["run"], step)
+                restore(saved["rng"])
+                saved = None
+            else:
+                self.position.phase, self.position.epoch, self.position.step = number, 0, 0
+            self._phase(phase)
+            self.position.epochs_before += phase.epochs
+            self.position.epoch = 0
+        return self.position
+
+    def _phase(self, phase: Phase) -> None:
+        at = self.position
+        self.notify(PhaseStarted(phase.name, phase.epochs, _steps(phase), at.epoch))
+        while at.epoch < phase.epochs:
+            started = time.monotonic()
+            for batch in self._batches(phase):
+                self._step(phase, batch)
+            self._end_epoch(phase, time.monotonic() - started)
+        self._save(force=True)
+
+    def _batches(self, phase: Phase) -> Iterator[Batch]:
+        at = self.position
+        set_epoch = getattr(phase.data, "set_epoch", None)
+        if set_epoch is None:
+            return islice(phase.data, at.step, None)
+        set_epoch(at.total_epochs, at.step)
+        return iter(phase.data)
+
+    def _step(self, phase: Phase, batch: Batch) -> None:
+        at, run = self.position, self.run
+        batch = run.begin_step(at.epoch * _steps(phase) + at.step, batch)
+        for name, value in phase.step(batch).items():
+            value = value.detach().float()
+            at.sums[name] = at.sums[name] + value if name in at.sums else value
+        run.end_step()
+        at.step += 1
+        if run.device.type == "cpu" or at.step % _STEPS_BETWEEN_LOOKS == 0:
+            self._look()
+        now = time.monotonic()
+        if now - self._ticked_at > _SECONDS_BETWEEN_TICKS:
+            self._ticked_at = now
+            self.notify(StepsDone(phase.name, at.total_epochs + 1, at.step))
+        if now - self._saved_at > run.recipe.checkpoint_seconds and at.step < _steps(phase):
+            self._save()
+
+    def _look(self) -> None:
+        if not bool(self.run.finite):
+            at = self.position
+            raise NotFinite(
+                f"the loss is not finite in epoch {at.total_epochs + 1}, step {at.step}; the last good checkpoint "
+                f"is kept. A smaller --lr, --clip-grad 1 or more warm-up usually helps"
+            )
+
+    def _end_epoch(self, phase: Phase, seconds: float) -> None:
+        at, run = self.position, self.run
+        self._look()
+        average_buffers(run.fabric, run.roles.values())
+        metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
+        at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
+        last = at.epoch == phase.epochs
+        if run.data.val is not None and (last or at.epoch % run.recipe.eval_every == 0):
+            metrics |= self._validate()
+        lr = run.members["student"].lr if "student" in run.members else None
+        if lr is not None:
+            metrics["lr"] = lr
+        metrics["seconds"] = seconds
+        self.notify(EpochEnded(phase.name, at.total_epochs, metrics))
+        if not last and time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds:
+            self._save()
+
+    def _validate(self) -> dict[str, float]:
+        at, run = self.position, self.run
+        assert run.data.val is not None
+        metrics = {}
+        for role in run.students:
+            value = accuracy(run, role, run.data.val)
+            metrics["val/accuracy" if role == "student" else f"val/accuracy/{role}"] = value
+        at.last_val = metrics.get("val/accuracy")
+        if at.last_val is not None and (at.chosen is None or at.last_val > at.chosen.val):
+            weights = {name: one.detach().clone() for name, one in run.roles["student"].state_dict().items()}
+            at.chosen = Chosen(at.total_epochs, at.last_val, weights)
+        return metrics
+
+    def _save(self, *, force: bool = False) -> None:
+        self._look()
+        self._saved_at = time.monotonic()
+        if self.run.fabric.global_rank != 0:
+            return
+        self.checkpoint.save(
+            {
+                "position": self.position.dump(),
+                "state": self.run.state,
+                "run": self.run.state_dict(),
+                "rng": capture(),
+                "journal": self.journal_position(),
+            }
+        )
+
+
+def _steps(phase: Phase) -> int:
+    try:
+        return len(phase.data)  # type: ignore[arg-type]  # an Iterable may lack it, which is what we ask
+    except TypeError:
+        raise KdzooError(
+            f"phase {phase.name!r}: its data needs a length, the number of steps in an epoch, for the schedule"
+        ) from None
+
+
+def with_weights(run: TrainingRun, weights: dict[str, Tensor], measure: Callable[[], float]) -> float:
+    """What ``measure`` gives with other weights in the student; its own are put back."""
+    student = run.roles["student"]
+    own = {name: one.detach().clone() for name, one in student.state_dict().items()}
+    student.load_state_dict(weights)
+    try:
+        return measure()
+    finally:
+        student.load_state_dict(own)

@@ -1,0 +1,107 @@
+"""Networks by role: which timm backbone the recipe names, and where its weights come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakSet
+
+import torch
+from torch import nn
+
+from kdzoo.api.run import Data
+from kdzoo.backbone import Backbone, build_backbone
+from kdzoo.engine.seeds import derive_seed, seeded
+from kdzoo.engine.weights import load_weights
+from kdzoo.errors import KdzooError
+from kdzoo.recipe.model import Recipe, RoleConfig
+
+TrainTeacher = Callable[[str, RoleConfig], Path]
+"""(role, config) -> the folder of trained weights, trained first where need be."""
+
+
+class Networks:
+    """Builds the network of a role. Roles named ``teacher...`` never come untrained."""
+
+    def __init__(self, recipe: Recipe, data: Data, device: torch.device, train_teacher: TrainTeacher) -> None:
+        self._recipe = recipe
+        self._data = data
+        self._device = device
+        self._train_teacher = train_teacher
+        self._from_file: WeakSet[nn.Module] = WeakSet()
+        self.sources: dict[str, str] = {}
+
+    def config(self, role: str, like: str | None = None) -> RoleConfig:
+        """What the recipe says of ``role``, of its name without trailing digits, or of ``like``.
+
+        Raises:
+            KdzooError: the recipe names none of them.
+        """
+        roles = self._recipe.roles
+        for name in (role, role.rstrip("0123456789"), like):
+            if name in roles:
+                return roles[name]
+        raise KdzooError(
+            f"the recipe names no model for the role {role!r}: pass --{role} MODEL"
+            if role in ("teacher", "student")
+            else f"the recipe names no model for the role {role!r}: pass --set roles.{role}=MODEL"
+        )
+
+    def build(self, role: str, like: str | None = None) -> Backbone:
+        """The backbone of ``role``, on the device, with its weights loaded."""
+        config = self.config(role, like)
+        trained = _exported_for(config, len(self._data.classes), role)
+        weights = config.checkpoint
+        if weights is None and not trained and role.startswith("teacher"):
+            weights = self._train_teacher(role, config)
+        with seeded(derive_seed(self._recipe.seed, "build", role)):
+            network = build_backbone(
+                config.model_copy(update={"pretrained": config.pretrained or trained}),
+                num_classes=len(self._data.classes),
+                channels=self._data.channels["image"],
+                img_size=self._data.img_size,
+                label_names=self._data.classes,
+            )
+        if weights is not None:
+            load_weights(network, weights)
+        if weights is not None or trained:
+            self._from_file.add(network)
+            self.sources[role] = str(weights or config.model)
+        network.to(self._device)
+        if self._recipe.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        if self._recipe.compile:
+            network.compile()
+        return network
+
+    def from_file(self, module: nn.Module) -> bool:
+        """Whether the module's weights are those of a file, so that a checkpoint need not hold them."""
+        return module in self._from_file
+
+    def trained_now(self, module: nn.Module) -> None:
+        """From here on its weights are its own."""
+        self._from_file.discard(module)
+
+    def is_backbone(self, module: nn.Module) -> bool:
+        """Whether the module answers as a network on the task."""
+        return isinstance(module, Backbone)
+
+
+def _exported_for(config: RoleConfig, classes: int, role: str) -> bool:
+    """Whether the model's name is that of an exported folder, trained for these classes."""
+    if not config.model.startswith("local-dir:"):
+        return False
+    description = Path(config.model.removeprefix("local-dir:")).expanduser() / "config.json"
+    try:
+        content = json.loads(description.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KdzooError(
+            f"{description}: {error.strerror or error}; expected a folder exported by kdzoo or timm"
+        ) from None
+    except ValueError:
+        raise KdzooError(f"{description}: not JSON; expected a folder exported by kdzoo or timm") from None
+    found = content.get("num_classes") if isinstance(content, dict) else None
+    if role.startswith("teacher") and found != classes:
+        raise KdzooError(f"{description}: the {role} has {found} classes, the data has {classes}")
+    return bool(found == classes)

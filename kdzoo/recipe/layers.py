@@ -1,0 +1,113 @@
+"""Layers of settings: later ones win, and each value remembers who set it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from kdzoo.errors import KdzooError
+
+COMPONENTS = ("knowledge", "scheme", "algorithm")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Nested settings and where they come from: a file, ``--set``, ``method kd``."""
+
+    source: str
+    values: Mapping[str, Any]
+
+
+@dataclass
+class Merged:
+    """What the layers come to, and the source of each dotted key."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def add(self, layer: Layer) -> None:
+        """Lay ``layer`` on top."""
+        self._merge(self.values, layer.values, layer.source, ())
+
+    def source(self, key: str) -> str:
+        """Who set ``key``, or the nearest key above or below it."""
+        parts = key.split(".")
+        for length in range(len(parts), 0, -1):
+            prefix = ".".join(parts[:length])
+            if prefix in self.sources:
+                return self.sources[prefix]
+            below = [source for name, source in self.sources.items() if name.startswith(f"{prefix}.")]
+            if below:
+                return below[-1]
+        return "recipe"
+
+    def _merge(self, into: dict[str, Any], new: Mapping[str, Any], source: str, at: tuple[str, ...]) -> None:
+        for key, value in new.items():
+            here = (*at, key)
+            if not at and key in COMPONENTS:
+                value = _component(into.get(key), value)
+            elif at == ("roles",) and isinstance(value, str):
+                value = {"model": value}
+            if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+                self._merge(into[key], value, source, here)
+            elif isinstance(value, Mapping):
+                into[key] = {}
+                self._merge(into[key], value, source, here)
+            else:
+                into[key] = value
+            self.sources[".".join(here)] = source
+
+
+def _component(old: Any, new: Any) -> Any:
+    """Naming another component drops the settings of the one before."""
+    if isinstance(new, str):
+        new = {"name": new}
+    if (
+        isinstance(old, dict)
+        and isinstance(new, Mapping)
+        and new.get("name", old.get("name")) != old.get("name")
+    ):
+        old.clear()
+    return new
+
+
+def dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"a.b": 1}`` -> ``{"a": {"b": 1}}``; later keys win."""
+    nested: dict[str, Any] = {}
+    for key, value in settings.items():
+        at = nested
+        *above, last = key.split(".")
+        for part in above:
+            at = at.setdefault(part, {})
+            if not isinstance(at, dict):
+                raise KdzooError(f"{key}: {part!r} is set to a value and has keys at once")
+        at[last] = value
+    return nested
+
+
+def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
+    """``["knowledge.temperature=2"]`` -> ``{"knowledge": {"temperature": 2}}``; values are YAML.
+
+    Raises:
+        KdzooError: an assignment without ``=``, or whose value is not YAML.
+    """
+    found: dict[str, Any] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise KdzooError(f"--set {text}: expected KEY=VALUE, such as --set knowledge.temperature=2")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise KdzooError(f"--set {text}: the value is not YAML") from None
+    expanded: dict[str, Any] = {}
+    for key, value in found.items():
+        if key in COMPONENTS and isinstance(value, str):
+            value = {"name": value}
+        expanded.update(
+            {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+        )
+    return dotted(expanded)

@@ -1,0 +1,147 @@
+"""From a method's name, files and flags to one validated recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.recipe.layers import COMPONENTS, Layer, Merged
+from kdzoo.recipe.model import Recipe
+from kdzoo.registry.load import find_method, read_yaml
+from kdzoo.registry.model import Registry
+from kdzoo.version import __version__
+from kdzoo.zoo import Zoo
+from kdzoo.zoo.hyperparameters import validate
+
+
+def resolve(
+    *,
+    zoo: Zoo,
+    registry: Registry,
+    method: str | None = None,
+    file: Path | None = None,
+    layers: Sequence[Layer] = (),
+) -> Recipe:
+    """One recipe with every value filled in and every name and hyper-parameter checked.
+
+    Args:
+        zoo: where components are found.
+        registry: where methods are found.
+        method: a method's name; it wins over the one that ``file`` names.
+        file: a recipe in YAML.
+        layers: what lies on top, later ones win: flags, ``--set``.
+
+    Raises:
+        KdzooError: an unknown name or a bad value; names the source, the key and what is accepted.
+    """
+    merged = Merged()
+    if file is not None:
+        written = read_yaml(file)
+        if written.get("method") is not None:
+            _add_method(merged, registry, str(written["method"]))
+        merged.add(Layer(str(file), written))
+    if method is not None:
+        _add_method(merged, registry, method)
+    for layer in layers:
+        merged.add(layer)
+    merged.values["kdzoo"] = __version__
+    for kind in ("scheme", "algorithm"):
+        if merged.values.get(kind) is None:
+            raise KdzooError("what shall be run? pass --method NAME (kdzoo list shows them) or --recipe FILE")
+    if merged.values.get("knowledge") is None:
+        merged.values.get("roles", {}).pop("teacher", None)
+    return _checked(merged, zoo)
+
+
+def dump(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain data, ready for YAML or JSON."""
+    return recipe.model_dump(mode="json")
+
+
+def write(recipe: Recipe, path: Path) -> None:
+    """Write the recipe as YAML that :func:`resolve` reads back to an equal recipe; whole or not at all."""
+    text = yaml.safe_dump(dump(recipe), sort_keys=False, allow_unicode=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _add_method(merged: Merged, registry: Registry, name: str) -> None:
+    method = find_method(registry, name)
+    merged.add(
+        Layer(
+            f"method {name}",
+            {
+                "method": name,
+                "knowledge": method.knowledge.model_dump() if method.knowledge else None,
+                "scheme": method.scheme.model_dump(),
+                "algorithm": method.algorithm.model_dump(),
+                **method.recipe,
+            },
+        )
+    )
+
+
+def _checked(merged: Merged, zoo: Zoo) -> Recipe:
+    try:
+        recipe = Recipe.model_validate(merged.values)
+    except ValidationError as error:
+        raise KdzooError(_explain(error, merged)) from None
+    for kind in COMPONENTS:
+        component = getattr(recipe, kind)
+        if component is not None:
+            settings = validate(zoo.find(kind, component.name), component.settings, merged.source(kind))
+            complete = component.model_copy(update={"settings": settings})
+            recipe = recipe.model_copy(update={kind: complete})
+    for observer in recipe.observers:
+        zoo.find("observer", observer)
+    return recipe.model_copy(update=_absolute(recipe))
+
+
+def _absolute(recipe: Recipe) -> Mapping[str, Any]:
+    """Paths that hold wherever the recipe is run again."""
+
+    def resolved(path: Path | None) -> Path | None:
+        return path.expanduser().resolve() if path else None
+
+    data = recipe.data.model_copy(update={"data_dir": resolved(recipe.data.data_dir)})
+    roles = {
+        name: role.model_copy(update={"checkpoint": resolved(role.checkpoint)})
+        for name, role in recipe.roles.items()
+    }
+    return {"data": data, "roles": roles}
+
+
+def _explain(error: ValidationError, merged: Merged) -> str:
+    first = error.errors()[0]
+    loc = [str(part) for part in first["loc"]]
+    key = ".".join(loc)
+    source = merged.source(key)
+    if first["type"] == "extra_forbidden":
+        return f"{source}: {UnknownName('key', key, _keys_beside(loc))}"
+    if first["type"] == "missing":
+        return f"{source}: {key} is missing"
+    given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
+    return f"{source}: {key}: {first['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _keys_beside(loc: Sequence[str]) -> list[str]:
+    """The keys that the section around ``loc`` accepts, dotted."""
+    model: Any = Recipe
+    for part in loc[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:  # a role's name
+            break
+        model = _section(field.annotation) or model
+    return [".".join([*loc[:-1], name]) for name in getattr(model, "model_fields", {})]
+
+
+def _section(annotation: Any) -> Any:
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next((one for one in candidates if hasattr(one, "model_fields")), None)

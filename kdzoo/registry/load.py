@@ -1,0 +1,113 @@
+"""Reading the registry: the file that ships with the core, and the fragments that plugins bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.registry.model import Method, Registry, Suite
+from kdzoo.zoo import Zoo
+from kdzoo.zoo.plugin import strict
+
+
+def load_registry(zoo: Zoo | None = None) -> Registry:
+    """The core's registry, with the fragments of ``zoo``'s plugins added.
+
+    A fragment that does not validate, or that names what another one has named, is left out and recorded as
+    the fault of its plugin.
+    """
+    registry = read_registry(shipped_file())
+    for plugin, content in zoo.fragments() if zoo is not None else ():
+        try:
+            registry = combine(registry, as_registry(content), plugin.distribution)
+        except KdzooError as error:
+            if strict():
+                raise
+            plugin.broken = f"registry fragment: {error}"
+    return registry
+
+
+def shipped_file() -> Path:
+    """``registry.yaml`` inside the wheel, or at the top of the repository for an editable install."""
+    inside = Path(str(files("kdzoo"))) / "registry.yaml"
+    return inside if inside.exists() else inside.parent.parent / "registry.yaml"
+
+
+def read_registry(path: Path) -> Registry:
+    """The registry file at ``path``."""
+    return as_registry(path)
+
+
+def as_registry(content: Path | Mapping[str, Any]) -> Registry:
+    """A registry from a file or from plain data.
+
+    Raises:
+        KdzooError: the file cannot be read, or says something that a registry cannot; names the key.
+    """
+    source = str(content) if isinstance(content, Path) else "content"
+    data = read_yaml(content) if isinstance(content, Path) else content
+    try:
+        return Registry.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise KdzooError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def combine(registry: Registry, fragment: Registry, source: str) -> Registry:
+    """Both together; a name that both have is an error."""
+    for what, ours, theirs in (
+        ("method", registry.methods, fragment.methods),
+        ("suite", registry.suites, fragment.suites),
+    ):
+        twice = sorted(set(ours) & set(theirs))
+        if twice:
+            raise KdzooError(
+                f"{source}: the {what} {twice[0]!r} is already in the registry; give it another name"
+            )
+    return Registry(
+        methods={**registry.methods, **fragment.methods}, suites={**registry.suites, **fragment.suites}
+    )
+
+
+def find_method(registry: Registry, name: str) -> Method:
+    """The method called ``name``."""
+    if name not in registry.methods:
+        raise UnknownName("method", name, registry.methods)
+    return registry.methods[name]
+
+
+def find_suite(registry: Registry, name: str) -> Suite:
+    """The suite called ``name``."""
+    if name not in registry.suites:
+        raise UnknownName("suite", name, registry.suites)
+    return registry.suites[name]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping, read with the safe loader.
+
+    Raises:
+        KdzooError: it does not exist, is not YAML, or is not a mapping; names the file and the line.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
+    except OSError as error:
+        raise KdzooError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise KdzooError(f"{path}: not a text file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise KdzooError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        raise KdzooError(f"{path}: expected keys with values, found {type(data).__name__}")
+    return data
+
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

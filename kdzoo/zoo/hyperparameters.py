@@ -1,0 +1,126 @@
+"""A component's hyper-parameters: the schema is derived from the signature of its ``__init__``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.zoo.zoo import Found
+
+
+@dataclass(frozen=True)
+class HyperParameter:
+    """One hyper-parameter, as ``kdzoo show`` prints it."""
+
+    name: str
+    type: str
+    range: str
+    default: Any
+    meaning: str
+
+
+def schema(component: type[Any]) -> type[BaseModel]:
+    """The pydantic model of a component's keyword arguments.
+
+    Raises:
+        KdzooError: an argument has no type, or is positional only.
+    """
+    hints = get_type_hints(component.__init__, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in list(inspect.signature(component.__init__).parameters.items())[1:]:
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if name not in hints:
+            raise KdzooError(f"{component.__name__}.__init__: the hyper-parameter {name!r} has no type")
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[name] = (hints[name], default)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    return create_model(component.__name__, __config__=config, **fields)
+
+
+def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dict[str, Any]:
+    """Every hyper-parameter with its validated value, defaults filled in.
+
+    Args:
+        found: the component.
+        settings: what the recipe says.
+        source: where it says so, named in errors.
+
+    Raises:
+        KdzooError: an unknown or bad value; names the source, the key and what is allowed.
+    """
+    model = schema(found.component)
+    prefix = f"{source}: " if source else ""
+    for key in settings:
+        if key not in model.model_fields:
+            what = f"{found.kind} {found.name!r}: hyper-parameter"
+            raise KdzooError(prefix + str(UnknownName(what, key, model.model_fields)))
+    try:
+        checked = model.model_validate(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([found.kind, *map(str, first["loc"])])
+        given = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise KdzooError(f"{prefix}{key} ({found.name}): {first['msg']}{given}") from None
+    return {name: getattr(checked, name) for name in model.model_fields}
+
+
+def create(found: Found, settings: Mapping[str, Any]) -> Any:
+    """An instance of the component with validated settings."""
+    return found.component(**validate(found, settings))
+
+
+def describe(component: type[Any]) -> list[HyperParameter]:
+    """The hyper-parameters with type, range, default and the meaning that the docstring gives."""
+    meanings = _docstring_args(component)
+    properties = schema(component).model_json_schema(mode="serialization").get("properties", {})
+    described = []
+    for name, field in schema(component).model_fields.items():
+        limits = {
+            part.__class__.__name__.lower(): next(iter(vars_of(part).values()))
+            for part in field.metadata
+            if vars_of(part)
+        }
+        words = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "minlen": "length ≥", "maxlen": "length ≤"}
+        text = ", ".join(f"{words.get(key, key)} {value}" for key, value in limits.items())
+        choices = properties.get(name, {}).get("enum")
+        kind = "choice" if choices else _type_name(field.annotation)
+        described.append(
+            HyperParameter(
+                name,
+                kind,
+                " | ".join(map(str, choices)) if choices else text,
+                None if field.is_required() else field.default,
+                meanings.get(name, ""),
+            )
+        )
+    return described
+
+
+def vars_of(constraint: Any) -> dict[str, Any]:
+    """The fields of an annotated-types constraint such as ``Gt(gt=0)``."""
+    return {name: getattr(constraint, name) for name in getattr(constraint, "__dataclass_fields__", {})}
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _docstring_args(component: type[Any]) -> dict[str, str]:
+    text = inspect.cleandoc("\n".join(filter(None, (component.__doc__, component.__init__.__doc__))))
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", text, re.MULTILINE)
+    found: dict[str, str] = {}
+    name = ""
+    for line in section.group(1).splitlines() if section else ():
+        start = re.match(r" {4}(\w+)(?: \(.*?\))?: (.*)", line)
+        if start:
+            name, found[start.group(1)] = start.group(1), start.group(2)
+        elif name and line.strip():
+            found[name] += " " + line.strip()
+    return found
