@@ -1,5 +1,20 @@
 """kdzoo: a plugin-based zoo of knowledge-distillation algorithms between any two timm backbones."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from kdzoo.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from kdzoo.distiller import Distiller
+
+__all__ = ["Distiller", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Distiller":  # needs torch, which the command line does without
+        from kdzoo.distiller import Distiller
+
+        return Distiller
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

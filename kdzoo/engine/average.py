@@ -31,8 +31,9 @@ def average_buffers(fabric: Fabric, modules: Iterable[nn.Module]) -> None:
 
 def _mean(fabric: Fabric, tensors: Sequence[Tensor]) -> list[Tensor]:
     flat = torch.cat([one.detach().float().reshape(-1) for one in tensors])
-    mean: Tensor = fabric.all_reduce(flat, reduce_op="mean")
-    parts = mean.split([one.numel() for one in tensors])
+    mean = fabric.all_reduce(flat, reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    parts = torch.split(mean, [one.numel() for one in tensors])
     return [
         torch.empty_like(one).copy_(part.view(one.shape)) for one, part in zip(tensors, parts, strict=True)
     ]

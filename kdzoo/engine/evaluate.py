@@ -27,6 +27,7 @@ def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
             counts += torch.stack([right.sum(), labelled.sum()])
     member.set_mode()
     if run.fabric.world_size > 1:
-        counts = run.fabric.all_reduce(counts, reduce_op="sum")
-    right_count, total = counts.tolist()
-    return 100.0 * right_count / max(total, 1.0)
+        summed = run.fabric.all_reduce(counts, reduce_op="sum")
+        assert isinstance(summed, torch.Tensor)
+        counts = summed
+    return 100.0 * float(counts[0]) / max(float(counts[1]), 1.0)

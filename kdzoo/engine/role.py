@@ -80,7 +80,8 @@ class Role:
 
     def step(self) -> None:
         """Clip, let the optimizer step, and drop the gradients."""
-        assert self.optimizer is not None and self.optim is not None
+        assert self.optimizer is not None
+        assert self.optim is not None
         if self.optim.clip_grad is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.optim.clip_grad)
         self.optimizer.step()

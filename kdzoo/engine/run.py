@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -23,11 +23,24 @@ from kdzoo.engine.seeds import derive_seed
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import OptimConfig, Recipe
 
-if TYPE_CHECKING:
-    from kdzoo.engine.networks import Networks
-
 CONNECTORS = "knowledge"
 """The role under which every connector is updated."""
+
+
+class NetworkSource(Protocol):
+    """Where a run's networks come from; see :class:`kdzoo.engine.networks.Networks`."""
+
+    def build(self, role: str, like: str | None = None) -> nn.Module:
+        """The network of ``role``, on the device, with its weights loaded."""
+
+    def from_file(self, module: nn.Module) -> bool:
+        """Whether the module's weights are those of a file, so that a checkpoint need not hold them."""
+
+    def trained_now(self, module: nn.Module) -> None:
+        """From here on its weights are its own."""
+
+    def is_backbone(self, module: nn.Module) -> bool:
+        """Whether the module answers as a network on the task."""
 
 
 class TrainingRun:
@@ -40,7 +53,7 @@ class TrainingRun:
         fabric: Fabric,
         scheme: Scheme,
         classroom: Classroom,
-        networks: Networks,
+        networks: NetworkSource,
     ) -> None:
         self.recipe = recipe
         self.data = data

@@ -32,7 +32,7 @@ from kdzoo.errors import KdzooError
 from kdzoo.observers.dispatch import Observers
 from kdzoo.observers.journal import Journal
 from kdzoo.recipe.model import Recipe, RoleConfig
-from kdzoo.recipe.resolve import dump, write
+from kdzoo.recipe.resolve import KINDS, dump, write
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import create
 
@@ -84,8 +84,8 @@ class _Session:
         self.main = fabric.global_rank == 0
         self.clock = Clock()
         self.found = [
-            zoo.find(kind, component.name)  # type: ignore[arg-type]  # the three names are kinds
-            for kind in ("knowledge", "scheme", "algorithm")
+            zoo.find(kind, component.name)
+            for kind in KINDS
             if (component := getattr(recipe, kind)) is not None
         ]
 

@@ -94,19 +94,18 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
     Raises:
         KdzooError: an assignment without ``=``, or whose value is not YAML.
     """
-    found: dict[str, Any] = {}
+    assigned: dict[str, Any] = {}
     for text in assignments:
-        key, equals, value = text.partition("=")
+        key, equals, content = text.partition("=")
         if not equals or not key.strip():
             raise KdzooError(f"--set {text}: expected KEY=VALUE, such as --set knowledge.temperature=2")
         try:
-            found[key.strip()] = yaml.safe_load(value)
+            assigned[key.strip()] = yaml.safe_load(content)
         except yaml.YAMLError:
             raise KdzooError(f"--set {text}: the value is not YAML") from None
     expanded: dict[str, Any] = {}
-    for key, value in found.items():
-        if key in COMPONENTS and isinstance(value, str):
-            value = {"name": value}
+    for key, given in assigned.items():
+        value: Any = {"name": given} if key in COMPONENTS and isinstance(given, str) else given
         expanded.update(
             {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
         )

@@ -11,13 +11,16 @@ import yaml
 from pydantic import ValidationError
 
 from kdzoo.errors import KdzooError, UnknownName
-from kdzoo.recipe.layers import COMPONENTS, Layer, Merged
+from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.load import find_method, read_yaml
 from kdzoo.registry.model import Registry
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import validate
+from kdzoo.zoo.zoo import Kind
+
+KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
 
 
 def resolve(
@@ -93,7 +96,7 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
         raise KdzooError(_explain(error, merged)) from None
-    for kind in COMPONENTS:
+    for kind in KINDS:
         component = getattr(recipe, kind)
         if component is not None:
             settings = validate(zoo.find(kind, component.name), component.settings, merged.source(kind))

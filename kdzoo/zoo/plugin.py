@@ -72,9 +72,9 @@ class Plugin:
             except InvalidRequirement:
                 continue
             applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if canonicalize_name(requirement.name) == "kdzoo" and applies:
-                if not requirement.specifier.contains(__version__, prereleases=True):
-                    return f"needs kdzoo{requirement.specifier}, this is kdzoo {__version__}"
+            ours = canonicalize_name(requirement.name) == "kdzoo" and applies
+            if ours and not requirement.specifier.contains(__version__, prereleases=True):
+                return f"needs kdzoo{requirement.specifier}, this is kdzoo {__version__}"
         return None
 
 

@@ -67,7 +67,7 @@ class Zoo:
 
     def call(self, hook: str) -> list[tuple[Plugin, Any]]:
         """What each working plugin returns from ``hook``; one that raises becomes broken."""
-        answers = []
+        answers: list[tuple[Plugin, Any]] = []
         for plugin in self.plugins:
             if plugin.loaded is None or not hasattr(plugin.loaded, hook):
                 continue

@@ -1,0 +1,33 @@
+# Every target sets up what it needs: Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*)
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types bench clean
+
+demo: $(READY)  ## a benchmark on real digits with a leaderboard and a report, in minutes
+	WANDB_MODE=$${WANDB_MODE:-offline} $(BIN)/kdzoo bench quick --output runs/demo
+
+test: $(READY)  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)  ## the speed tables of docs/benchmarks/speed.md
+	$(BIN)/python benchmarks/speed.py --write docs/benchmarks/speed.md
+
+$(READY): pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . $(addprefix --editable ,$(PLUGINS)) --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

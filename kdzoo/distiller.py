@@ -1,0 +1,138 @@
+"""Distillation inside somebody else's training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NoReturn
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from kdzoo.api.batch import Batch
+from kdzoo.backbone import Backbone
+from kdzoo.builtin.distill import Distill
+from kdzoo.builtin.offline import Offline
+from kdzoo.engine.classroom import Classroom
+from kdzoo.engine.run import TrainingRun
+from kdzoo.errors import KdzooError
+from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.resolve import resolve
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
+from kdzoo.zoo.hyperparameters import create
+
+
+class Distiller(nn.Module):
+    """A method's losses for one batch; the loop, the optimizer and the data stay yours.
+
+    Images are what your networks expect, normalised by you. The teacher is frozen and in eval mode; the
+    student's mode is yours to set, as always. ``parameters()`` are the student's and the connectors', and
+    nothing of the teacher's.
+
+    Args:
+        student: a timm model.
+        teacher: a timm model with the same classes.
+        method: a method of the registry whose scheme has one frozen teacher and one student.
+        example: (B, C, H, W) images, B >= 2, that fix the connectors' shapes; default: zeros of the student's
+            own input size.
+        settings: further keys, dotted: ``{"knowledge.temperature": 2.0}``.
+
+    Raises:
+        KdzooError: unknown method, a method with another scheme or algorithm, unequal class counts.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        method: str = "kd",
+        *,
+        example: Tensor | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        zoo = Zoo()
+        roles = {"roles": {"student": "student", "teacher": "teacher"}, "observers": []}
+        layers = [Layer("Distiller", roles), Layer("settings", dotted(settings or {}))]
+        recipe = resolve(zoo=zoo, registry=load_registry(zoo), method=method, layers=layers)
+        if recipe.scheme.name != Offline.name or recipe.algorithm.name != Distill.name:
+            raise KdzooError(
+                f"method {method!r} has the scheme {recipe.scheme.name!r} and the algorithm "
+                f"{recipe.algorithm.name!r}; a Distiller gives losses for one frozen teacher and one student: "
+                f"run this method with kdzoo distill"
+            )
+        self.student = student
+        self.method = method
+        weights: Distill = create(zoo.find("algorithm", recipe.algorithm.name), recipe.algorithm.settings)
+        self.task_weight, self.teach_weight = weights.task_weight, weights.teach_weight
+        own, other = Backbone(student, normalize=False), Backbone(teacher, normalize=False)
+        if own.num_classes != other.num_classes:
+            raise KdzooError(f"the student has {own.num_classes} classes, the teacher has {other.num_classes}")
+        device = next(student.parameters()).device
+        fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
+        knowledge = recipe.knowledge
+        make = (
+            partial(create, zoo.find("knowledge", knowledge.name), knowledge.settings) if knowledge else None
+        )
+        scheme = create(zoo.find("scheme", recipe.scheme.name), recipe.scheme.settings)
+        run = TrainingRun(recipe, _NoData(), fabric, scheme, Classroom(make), _Networks())
+        mode, frozen = student.training, [one for one in student.parameters() if not one.requires_grad]
+        run.enroll("student", own)
+        run.enroll("teacher", other, learns=False)
+        student.train(mode)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        self._run = [run]  # in a list, so that its modules are not registered as ours
+        if example is None:
+            example = torch.zeros(2, own.channels, *own.input_size)
+        with torch.no_grad():
+            run.teach(self._batch(example.to(device), None))
+        run.end_step()
+        self.connectors = nn.ModuleList(role.module for role in run.classroom.connectors.values())
+
+    def forward(self, images: Tensor, target: Tensor | None = None, progress: float = 0.0) -> dict[str, Tensor]:
+        """The losses of one batch, as scalars.
+
+        Args:
+            images: (B, C, H, W), normalised.
+            target: (B,) class ids or (B, K) probabilities; None = unlabelled.
+            progress: where training stands in [0, 1], for methods that warm up.
+
+        Returns:
+            ``task``, ``teach``, and their weighted sum ``total``.
+        """
+        run, batch = self._run[0], self._batch(images, target, progress)
+        task, teach = run.task("student", batch), run.teach(batch)
+        run.end_step()
+        return {"task": task, "teach": teach, "total": self.task_weight * task + self.teach_weight * teach}
+
+    def _batch(self, images: Tensor, target: Tensor | None, progress: float = 0.0) -> Batch:
+        index = torch.full((images.shape[0],), -1, device=images.device)
+        return Batch(index, {"image": images}, target, progress)
+
+
+class _NoData:
+    """The data are the user's: a knowledge that needs to know about them cannot be used here."""
+
+    def _refuse(self) -> NoReturn:
+        raise KdzooError("this method must know the training set; run it with kdzoo distill")
+
+    train = val = test = classes = channels = img_size = property(_refuse)
+
+
+class _Networks:
+    """The networks are the user's."""
+
+    def build(self, role: str, like: str | None = None) -> Backbone:
+        raise KdzooError(f"this method builds the network {role!r} by itself; run it with kdzoo distill")
+
+    def from_file(self, module: nn.Module) -> bool:
+        return False
+
+    def trained_now(self, module: nn.Module) -> None:
+        return
+
+    def is_backbone(self, module: nn.Module) -> bool:
+        return isinstance(module, Backbone)

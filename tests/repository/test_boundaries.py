@@ -1,0 +1,70 @@
+"""The one-way dependencies: plugins -> kdzoo.api; the core names no algorithm and imports no plugin."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from kdzoo.api import hooks
+
+ROOT = Path(__file__).parents[2]
+CORE = sorted((ROOT / "kdzoo").rglob("*.py"))
+PLUGINS = sorted(path for path in (ROOT / "plugins").rglob("*.py") if "tests" not in path.parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def test_plugins_import_the_api_and_nothing_else_of_the_core():
+    assert PLUGINS
+    for path in PLUGINS:
+        package = next(part for part in path.parts if part.startswith("kdzoo_"))
+        for name in imports(path):
+            root = name.split(".")[0]
+            assert root != "kdzoo" or name == "kdzoo.api", f"{path}: imports {name}"
+            assert not root.startswith("kdzoo_") or root == package, f"{path}: imports {name}"
+
+
+def test_the_core_imports_no_plugin():
+    for path in CORE:
+        assert not [name for name in imports(path) if name.startswith("kdzoo_")], path
+
+
+def test_the_core_names_no_algorithm():
+    """No method of the registry, and no family of methods, is spelled out in the core's code."""
+    registry = yaml.safe_load((ROOT / "registry.yaml").read_text())
+    methods = {name for name, entry in registry["methods"].items() if entry["category"] != "baseline"}
+    families = "adversar|data.?free|lifelong|cross.?modal|mutual|quanti[sz]|attention"
+    categories = ROOT / "kdzoo" / "registry" / "model.py"  # lists the categories that a registry may name
+    word = re.compile(rf"(?<![\w-])({'|'.join(sorted(methods))})(?![\w-])|{families}", re.IGNORECASE)
+    found = []
+    for path in CORE:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = word.search(line)
+            if match and path != categories and not EXAMPLE.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not found, "\n".join(found)
+
+
+EXAMPLE = re.compile(r"knowledge\.temperature|name: kd,|--method kd |--knowledge kd |method: str = \"kd\"|``method kd``")
+"""How a user types things, in help texts and docstrings."""
+
+
+def test_every_hook_is_documented():
+    reference = (ROOT / "docs" / "hooks.md").read_text()
+    specified = [name for name in vars(hooks) if re.fullmatch(r"kdzoo_\w+", name)]
+    assert len(specified) >= 5
+    for name in specified:
+        assert (getattr(hooks, name).__doc__ or "").strip(), f"{name} has no docstring"
+        assert f"`{name}`" in reference, f"{name} is not in docs/hooks.md"
+
+
+def test_no_file_is_named_utils():
+    assert not [path for path in [*CORE, *PLUGINS] if path.stem in ("utils", "helpers", "misc", "common")]

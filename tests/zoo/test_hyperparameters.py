@@ -1,0 +1,83 @@
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, PositiveFloat
+
+from kdzoo.api import Scheme
+from kdzoo.errors import KdzooError
+from kdzoo.zoo import Zoo
+from kdzoo.zoo.hyperparameters import create, describe, schema, validate
+from kdzoo.zoo.plugin import Plugin
+from kdzoo.zoo.zoo import Found
+
+
+class Sample(Scheme):
+    """A scheme.
+
+    Args:
+        heat: how hot it is,
+            in degrees.
+        mode: which way.
+    """
+
+    name = "sample"
+    kind = "self"
+
+    def __init__(
+        self, heat: PositiveFloat = 4.0, mode: Literal["a", "b"] = "a", n: Annotated[int, Field(ge=2, le=9)] = 2
+    ) -> None:
+        self.heat, self.mode, self.n = heat, mode, n
+
+    def enroll(self, run):
+        pass
+
+    def lessons(self, run, batch):
+        return []
+
+
+FOUND = Found("scheme", Sample, Plugin("x", "x", "kdzoo-x", "1", None))
+
+
+def test_defaults_are_filled_in_and_text_is_converted():
+    assert validate(FOUND, {"heat": "2.5"}) == {"heat": 2.5, "mode": "a", "n": 2}
+    assert create(FOUND, {"n": 3}).n == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"heet": 1}, r"recipe.yaml: unknown scheme 'sample': hyper-parameter 'heet'; did you mean heat\?"),
+        ({"heat": 0}, r"recipe.yaml: scheme.heat \(sample\): .*greater than 0, not 0"),
+        ({"heat": "warm"}, r"scheme.heat .*valid number.*not 'warm'"),
+        ({"mode": "c"}, r"scheme.mode .*'a' or 'b', not 'c'"),
+        ({"n": 10}, r"scheme.n .*less than or equal to 9"),
+    ],
+)
+def test_a_bad_value_names_source_key_and_what_is_allowed(settings, says):
+    with pytest.raises(KdzooError, match=says):
+        validate(FOUND, settings, "recipe.yaml")
+
+
+def test_description_has_type_range_default_and_meaning():
+    heat, mode, n = describe(Sample)
+    assert (heat.type, heat.range, heat.default, heat.meaning) == ("float", "> 0", 4.0, "how hot it is, in degrees.")
+    assert (mode.type, mode.range) == ("choice", "a | b")
+    assert (n.type, n.range) == ("int", "≥ 2, ≤ 9")
+
+
+def test_an_argument_without_a_type_is_refused():
+    class Untyped(Sample):
+        def __init__(self, heat=1.0):
+            pass
+
+    with pytest.raises(KdzooError, match="'heat' has no type"):
+        schema(Untyped)
+
+
+def test_every_hyperparameter_of_every_installed_component_is_documented():
+    zoo = Zoo()
+    for kind in ("knowledge", "scheme", "algorithm"):
+        for several in zoo.components(kind).values():
+            for found in several:
+                for one in describe(found.component):
+                    assert one.meaning, f"{kind} {found.name}: {one.name} is not in the docstring's Args"
