@@ -1,0 +1,86 @@
+"""Attention-based losses as pure functions of feature maps, student before teacher.
+
+They take any floating dtype and compute in float32 at least. Neither side is detached: run the teacher under
+``torch.no_grad`` where it should not learn. The channels of the two maps may differ.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def attention_map(feature: Tensor, *, power: float = 2.0) -> Tensor:
+    """Where a map is active: the mean over channels of |activation|^power, scaled to unit length per sample.
+
+    Args:
+        feature: (B, C, H, W).
+        power: p ≥ 1; higher looks more at the strongest activations.
+
+    Returns:
+        (B, H · W), each row of Euclidean norm 1.
+    """
+    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
+    return F.normalize(feature.abs().pow(power).mean(dim=1).flatten(1), dim=1)
+
+
+def attention_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    power: float = 2.0,
+    form: Literal["paper", "code"] = "paper",
+    reduction: Literal["none", "mean"] = "mean",
+) -> Tensor:
+    """Difference of the attention maps q of one stage; Zagoruyko and Komodakis 2017, equation 2.
+
+    The paper weighs a stage by β/2 with β = 1000 / (number of elements of the map), the authors' code weighs
+    a mean of squares by 1000. The two forms below take the same overall weight of 1000:
+
+    - ``"paper"``: ½ ‖q_s − q_t‖₂ / (H · W)
+    - ``"code"``: ‖q_s − q_t‖₂² / (H · W)
+
+    Where the maps differ in height or width, the larger feature map is average-pooled to the smaller first.
+
+    Args:
+        student: (B, C, H, W).
+        teacher: (B, C', H', W').
+        power: p ≥ 1 of :func:`attention_map`.
+        form: which of the two.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: the inputs are not two maps of the same batch, or an option is unknown.
+    """
+    if student.ndim != 4 or teacher.ndim != 4 or student.shape[0] != teacher.shape[0]:
+        raise ValueError(
+            "student and teacher maps must be (B, C, H, W) with the same B, "
+            f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    if form not in ("paper", "code"):
+        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
+    if reduction not in ("none", "mean"):
+        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    student, teacher = _pool_to_smaller(student, teacher)
+    difference = attention_map(student, power=power) - attention_map(teacher, power=power)
+    loss: Tensor
+    if form == "paper":
+        loss = torch.linalg.vector_norm(difference, dim=1) / (2 * difference.shape[1])
+    else:
+        loss = difference.square().mean(dim=1)
+    return loss.mean() if reduction == "mean" else loss
+
+
+def _pool_to_smaller(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    height, width = (min(sides) for sides in zip(student.shape[2:], teacher.shape[2:], strict=True))
+    return _pool(student, height, width), _pool(teacher, height, width)
+
+
+def _pool(feature: Tensor, height: int, width: int) -> Tensor:
+    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
+    if feature.shape[2:] == (height, width):
+        return feature
+    return F.adaptive_avg_pool2d(feature, (height, width))

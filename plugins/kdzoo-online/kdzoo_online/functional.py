@@ -1,0 +1,53 @@
+"""Online losses as pure functions of the logits of all peers.
+
+They take any floating dtype and compute in float32 at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mutual_losses(
+    logits: Sequence[Tensor], *, reduction: Literal["none", "mean"] = "mean"
+) -> tuple[Tensor, ...]:
+    """What peer i learns from the others: the mean over j ≠ i of KL(p_j ‖ p_i); Zhang et al. 2018.
+
+    The probabilities of the others are constants: a gradient reaches peer i from its own loss alone, so the
+    losses may be added and minimised in one step.
+
+    Args:
+        logits: (B, K) of each of M ≥ 2 peers.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Returns:
+        One loss for each peer, in the same order.
+
+    Raises:
+        ValueError: fewer than two peers, shapes that differ, or an unknown reduction.
+    """
+    if len(logits) < 2 or any(one.ndim != 2 or one.shape != logits[0].shape for one in logits):
+        raise ValueError(
+            "at least two peers are needed, all with logits (B, K), "
+            f"not {[tuple(one.shape) for one in logits]}"
+        )
+    if reduction not in ("none", "mean"):
+        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    log_p = [F.log_softmax(_wide(one), dim=1) for one in logits]
+    losses = []
+    for mine in log_p:
+        others = [other.detach() for other in log_p if other is not mine]
+        divergences = [
+            F.kl_div(mine, other, reduction="none", log_target=True).sum(dim=1) for other in others
+        ]
+        losses.append(torch.stack(divergences).mean(dim=0))
+    return tuple(loss.mean() if reduction == "mean" else loss for loss in losses)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,0 +1,35 @@
+"""Relations of samples: Park, Kim, Lu and Cho 2019."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output, Taps
+from kdzoo_relation.functional import rkd_loss
+
+
+class RKD(Knowledge):
+    """The student's embeddings of a batch keep the teacher's relative distances and angles.
+
+    Args:
+        distance: weight of the loss on pairwise distances.
+        angle: weight of the loss on the angles of triplets; its cost grows with the cube of the batch size.
+    """
+
+    name = "rkd"
+    kind = "relation"
+    taps = Taps(embedding=True)
+
+    def __init__(self, distance: NonNegativeFloat = 25.0, angle: NonNegativeFloat = 50.0) -> None:
+        super().__init__()
+        self.distance = distance
+        self.angle = angle
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """A scalar: a relation belongs to several samples."""
+        assert student.embedding is not None, "the taps ask for it"
+        assert teacher.embedding is not None, "the taps ask for it"
+        return rkd_loss(
+            student.embedding, teacher.embedding, distance_weight=self.distance, angle_weight=self.angle
+        )

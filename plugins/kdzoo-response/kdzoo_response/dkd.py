@@ -1,0 +1,51 @@
+"""Decoupled logits: Zhao, Cui, Song, Qiu and Liang 2022."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output, Ramp
+from kdzoo_response.functional import dkd_loss
+
+
+class DKD(Knowledge):
+    """The student imitates, with separate weights, how sure of the label the teacher is and the rest.
+
+    Args:
+        alpha: weight of the divergence between the two-way distributions (target, all other classes).
+        beta: weight of the divergence between the distributions over the other classes.
+        temperature: divides both networks' logits.
+        warmup: the fraction of the phase over which the loss grows linearly from zero to its full weight.
+    """
+
+    name = "dkd"
+    kind = "response"
+
+    def __init__(
+        self,
+        alpha: NonNegativeFloat = 1.0,
+        beta: NonNegativeFloat = 8.0,
+        temperature: PositiveFloat = 4.0,
+        warmup: Annotated[float, Field(ge=0, le=1)] = 20 / 240,
+    ) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.beta = beta
+        self.temperature = temperature
+        self.weight = Ramp(until=warmup)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses; a sample without a label is decoupled at the teacher's most likely class."""
+        loss = dkd_loss(
+            student.logits,
+            teacher.logits,
+            batch.target,
+            alpha=self.alpha,
+            beta=self.beta,
+            temperature=self.temperature,
+            reduction="none",
+        )
+        return self.weight(batch.progress) * loss

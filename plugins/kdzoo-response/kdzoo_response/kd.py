@@ -1,0 +1,28 @@
+"""Softened logits: Hinton, Vinyals and Dean 2014."""
+
+from __future__ import annotations
+
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output
+from kdzoo_response.functional import kd_loss
+
+
+class KD(Knowledge):
+    """The student imitates the teacher's softened class probabilities.
+
+    Args:
+        temperature: divides both networks' logits; higher shows more of how the wrong classes rank.
+    """
+
+    name = "kd"
+    kind = "response"
+
+    def __init__(self, temperature: PositiveFloat = 4.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses; the labels are not used."""
+        return kd_loss(student.logits, teacher.logits, temperature=self.temperature, reduction="none")
