@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -14,14 +13,13 @@ from kdzoo.api.batch import Batch
 from kdzoo.backbone import Backbone
 from kdzoo.builtin.distill import Distill
 from kdzoo.builtin.offline import Offline
-from kdzoo.engine.classroom import Classroom
 from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.train import algorithm_of, classroom_of, scheme_of
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.hyperparameters import create
 
 
 class Distiller(nn.Module):
@@ -47,7 +45,7 @@ class Distiller(nn.Module):
         self,
         student: nn.Module,
         teacher: nn.Module,
-        method: str = "kd",
+        method: str,
         *,
         example: Tensor | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -65,19 +63,19 @@ class Distiller(nn.Module):
             )
         self.student = student
         self.method = method
-        weights: Distill = create(zoo.find("algorithm", recipe.algorithm.name), recipe.algorithm.settings)
+        weights = algorithm_of(recipe, zoo)
+        assert isinstance(weights, Distill)
         self.task_weight, self.teach_weight = weights.task_weight, weights.teach_weight
         own, other = Backbone(student, normalize=False), Backbone(teacher, normalize=False)
         if own.num_classes != other.num_classes:
-            raise KdzooError(f"the student has {own.num_classes} classes, the teacher has {other.num_classes}")
+            raise KdzooError(
+                f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
+            )
         device = next(student.parameters()).device
         fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
-        knowledge = recipe.knowledge
-        make = (
-            partial(create, zoo.find("knowledge", knowledge.name), knowledge.settings) if knowledge else None
+        run = TrainingRun(
+            recipe, _NoData(), fabric, scheme_of(recipe, zoo), classroom_of(recipe, zoo), _Networks()
         )
-        scheme = create(zoo.find("scheme", recipe.scheme.name), recipe.scheme.settings)
-        run = TrainingRun(recipe, _NoData(), fabric, scheme, Classroom(make), _Networks())
         mode, frozen = student.training, [one for one in student.parameters() if not one.requires_grad]
         run.enroll("student", own)
         run.enroll("teacher", other, learns=False)
@@ -92,7 +90,9 @@ class Distiller(nn.Module):
         run.end_step()
         self.connectors = nn.ModuleList(role.module for role in run.classroom.connectors.values())
 
-    def forward(self, images: Tensor, target: Tensor | None = None, progress: float = 0.0) -> dict[str, Tensor]:
+    def forward(
+        self, images: Tensor, target: Tensor | None = None, progress: float = 0.0
+    ) -> dict[str, Tensor]:
         """The losses of one batch, as scalars.
 
         Args:

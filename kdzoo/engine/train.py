@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.observer import Event, Job, Observer, RunEnded, RunFailed, RunStarted, Warned
 from kdzoo.api.scheme import Scheme
 from kdzoo.backbone import Backbone
-from kdzoo.data.open import DataSet, open_data
+from kdzoo.data.open import open_data
 from kdzoo.engine.card import student_card
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.classroom import Classroom
@@ -74,6 +75,25 @@ def train(
         return done
     job = job or Job(name=folder.name)
     return _Session(recipe, place, zoo, job, fabric).run()
+
+
+def algorithm_of(recipe: Recipe, zoo: Zoo) -> Algorithm:
+    """The recipe's algorithm, ready to run."""
+    made: Algorithm = create(zoo.find("algorithm", recipe.algorithm.name), recipe.algorithm.settings)
+    return made
+
+
+def scheme_of(recipe: Recipe, zoo: Zoo) -> Scheme:
+    """The recipe's scheme, ready to enroll."""
+    made: Scheme = create(zoo.find("scheme", recipe.scheme.name), recipe.scheme.settings)
+    return made
+
+
+def classroom_of(recipe: Recipe, zoo: Zoo) -> Classroom:
+    """A classroom in which the recipe's knowledge is taught."""
+    if recipe.knowledge is None:
+        return Classroom(None)
+    return Classroom(partial(create, zoo.find("knowledge", recipe.knowledge.name), recipe.knowledge.settings))
 
 
 class _Session:
@@ -143,15 +163,13 @@ class _Session:
         for path in self.data.skipped:
             self.notify(Warned(f"{path}: unreadable image, left out"))
         self.networks = Networks(recipe, self.data, device, self._teacher)
-        by_kind = {found.kind: found for found in self.found}
-        scheme: Scheme = create(by_kind["scheme"], recipe.scheme.settings)
-        algorithm = create(by_kind["algorithm"], recipe.algorithm.settings)
-        knowledge = recipe.knowledge
-        make = partial(create, by_kind["knowledge"], knowledge.settings) if knowledge else None
-        run = TrainingRun(recipe, self.data, self.fabric, scheme, Classroom(make), self.networks)
+        scheme = scheme_of(recipe, self.zoo)
+        run = TrainingRun(
+            recipe, self.data, self.fabric, scheme, classroom_of(recipe, self.zoo), self.networks
+        )
         scheme.enroll(run)
         loop = Loop(run, self.notify, _Timed(checkpoint, self.clock), self._journal_position)
-        position = loop.train(algorithm, saved)
+        position = loop.train(algorithm_of(recipe, self.zoo), saved)
         return self._finish(run, position)
 
     def _journal_position(self) -> int:
@@ -235,6 +253,3 @@ class _Timed(CheckpointFile):
 
     def save(self, content: dict[str, Any]) -> None:
         self._file.save({**content, "seconds": [self._clock.wall, self._clock.process]})
-
-
-__all__ = ["DataSet", "make_fabric", "train"]

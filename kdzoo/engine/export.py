@@ -1,0 +1,100 @@
+"""A trained student in timm's layout, for anybody who has timm and not kdzoo."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from timm.models import save_for_hf
+from torch import Tensor
+
+from kdzoo.backbone import Backbone
+from kdzoo.errors import KdzooError
+
+_USAGE = """
+## Use
+
+```python
+import timm
+import torch
+from PIL import Image
+
+# Without pretrained=True, timm builds the architecture and leaves the weights random.
+model = timm.create_model("local-dir:{folder}", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+image = Image.open("image.png").convert("{mode}")
+with torch.inference_mode():
+    probabilities = model(transform(image).unsqueeze(0)).softmax(dim=1)[0]
+print(model.pretrained_cfg["label_names"][probabilities.argmax()])
+```
+"""
+
+
+def export_student(backbone: Backbone, folder: Path, *, classes: Sequence[str], card: str) -> None:
+    """Write ``config.json``, ``model.safetensors`` and ``README.md``, all of them or none.
+
+    ``timm.create_model("local-dir:FOLDER", pretrained=True)`` and timm's own preprocessing, as ``config.json``
+    states it, give the logits that ``backbone`` gives. An existing folder is replaced.
+
+    Args:
+        backbone: the network, on any device, in any memory format; it is left as it is.
+        folder: where to.
+        classes: the class names in the order of the logits.
+        card: Markdown that says what the model is; how it is loaded is added to it.
+
+    Raises:
+        KdzooError: the folder cannot be written.
+
+    """
+    new, old = (folder.with_name(f".{folder.name}.{state}") for state in ("new", "old"))
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new.mkdir()
+        _write(backbone, new, classes)
+        (new / "README.md").write_text(_readme(backbone, folder, card), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise KdzooError(f"{folder}: cannot write the student: {reason}") from error
+
+
+def _write(backbone: Backbone, folder: Path, classes: Sequence[str]) -> None:
+    # safetensors takes contiguous tensors only, which those of channels_last convolutions are not.
+    model = deepcopy(backbone.model).to("cpu", memory_format=torch.contiguous_format)
+    save_for_hf(
+        model,
+        str(folder),
+        model_config={"label_names": list(classes), "pretrained_cfg": {"tag": "kdzoo"}},
+        safe_serialization=True,
+        data_config={
+            "input_size": (backbone.channels, *backbone.input_size),
+            "interpolation": "bicubic",
+            "mean": _decimals(backbone.mean),
+            "std": _decimals(backbone.std),
+            "crop_pct": 1.0,
+            "crop_mode": "center",
+        },
+    )
+
+
+def _decimals(values: Tensor) -> tuple[float, ...]:
+    """The shortest decimals that are read back as these float32 values: 0.485, not 0.48500001430511475."""
+    return tuple(float(str(value)) for value in values.flatten().cpu().numpy())
+
+
+def _readme(backbone: Backbone, folder: Path, card: str) -> str:
+    """The card between the header that model hubs read and the code that loads the model."""
+    header = yaml.safe_dump({"library_name": "timm", "tags": ["image-classification", "timm", "kdzoo"]})
+    usage = _USAGE.format(folder=folder.name, mode="L" if backbone.channels == 1 else "RGB")
+    return f"---\n{header}---\n{card.rstrip()}\n{usage}"

@@ -1,0 +1,100 @@
+"""A run on made-up images, small enough to look at every tensor."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from kdzoo.api import Batch
+from kdzoo.cli.flags import layer
+from kdzoo.engine.networks import Networks
+from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.train import classroom_of, scheme_of
+from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.resolve import resolve
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
+
+CLASSES = tuple("abcd")
+
+
+@dataclass
+class MadeUp:
+    """A split of random images with random labels; each batch is a function of its number."""
+
+    steps: int = 2
+    size: int = 8
+    pixels: int = 32
+    start: int = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number in range(self.start, self.steps):
+            generator = torch.Generator().manual_seed(number)
+            yield Batch(
+                torch.arange(self.size),
+                {"image": torch.rand(self.size, 3, self.pixels, self.pixels, generator=generator)},
+                torch.randint(0, len(CLASSES), (self.size,), generator=generator),
+            )
+
+
+class MadeUpData:
+    classes, channels, img_size = CLASSES, {"image": 3}, 32
+
+    def __init__(self) -> None:
+        self.train, self.val, self.test = MadeUp(), MadeUp(1), MadeUp(1)
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Zoo:
+    return Zoo()
+
+
+@pytest.fixture(scope="session")
+def registry(zoo):
+    return load_registry(zoo)
+
+
+@pytest.fixture(scope="session")
+def teacher_file(tmp_path_factory):
+    import timm
+
+    path = tmp_path_factory.mktemp("weights") / "teacher.pth"
+    torch.manual_seed(7)
+    torch.save(timm.create_model("test_resnet", num_classes=len(CLASSES)).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
+    """make_run("kd", **{"knowledge.temperature": 2}) -> a run with its roles enrolled."""
+
+    def make(
+        method: str, *, student: str = "test_efficientnet", enroll: bool = True, **settings
+    ) -> TrainingRun:
+        flags = layer(teacher="test_resnet", teacher_checkpoint=teacher_file, student=student, epochs=1)
+        extra = Layer("test", dotted({"observers": [], **settings}))
+        recipe = resolve(zoo=zoo, registry=registry, method=method, layers=[*flags, extra])
+        fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+        data = MadeUpData()
+        networks = Networks(recipe, data, fabric.device, lambda role, config: teacher_file)
+        scheme = scheme_of(recipe, zoo)
+        run = TrainingRun(recipe, data, fabric, scheme, classroom_of(recipe, zoo), networks)
+        if enroll:
+            scheme.enroll(run)
+            run.begin_phase(1, len(data.train))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return next(iter(MadeUp()))
