@@ -1,0 +1,158 @@
+"""A timm model that takes images in [0, 1] and answers with an Output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from timm.models import get_model_input_config
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdzoo.api.batch import Output
+from kdzoo.backbone.classifier import find_classifiers, read_inputs
+from kdzoo.errors import KdzooError
+
+
+class Backbone(nn.Module):
+    """A timm model behind one interface: logits, stages and embedding from images in [0, 1].
+
+    The keys of its ``state_dict`` are the timm model's, each with the prefix ``model.``.
+
+    Args:
+        model: a timm classification model.
+        input_size: (height, width) in pixels that the model sees; other images are resized to it.
+        label_names: the class names in the order of the logits, if known.
+
+    Attributes:
+        model: the timm model itself.
+        name: timm's name of its architecture.
+        input_size: (height, width) in pixels.
+        channels: number of input channels.
+        num_classes: K, the number of logits.
+        num_stages: how many stages ``forward`` can show; 0 if the model does not show any.
+        label_names: the class names, or None.
+        mean: (1, C, 1, 1), subtracted from the image in [0, 1].
+        std: (1, C, 1, 1), divides what is left.
+
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, model: nn.Module, *, input_size: tuple[int, int], label_names: Sequence[str] | None = None
+    ) -> None:
+        super().__init__()
+        # Any: the methods and attributes of timm models are not declared on nn.Module.
+        timm_model = cast(Any, model)
+        self.model = timm_model
+        cfg = timm_model.pretrained_cfg
+        self.name: str = cfg["architecture"]
+        self.input_size = input_size
+        self.channels: int = get_model_input_config(model)["input_size"][0]
+        self.num_classes: int = timm_model.num_classes
+        shows = hasattr(model, "forward_intermediates") and hasattr(model, "forward_head")
+        self.num_stages = len(getattr(model, "feature_info", ())) if shows else 0
+        self.label_names = None if label_names is None else tuple(label_names)
+        self.register_buffer("mean", _per_channel(cfg["mean"], self.channels), persistent=False)
+        self.register_buffer("std", _per_channel(cfg["std"], self.channels), persistent=False)
+        # timm's relative-position models keep the biases that they computed in eval mode and do not notice
+        # when the parameters change, by loading or by an average that is updated in place.
+        self._remembering: list[Any] = [
+            module for module in model.modules() if hasattr(module, "attention_bias_cache")
+        ]
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The module that turns the embedding into logits: it reads (B, D), or (B, D, 1, 1) if a convolution.
+
+        Raises:
+            KdzooError: the model adds up several classifiers.
+
+        """
+        found = find_classifiers(self.model)
+        if len(found) != 1:
+            raise KdzooError(
+                f"model {self.name!r} adds up {len(found)} classifiers, so none of them can be borrowed; "
+                "take a model with one"
+            )
+        return found[0]
+
+    def forward(self, image: Tensor, stages: tuple[int, ...] = (), embedding: bool = False) -> Output:
+        """Answer a batch of images.
+
+        Args:
+            image: (B, C, H, W) float in [0, 1], of any size.
+            stages: negative numbers, -1 = the deepest; nothing else is computed or kept.
+            embedding: whether to return what the classifier reads; in train mode that is after its dropout.
+
+        Returns:
+            logits (B, K); one feature map (B, C, H, W) for each stage, shallow to deep; the embedding (B, D),
+            of all branches joined if the model has several, or None.
+
+        Raises:
+            KdzooError: the model does not have these stages, or no vector that its classifier reads.
+
+        """
+        if stages:
+            self._require(stages)
+        for module in () if self.training else self._remembering:
+            module.attention_bias_cache = {}
+        if not embedding:
+            return self._answer(image, stages)
+        with read_inputs(find_classifiers(self.model)) as read:
+            return self._answer(image, stages, read)
+
+    def _answer(self, image: Tensor, stages: tuple[int, ...], read: list[Tensor] | None = None) -> Output:
+        """Everything that torch.compile sees as one graph; the hooks that fill ``read`` are set outside of it."""
+        image = self._prepare(image)
+        features: Sequence[Tensor] = ()
+        if stages:
+            deepest, features = self.model.forward_intermediates(
+                image, indices=list(stages), output_fmt="NCHW"
+            )
+            logits = self.model.forward_head(deepest)
+        else:
+            logits = self.model(image)
+        return Output(logits, tuple(features), None if read is None else self._embedding(read))
+
+    def _embedding(self, read: list[Tensor]) -> Tensor:
+        classifiers = find_classifiers(self.model)
+        if len(read) != len(classifiers) or any(
+            vector.flatten(1).shape != vector.shape[:2] for vector in read
+        ):
+            shapes = ", ".join(str(tuple(vector.shape)) for vector in read) or "nothing"
+            raise KdzooError(
+                f"model {self.name!r} has no embedding: its classifier {type(classifiers[0]).__name__} reads "
+                f"{shapes} where one vector per sample is needed; use knowledge that does not read the embedding"
+            )
+        return torch.cat([vector.flatten(1) for vector in read], dim=1)
+
+    def _prepare(self, image: Tensor) -> Tensor:
+        height, width = self.input_size
+        # As Pillow, and so timm's own transforms, do it: across, then down, and never out of [0, 1] in between.
+        for size in ((image.shape[-2], width), (height, width)):
+            if image.shape[-2:] != size:
+                image = functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return (image - self.mean) / self.std
+
+    def _require(self, stages: tuple[int, ...]) -> None:
+        if not self.num_stages:
+            raise KdzooError(
+                f"model {self.name!r} shows no stages (it has no forward_intermediates): take another model, or "
+                "knowledge that reads logits or the embedding only"
+            )
+        if min(stages) < -self.num_stages or max(stages) >= 0:
+            raise KdzooError(
+                f"model {self.name!r} has {self.num_stages} stages, -{self.num_stages} to -1 (the deepest); "
+                f"asked for {', '.join(map(str, stages))}"
+            )
+
+
+def _per_channel(values: Sequence[float], channels: int) -> Tensor:
+    """(1, channels, 1, 1); values for another number of channels are averaged, as timm's own loaders do."""
+    if len(values) != channels:
+        values = [sum(values) / len(values)] * channels
+    return torch.tensor(values, dtype=torch.float32).reshape(1, channels, 1, 1)
