@@ -66,7 +66,8 @@ class Distiller(nn.Module):
         weights = algorithm_of(recipe, zoo)
         assert isinstance(weights, Distill)
         self.task_weight, self.teach_weight = weights.task_weight, weights.teach_weight
-        own, other = Backbone(student, normalize=False), Backbone(teacher, normalize=False)
+        size = student.pretrained_cfg["input_size"][1:] if example is None else example.shape[-2:]
+        own, other = _AsGiven(student, input_size=size), _AsGiven(teacher, input_size=size)
         if own.num_classes != other.num_classes:
             raise KdzooError(
                 f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
@@ -111,6 +112,13 @@ class Distiller(nn.Module):
     def _batch(self, images: Tensor, target: Tensor | None, progress: float = 0.0) -> Batch:
         index = torch.full((images.shape[0],), -1, device=images.device)
         return Batch(index, {"image": images}, target, progress)
+
+
+class _AsGiven(Backbone):
+    """Images come normalised, in the size that the network is to see."""
+
+    def _prepare(self, image: Tensor) -> Tensor:
+        return image
 
 
 class _NoData:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -79,36 +80,52 @@ def create(found: Found, settings: Mapping[str, Any]) -> Any:
 def describe(component: type[Any]) -> list[HyperParameter]:
     """The hyper-parameters with type, range, default and the meaning that the docstring gives."""
     meanings = _docstring_args(component)
-    properties = schema(component).model_json_schema(mode="serialization").get("properties", {})
-    described = []
-    for name, field in schema(component).model_fields.items():
-        limits = {
-            part.__class__.__name__.lower(): next(iter(vars_of(part).values()))
-            for part in field.metadata
-            if vars_of(part)
-        }
-        words = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "minlen": "length ≥", "maxlen": "length ≤"}
-        text = ", ".join(f"{words.get(key, key)} {value}" for key, value in limits.items())
-        choices = properties.get(name, {}).get("enum")
-        kind = "choice" if choices else _type_name(field.annotation)
-        described.append(
-            HyperParameter(
-                name,
-                kind,
-                " | ".join(map(str, choices)) if choices else text,
-                None if field.is_required() else field.default,
-                meanings.get(name, ""),
-            )
+    return [
+        HyperParameter(
+            name,
+            _type_name(field.annotation),
+            _limits(field.annotation, field.metadata),
+            None if field.is_required() else field.default,
+            meanings.get(name, ""),
         )
-    return described
+        for name, field in schema(component).model_fields.items()
+    ]
 
 
-def vars_of(constraint: Any) -> dict[str, Any]:
-    """The fields of an annotated-types constraint such as ``Gt(gt=0)``."""
-    return {name: getattr(constraint, name) for name in getattr(constraint, "__dataclass_fields__", {})}
+_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "length ≥", "max_length": "length ≤"}
+
+
+def _limits(annotation: Any, metadata: Sequence[Any]) -> str:
+    """Choices, or the bounds that annotated-types constraints such as ``Gt(gt=0)`` set."""
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, get_args(annotation)))
+    bounds = (
+        f"{_SIGNS[name]} {getattr(constraint, name)}"
+        for constraint in metadata
+        for name in getattr(constraint, "__dataclass_fields__", ())
+        if name in _SIGNS and getattr(constraint, name) is not None
+    )
+    inner = (
+        _limits(part, getattr(part, "__metadata__", ()))
+        for part in get_args(annotation)
+        if get_origin(annotation) in (Union, UnionType)
+    )
+    return ", ".join(filter(None, (*bounds, *inner)))
 
 
 def _type_name(annotation: Any) -> str:
+    """As a user would say it: ``float``, ``choice``, ``list of int or none``."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "choice"
+    if origin is Annotated:
+        return _type_name(parts[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_type_name(part) for part in parts)
+    if origin in (tuple, list):
+        return f"list of {_type_name(parts[0])}"
+    if annotation is NoneType:
+        return "none"
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 

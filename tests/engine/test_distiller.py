@@ -70,7 +70,7 @@ def test_the_users_frozen_layers_stay_frozen(networks):
 
 def test_what_it_cannot_do_is_refused(networks):
     student, teacher = networks
-    with pytest.raises(KdzooError, match="'mutual'.*run this method with kdzoo distill"):
+    with pytest.raises(KdzooError, match=r"'mutual'.*run this method with kdzoo distill"):
         kdzoo.Distiller(student, teacher, method="dml")
     with pytest.raises(KdzooError, match="4 classes, the teacher has 5"):
         kdzoo.Distiller(student, timm.create_model("test_resnet", num_classes=5), method="kd")
