@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -57,25 +56,29 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise KdzooError(
             f"checkpoint {path}: no such file; expected .safetensors, .pth or .pt, or an exported folder"
         )
+    if path.suffix not in (".safetensors", *_PICKLED):
+        raise KdzooError(f"checkpoint {path}: unknown kind of file; expected .safetensors, .pth or .pt")
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        if path.suffix in _PICKLED:
-            return _unwrap(torch.load(path, map_location="cpu", weights_only=True), path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise KdzooError(
             f"checkpoint {path}: corrupt, or holds more than tensors and plain values, which is not loaded; "
             "save the state dict alone, best as .safetensors"
         ) from None
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise KdzooError(f"checkpoint {path}: cannot be read ({reason}); is it whole?") from None
-    raise KdzooError(f"checkpoint {path}: unknown kind of file; expected .safetensors, .pth or .pt")
+    except Exception as error:  # a damaged pickle raises whatever its damage leads to
+        reason = (str(error).splitlines() or [""])[0]
+        raise KdzooError(
+            f"checkpoint {path}: cannot be read ({type(error).__name__}: {reason}); is it whole?"
+        ) from None
+    return _unwrap(content, path)
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
     while isinstance(content, Mapping):
-        if content and all(isinstance(value, Tensor) for value in content.values()):
+        named = all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
+        if content and named:
             return dict(content)
         envelope = next((key for key in _ENVELOPES if isinstance(content.get(key), Mapping)), None)
         if envelope is None:
