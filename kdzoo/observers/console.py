@@ -1,0 +1,175 @@
+"""What a person sees of a run: a progress bar, a line per epoch, a short table at the end. All on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from rich.console import Console as Terminal
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from kdzoo.api.observer import (
+    EpochEnded,
+    Event,
+    Observer,
+    PhaseStarted,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    StepsDone,
+    Warned,
+)
+
+
+class Console(Observer):
+    """Prints to stderr, without colours or a bar where that is no terminal.
+
+    Args:
+        terminal: where to print; default: stderr.
+
+    """
+
+    name: ClassVar[str] = "console"
+
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self._terminal = terminal or Terminal(stderr=True)
+        self._pace: _Pace | None = None
+        self._bar: _Bar | None = None
+
+    def observe(self, event: Event) -> None:
+        """Print what the event has to say, if anything."""
+        match event:
+            case RunStarted():
+                goes_on = " (goes on from its checkpoint)" if event.resumed else ""
+                self._print(f"[bold]{escape(event.job.name)}[/] in {escape(str(event.folder))}{goes_on}")
+            case PhaseStarted():
+                self._stop_bar()
+                self._pace = _Pace(event)
+                self._bar = _Bar(self._terminal, self._pace) if self._terminal.is_interactive else None
+            case StepsDone() if self._pace:
+                self._pace.step = event.step
+                self._show()
+            case EpochEnded() if self._pace:
+                self._pace.end_epoch()
+                self._print(f"{escape(event.phase)} {self._pace}  {escape(_line(event.metrics))}")
+                self._show()
+            case Warned():
+                self._print(f"[yellow]warning:[/] {escape(event.message)}")
+            case RunEnded():
+                self._stop_bar()
+                self._terminal.print(_table(event.result))
+                self._print(f"student in {escape(str(event.folder / 'student'))}")
+            case RunFailed():
+                self._stop_bar()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._stop_bar()
+
+    def _print(self, text: str) -> None:
+        self._terminal.print(text, soft_wrap=True, highlight=False)
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            self._bar.show()
+
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._pace = None
+
+
+class _Pace:
+    """How far a phase is, and how long it has still to go at the pace so far."""
+
+    def __init__(self, phase: PhaseStarted) -> None:
+        self.phase = phase
+        self.epoch = phase.epoch
+        self.step = 0
+        self._began = time.monotonic()
+        self._epoch_began = self._began
+
+    def end_epoch(self) -> None:
+        self.epoch, self.step = self.epoch + 1, 0
+        self._epoch_began = time.monotonic()
+
+    @property
+    def done(self) -> float:
+        """Epochs done, the part of the running one included."""
+        return self.epoch + (min(self.step / self.phase.steps, 1.0) if self.phase.steps else 0.0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None before there is anything to tell it from.
+
+        Whole epochs tell it best, for they include the validation; until there is one, the steps must do.
+        """
+        whole = self.epoch - self.phase.epoch
+        if whole:
+            left = (self._epoch_began - self._began) / whole * (self.phase.epochs - self.done)
+            return max(left, 0.0)
+        part = self.done - self.phase.epoch
+        if not part:
+            return None
+        return (time.monotonic() - self._began) / part * (self.phase.epochs - self.done)
+
+    def __str__(self) -> str:
+        return f"{self.epoch:{len(str(self.phase.epochs))}}/{self.phase.epochs}"
+
+
+class _Bar:
+    """A live progress bar over all epochs of a phase."""
+
+    def __init__(self, terminal: Terminal, pace: _Pace) -> None:
+        self._pace = pace
+        columns = ("{task.description}", BarColumn(), TaskProgressColumn(), "{task.fields[left]}")
+        self._progress = Progress(
+            *(TextColumn(one) if isinstance(one, str) else one for one in columns),
+            console=terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task(escape(pace.phase.phase), total=pace.phase.epochs, left="")
+        self.show()
+        self._progress.start()
+
+    def show(self) -> None:
+        seconds = self._pace.seconds_left
+        left = "" if seconds is None else f"{_duration(seconds)} left"
+        self._progress.update(self._task, completed=self._pace.done, left=left)
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+
+def _line(metrics: Mapping[str, float]) -> str:
+    """``task 1.2345  teach 0.6789  val/accuracy 87.30 %  lr 0.0019  1.2 s``."""
+    parts = []
+    for name, value in metrics.items():
+        if name == "seconds":
+            parts.append(f"{value:.1f} s")
+        elif "accuracy" in name:
+            parts.append(f"{name} {value:.2f} %")
+        else:
+            parts.append(f"{name.removeprefix('train/')} {value:.4g}")
+    return "  ".join(parts)
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    """The numbers of a result, one a row."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in result.items():
+        if isinstance(value, int | float):
+            table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else f"{value:.2f}")
+    return table
+
+
+def _duration(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` below an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

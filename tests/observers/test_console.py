@@ -1,0 +1,148 @@
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console as Terminal
+
+from kdzoo.api import (
+    EpochEnded,
+    Event,
+    Job,
+    PhaseStarted,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    StepsDone,
+    Warned,
+)
+from kdzoo.observers import console
+from kdzoo.observers.console import Console
+
+METRICS = {"train/task": 1.23456, "train/teach": 0.5, "val/accuracy": 87.5, "lr": 0.0019, "seconds": 1.25}
+FOLDER = Path("/a/folder/with/a/name/that/would/not/fit/into/eighty/columns/if/lines/were/broken")
+RESULT = {
+    "method": "kd", "test/last": 85.125, "val/last": None, "parameters": 1234567, "seconds": 75.0
+}  # fmt: skip
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(console.time, "monotonic", lambda: self.now)
+
+
+def play(terminal: Terminal, *events: Event) -> str:
+    observer = Console(terminal)
+    for event in events:
+        observer.observe(event)
+    observer.close()
+    assert isinstance(terminal.file, io.StringIO)
+    return terminal.file.getvalue()
+
+
+def screen() -> Terminal:
+    return Terminal(file=io.StringIO(), force_terminal=True, width=100, _environ={"TERM": "xterm-256color"})
+
+
+def whole_run(epochs: int) -> list[Event]:
+    return [
+        RunStarted(FOLDER, Job("kd [big>small]"), {}, resumed=True),
+        PhaseStarted("distill", epochs, 4),
+        *(EpochEnded("distill", one + 1, METRICS) for one in range(epochs)),
+        Warned("an image [of a cat] is missing"),
+        RunEnded(FOLDER, RESULT),
+    ]
+
+
+def test_without_a_terminal_there_are_plain_lines():
+    lines = play(Terminal(file=io.StringIO()), *whole_run(10)).splitlines()
+    assert lines[0] == f"kd [big>small] in {FOLDER} (goes on from its checkpoint)"
+    assert lines[1] == "distill  1/10  task 1.235  teach 0.5  val/accuracy 87.50 %  lr 0.0019  1.2 s"
+    assert lines[10].startswith("distill 10/10 ")
+    assert lines[11] == "warning: an image [of a cat] is missing"
+    assert [line.split() for line in lines[12:15]] == [
+        ["test/last", "85.12"],
+        ["parameters", "1,234,567"],
+        ["seconds", "75.00"],
+    ]
+    assert lines[15:] == [f"student in {FOLDER}/student"]
+
+
+def test_it_writes_to_stderr_alone():
+    script = """
+from pathlib import Path
+from kdzoo.api import Job, RunStarted
+from kdzoo.observers.console import Console
+Console().observe(RunStarted(Path("x"), Job("one"), {}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "one in x\n")
+
+
+def test_a_terminal_has_a_bar_and_is_left_as_it_was():
+    shown = play(screen(), *whole_run(2))
+    assert "\x1b[?25l" in shown, "the cursor is hidden while there is a bar"
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "distill 2/2  task 1.235" in plain
+    assert plain.rstrip().endswith("student")
+
+
+@pytest.mark.parametrize("end", [RunFailed("ValueError: no"), None])
+def test_a_run_that_stops_leaves_the_terminal_as_it_was(end: Event | None):
+    shown = play(screen(), PhaseStarted("distill", 2, 4), *([end] if end else []))
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_the_time_left_is_told_by_the_steps_until_there_is_a_whole_epoch(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock(monkeypatch)
+    pace = console._Pace(PhaseStarted("distill", epochs=5, steps=10, epoch=1))
+    assert pace.seconds_left is None
+    clock.now, pace.step = 1006.0, 5  # half an epoch in 6 s: 3.5 epochs are left
+    assert pace.seconds_left == pytest.approx(42)
+    clock.now = 1020.0  # the rest of the epoch and its validation took 14 s
+    pace.end_epoch()
+    assert pace.done == 2
+    assert pace.seconds_left == pytest.approx(60)
+    clock.now, pace.step = 1021.0, 5
+    assert pace.seconds_left == pytest.approx(50)
+
+
+def test_an_epoch_of_unknown_length_counts_when_it_is_over(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock(monkeypatch)
+    pace = console._Pace(PhaseStarted("distill", epochs=3, steps=None))
+    pace.step = 100
+    assert pace.seconds_left is None
+    clock.now += 10
+    pace.end_epoch()
+    assert pace.seconds_left == pytest.approx(20)
+
+
+def test_the_time_left_is_shown(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock(monkeypatch)
+    terminal = screen()
+    observer = Console(terminal)
+    observer.observe(PhaseStarted("distill", epochs=101, steps=4))
+    clock.now += 75
+    observer.observe(EpochEnded("distill", 1, METRICS))
+    observer.close()
+    assert isinstance(terminal.file, io.StringIO)
+    assert "2:05:00 left" in terminal.file.getvalue()
+
+
+def test_a_second_phase_counts_from_one_again():
+    lines = play(
+        Terminal(file=io.StringIO()),
+        PhaseStarted("search", 2, 4),
+        StepsDone("search", 1, 2),
+        EpochEnded("search", 1, {}),
+        EpochEnded("search", 2, {}),
+        PhaseStarted("retrain", 3, 4),
+        EpochEnded("retrain", 3, {}),
+    ).splitlines()
+    assert [line.rstrip() for line in lines] == ["search 1/2", "search 2/2", "retrain 1/3"]

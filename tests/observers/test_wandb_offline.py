@@ -1,0 +1,74 @@
+import signal
+from pathlib import Path
+
+from .loopback_wandb import LoopbackWandb
+from .wandb_child import JOB, RECIPE
+from .wandb_sandbox import KEY, Sandbox, of_type, rows
+
+
+def logged(epochs: list[int]) -> list[dict[str, float]]:
+    return [{"epoch": one, "train/task": 1 / one, "val/accuracy": 80.0 + one} for one in epochs]
+
+
+def test_a_killed_run_keeps_its_rows_and_a_resumed_one_is_uploaded_as_one_run(sandbox: Sandbox):
+    err = sandbox.play(epochs=[1, 2, 3], end="killed", code=-signal.SIGKILL)
+    assert err == "", "without a login, offline is what is expected: nothing to warn of"
+    (killed,) = sandbox.logs()
+    records = sandbox.records(killed)
+    assert rows(records) == logged([1, 2, 3])
+    (run,) = of_type(records, "run")
+    assert run["project"] == "kdzoo"
+    assert run["run_group"] == JOB.suite
+    assert run["job_type"] == JOB.kind
+    assert run["tags"] == list(JOB.tags)
+    assert run["display_name"] == JOB.name
+    config = run["config"]["update"]
+    assert {key: config[key] for key in RECIPE} == RECIPE
+    defined = [(one.get("glob_name"), one["step_metric"]) for one in of_type(records, "metric")]
+    assert defined == [("*", "epoch")]
+
+    sandbox.play(epochs=[3, 4], resumed=True)
+    again = sandbox.logs()[1]
+    records = sandbox.records(again)
+    assert of_type(records, "run")[0]["run_id"] == run["run_id"]
+    assert of_type(records, "exit")[0].get("exit_code", 0) == 0
+
+    with LoopbackWandb() as server:
+        sandbox.wandb("sync", str(again), str(killed), WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY)
+    received = server.runs[run["run_id"]]
+    assert [row.get("epoch") for row in received.history] == [1, 2, 3, 3, 4, 4]  # the last is the picture
+    assert received.summary["test/last"] == 83.25
+    assert received.exit_code == 0
+    assert received.config["roles"] == RECIPE["roles"]
+    assert server.artifacts["kd-big-small-0"].files["model.safetensors"] == b"weights of the student"
+    assert server.artifacts["kd-big-small-0"].committed
+    assert not any(path.exists() for path in (sandbox.home / ".netrc", sandbox.home / ".config"))
+
+
+def test_a_failed_run_is_marked_so(sandbox: Sandbox):
+    elsewhere = sandbox.folder / "elsewhere"
+    err = sandbox.play(
+        epochs=[1], end="failed", WANDB_MODE="offline", WANDB_API_KEY=KEY, WANDB_DIR=str(elsewhere)
+    )
+    assert err == ""
+    assert sandbox.logs() == []
+    (log,) = elsewhere.glob("wandb/offline-run-*")
+    records = sandbox.records(log)
+    assert of_type(records, "exit")[0]["exit_code"] == 1
+    assert rows(records) == logged([1])
+
+
+def test_disabled_leaves_nothing(sandbox: Sandbox):
+    assert sandbox.play(epochs=[1], leaderboard=True, WANDB_MODE="disabled", WANDB_API_KEY=KEY) == ""
+    assert not (sandbox.folder / "wandb").exists()
+
+
+def test_the_observers_import_neither_torch_nor_wandb(sandbox: Sandbox):
+    names = [path.stem for path in (Path(__file__).parents[2] / "kdzoo" / "observers").glob("[a-z]*.py")]
+    assert "wandb" in names
+    script = f"""
+import importlib, sys
+for name in {names}: importlib.import_module("kdzoo.observers." + name)
+assert not {{"torch", "wandb"}} & set(sys.modules)
+"""
+    sandbox.finish(sandbox.python("-c", script))
