@@ -13,6 +13,7 @@ from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import classroom_of, scheme_of
 from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
@@ -98,3 +99,29 @@ def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
 @pytest.fixture
 def batch() -> Batch:
     return next(iter(MadeUp()))
+
+
+@pytest.fixture(scope="session")
+def digits_teacher(tmp_path_factory):
+    import timm
+
+    path = tmp_path_factory.mktemp("teacher") / "teacher.pth"
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_resnet", num_classes=10, in_chans=1).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_recipe(zoo, registry, digits_teacher) -> Callable[..., Recipe]:
+    """small_recipe("kd", epochs=2): a few steps on digits, with a checkpoint after each."""
+
+    def make(method: str, **settings) -> Recipe:
+        flags = layer(
+            teacher="test_resnet", teacher_checkpoint=digits_teacher, student="test_efficientnet", epochs=3,
+            batch_size=16, train_per_class=10, test_per_class=10,
+        )  # fmt: skip
+        more = {"observers": [], "checkpoint_seconds": 0, "roles.student.drop_path": 0.2, **settings}
+        layers = [*flags, Layer("test", dotted(more))]
+        return resolve(zoo=zoo, registry=registry, method=method, layers=layers)
+
+    return make

@@ -5,14 +5,48 @@ import timm
 import torch
 
 # Drawn by: python benchmarks/draw_pairs.py --seed 1
-MODELS = """
-test_vit2 crossvit_tiny_240 efficientvit_m3 shvit_s1 pvt_v2_b0 test_nfnet efficientvit_b0 coat_tiny pit_ti_224
-gmixer_12_224 edgenext_xx_small cspnext_s deit_tiny_distilled_patch16_224 mobileone_s0 mobilevit_s lcnetv2_base
-regnety_008_tv mixer_s16_224 test_vit_relpos xcit_tiny_12_p16_224 vit_tiny_patch16_dinov3_qkvb repvit_m0_9
-mambaout_femto cs3darknet_s maxvit_rmlp_pico_rw_256 efficientnet_em convnext_femto rexnetr_130 ghostnet_050
-starnet_s100 ese_vovnet19b_slim_dw fastvit_t8 hardcorenas_f hgnetv2_b0 levit_128s densenet121 cpubone_t0
-gmlp_ti16_224 resmlp_12_224 mobilenetv4_conv_small_035
-""".split()
+MODELS = [
+    "test_vit2",
+    "crossvit_tiny_240",
+    "efficientvit_m3",
+    "shvit_s1",
+    "pvt_v2_b0",
+    "test_nfnet",
+    "efficientvit_b0",
+    "coat_tiny",
+    "pit_ti_224",
+    "gmixer_12_224",
+    "edgenext_xx_small",
+    "cspnext_s",
+    "deit_tiny_distilled_patch16_224",
+    "mobileone_s0",
+    "mobilevit_s",
+    "lcnetv2_base",
+    "regnety_008_tv",
+    "mixer_s16_224",
+    "test_vit_relpos",
+    "xcit_tiny_12_p16_224",
+    "vit_tiny_patch16_dinov3_qkvb",
+    "repvit_m0_9",
+    "mambaout_femto",
+    "cs3darknet_s",
+    "maxvit_rmlp_pico_rw_256",
+    "efficientnet_em",
+    "convnext_femto",
+    "rexnetr_130",
+    "ghostnet_050",
+    "starnet_s100",
+    "ese_vovnet19b_slim_dw",
+    "fastvit_t8",
+    "hardcorenas_f",
+    "hgnetv2_b0",
+    "levit_128s",
+    "densenet121",
+    "cpubone_t0",
+    "gmlp_ti16_224",
+    "resmlp_12_224",
+    "mobilenetv4_conv_small_035",
+]
 PAIRS = list(zip(MODELS[::2], MODELS[1::2], strict=True))
 
 

@@ -1,0 +1,58 @@
+"""Runs in a process of its own: ``child.py train RECIPE FOLDER`` or ``child.py rank RANK PORT FOLDER RECIPE...``."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from kdzoo.recipe.resolve import resolve
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
+
+
+def train_one(recipe: Path, folder: Path) -> None:
+    from kdzoo.engine.train import train
+
+    zoo = Zoo()
+    train(resolve(zoo=zoo, registry=load_registry(zoo), file=recipe), folder, zoo=zoo, resume=True)
+
+
+def train_as_rank(rank: int, port: int, folder: Path, recipes: list[Path]) -> None:
+    """Train each recipe as one of two processes; write what every role and connector weighs in the end."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
+    os.environ |= {"LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    import torch
+
+    from kdzoo.engine import train as engine
+    from kdzoo.engine.loop import Loop
+    from kdzoo.engine.weights import weights_hash
+
+    torch.set_num_threads(1)
+    weights: dict[str, dict[str, str]] = {}
+    train_all = Loop.train
+
+    def remembering(loop, algorithm, saved):
+        position = train_all(loop, algorithm, saved)
+        modules = dict(loop.run.roles)
+        modules |= {role.name: role.module for role in loop.run.classroom.connectors.values()}
+        weights[loop.run.recipe.method] = {name: weights_hash(module) for name, module in modules.items()}
+        return position
+
+    Loop.train = remembering
+    zoo, accuracy = Zoo(), {}
+    for path in recipes:
+        recipe = resolve(zoo=zoo, registry=load_registry(zoo), file=path)
+        fabric = engine.make_fabric(recipe, accelerator="cpu", devices=2)
+        assert fabric.world_size == 2
+        result = engine.train(recipe, folder / recipe.method, zoo=zoo, fabric=fabric)
+        accuracy[recipe.method] = result["test/last"]
+    (folder / f"rank{rank}.json").write_text(json.dumps({"weights": weights, "accuracy": accuracy}))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    what, *rest = sys.argv[1:]
+    if what == "train":
+        train_one(Path(rest[0]), Path(rest[1]))
+    else:
+        train_as_rank(int(rest[0]), int(rest[1]), Path(rest[2]), [Path(one) for one in rest[3:]])

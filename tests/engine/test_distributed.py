@@ -1,0 +1,51 @@
+"""Two processes (gloo) train connectors and peers, and end with equal weights."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kdzoo.recipe.resolve import write
+
+METHODS = ("fitnet", "dml")
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory, small_recipe):
+    folder = tmp_path_factory.mktemp("distributed")
+    recipes = [folder / f"{method}.yaml" for method in METHODS]
+    for method, path in zip(METHODS, recipes, strict=True):
+        write(small_recipe(method, epochs=2), path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    child = Path(__file__).with_name("child.py")
+    processes = [
+        subprocess.Popen([sys.executable, child, "rank", str(rank), str(port), folder, *recipes])
+        for rank in (0, 1)
+    ]
+    assert [process.wait(200) for process in processes] == [0, 0]
+    return folder, [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_both_processes_hold_equal_weights(ranks, method):
+    _, (first, second) = ranks
+    assert first["weights"][method] == second["weights"][method]
+    names = set(first["weights"][method])
+    if method == "fitnet":
+        assert names == {"student", "teacher", "knowledge/student<-teacher"}
+    else:
+        assert names >= {"student", "peer1", "knowledge/student<-peer1", "knowledge/peer1<-student"}
+    assert first["accuracy"][method] == second["accuracy"][method]
+
+
+def test_one_process_writes_the_folder(ranks):
+    folder, _ = ranks
+    for method in METHODS:
+        assert (folder / method / "student" / "model.safetensors").exists()
+        provenance = json.loads((folder / method / "provenance.json").read_text())
+        assert provenance["processes"] == 2

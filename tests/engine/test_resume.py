@@ -1,0 +1,79 @@
+"""Killed with SIGKILL at a random moment and resumed, a run ends with the weights of one never interrupted."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kdzoo.engine.train import train
+from kdzoo.observers.journal import read_journal
+from kdzoo.recipe.resolve import resolve, write
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
+
+CHILD = Path(__file__).with_name("child.py")
+
+
+def outcome(folder: Path) -> bytes:
+    return (folder / "student" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("method", ["kd", "dml"])
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(method, small_recipe, tmp_path):
+    job = small_recipe(method)
+    started = time.monotonic()
+    whole = train(job, tmp_path / "whole", zoo=Zoo())
+    seconds = time.monotonic() - started
+
+    seed = random.randrange(10**6)
+    write(job, tmp_path / "recipe.yaml")
+    process = subprocess.Popen(
+        [sys.executable, CHILD, "train", tmp_path / "recipe.yaml", tmp_path / "killed"]
+    )
+    checkpoint = tmp_path / "killed" / "checkpoint" / "last.ckpt"
+    while not checkpoint.exists():
+        assert process.poll() is None, "the child ended before it was killed"
+        time.sleep(0.002)
+    time.sleep(random.Random(seed).uniform(0, 0.5 * seconds))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+    resumed = train(job, tmp_path / "killed", zoo=Zoo(), resume=True)
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole"), f"seed of the moment: {seed}"
+    for key in ("test/last", "val/last", "test/chosen", "epoch/chosen"):
+        assert resumed[key] == whole[key]
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+
+
+def metrics(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """What each epoch measured, times aside."""
+    rows = [row for row in read_journal(folder / "metrics.jsonl") if row["event"] == "epoch"]
+    return [
+        (row["epoch"], {key: value for key, value in row["metrics"].items() if key != "seconds"})
+        for row in rows
+    ]
+
+
+def test_a_finished_run_is_not_run_again(small_recipe, tmp_path):
+    job = small_recipe("baseline", epochs=1)
+    first = train(job, tmp_path / "run", zoo=Zoo())
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert train(job, tmp_path / "run", zoo=Zoo(), resume=True) == first
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_resolved_recipe_runs_again_to_the_same_weights(small_recipe, tmp_path):
+    job = small_recipe("kd", epochs=1)
+    train(job, tmp_path / "first", zoo=Zoo())
+    zoo = Zoo()
+    again = resolve(zoo=zoo, registry=load_registry(zoo), file=tmp_path / "first" / "recipe.yaml")
+    train(again, tmp_path / "second", zoo=zoo)
+    assert outcome(tmp_path / "first") == outcome(tmp_path / "second")
+    other = again.model_copy(update={"seed": 1})
+    train(other, tmp_path / "third", zoo=zoo)
+    assert outcome(tmp_path / "third") != outcome(tmp_path / "first")
