@@ -1,0 +1,74 @@
+"""How many workers a machine bears: workers x threads never exceed its cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdzoo.errors import KdzooError
+
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The workers of a pool.
+
+    Attributes:
+        threads: of each worker.
+        devices: what each worker sees as its only GPU, as in ``CUDA_VISIBLE_DEVICES``; None = no GPU. One entry
+            for each worker.
+    """
+
+    threads: int
+    devices: tuple[str | None, ...]
+
+    @property
+    def environments(self) -> list[Mapping[str, str]]:
+        """The environment variables of each worker; they must be set before it imports torch."""
+        threads = str(self.threads)
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        return [
+            dict.fromkeys(names, threads) | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
+            for device in self.devices
+        ]
+
+
+def crew(workers: int | None, cores: int, devices: tuple[str, ...] = ()) -> Crew:
+    """Divide ``cores`` among ``workers``.
+
+    Args:
+        workers: how many; default: one for each GPU, else one for each core.
+        cores: how many the machine has for us.
+        devices: the GPUs; workers share them in turn.
+
+    Raises:
+        KdzooError: more workers than cores. Two processes of two threads on two cores are ten times slower
+            than two of one.
+    """
+    count = workers or min(len(devices) or cores, cores)
+    if count > cores:
+        raise KdzooError(f"--workers {count}: this machine has {cores} cores for it; at most {cores}")
+    seen = tuple(devices[number % len(devices)] if devices else None for number in range(count))
+    return Crew(cores // count, seen)
+
+
+def available_cores() -> int:
+    """The cores that this process may use: its affinity, or a container's quota if that is less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CGROUP_QUOTA.read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup, or "max": no quota
+        return cores
+
+
+def available_gpus() -> tuple[str, ...]:
+    """The GPUs that torch sees, as ``CUDA_VISIBLE_DEVICES`` would name each."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return tuple(named.split(",")[:count]) if named else tuple(map(str, range(count)))

@@ -1,0 +1,51 @@
+"""Learning curves, as the runs' ``metrics.jsonl`` have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from kdzoo.observers.journal import read_journal
+
+VALIDATION = "val/accuracy"
+
+Series = Mapping[int, float]
+"""Epoch, from 1 -> value."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Several runs of one thing: mean, lowest and highest value at each epoch that all of them have."""
+
+    epochs: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def series(folder: Path) -> dict[str, dict[int, float]]:
+    """Every metric of the run in ``folder``: name -> epoch -> value. Empty before the first epoch has ended."""
+    found: dict[str, dict[int, float]] = {}
+    journal = folder / "metrics.jsonl"
+    for row in read_journal(journal) if journal.exists() else ():
+        if row.get("event") == "epoch":
+            for name, value in row["metrics"].items():
+                if value is not None:
+                    found.setdefault(name, {})[row["epoch"]] = value
+    return found
+
+
+def band(runs: Sequence[Series]) -> Band | None:
+    """The runs together; None where they have no epoch in common."""
+    common = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
+    if not common:
+        return None
+    columns = [[run[epoch] for run in runs] for epoch in common]
+    return Band(
+        tuple(common),
+        mean=tuple(map(fmean, columns)),
+        low=tuple(map(min, columns)),
+        high=tuple(map(max, columns)),
+    )

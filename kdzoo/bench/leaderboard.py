@@ -1,0 +1,149 @@
+"""The statistics of a suite: pure functions from accuracies to rows.
+
+Intervals are two-sided 95% intervals for a mean over seeds, from Student's t with n - 1 degrees of freedom: half
+width t(0.975, n - 1) s / sqrt(n). They say how much other seeds would change a mean, and nothing about other test
+images. A difference is taken seed by seed and then treated in the same way (the paired t interval).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one run of an entry ended with.
+
+    Attributes:
+        entry: the leaderboard's line that it belongs to.
+        seed: its seed.
+        last: accuracy in percent on the test split, at the last epoch.
+        chosen: the same at the epoch that validation chose; None where nothing was validated.
+        teacher: the teacher's, on the same split; None where there is none.
+        seconds: wall time of the run, without its teacher's training.
+        memory_mb: peak memory of the run.
+        parameters: of the student.
+    """
+
+    entry: str
+    seed: int
+    last: float
+    chosen: float | None
+    teacher: float | None
+    seconds: float
+    memory_mb: float
+    parameters: int
+
+    @classmethod
+    def of(cls, entry: str, seed: int, result: Mapping[str, Any]) -> Score:
+        """From the result with which a ``metrics.jsonl`` ends."""
+        return cls(
+            entry,
+            seed,
+            last=result["test/last"],
+            chosen=result.get("test/chosen"),
+            teacher=result.get("test/teacher"),
+            seconds=result["seconds"],
+            memory_mb=result["peak_memory_mb"],
+            parameters=result["parameters"],
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over ``n`` seeds, with the half width of its 95% interval; None for a single seed."""
+
+    mean: float
+    half_width: float | None
+    n: int
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval, or the mean without one."""
+        return self.mean - (self.half_width or 0.0)
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval, or the mean without one."""
+        return self.mean + (self.half_width or 0.0)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
+        return self.half_width is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the leaderboard; accuracies in percent on the test split.
+
+    Attributes:
+        entry: a method, or a tuned one.
+        seeds: those that are finished.
+        last: at the last epoch.
+        chosen: at the epoch that validation chose; None unless every seed has it.
+        difference: ``last`` minus the baseline's, over the seeds that both have; None for the baseline itself.
+        seconds: mean over the runs.
+        memory_mb: the largest of the runs.
+        parameters: of the student.
+    """
+
+    entry: str
+    seeds: tuple[int, ...]
+    last: Estimate
+    chosen: Estimate | None
+    difference: Estimate | None
+    seconds: float
+    memory_mb: float
+    parameters: int
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The mean of one or more values, and its 95% interval if there are two or more."""
+    n = len(values)
+    if n < 2:
+        return Estimate(fmean(values), None, n)
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy has no types; half a second to import
+
+    return Estimate(fmean(values), float(stdtrit(n - 1, 0.975)) * stdev(values) / math.sqrt(n), n)
+
+
+def leaderboard(scores: Sequence[Score], baseline: str) -> list[Row]:
+    """One row for each entry, best mean first.
+
+    Args:
+        scores: the finished runs of one pair.
+        baseline: the entry that differences are taken to.
+    """
+    by_entry: dict[str, dict[int, Score]] = {}
+    for score in scores:
+        by_entry.setdefault(score.entry, {})[score.seed] = score
+    reference = by_entry.get(baseline, {})
+    rows = [_row(entry, runs, reference) for entry, runs in by_entry.items()]
+    return sorted(rows, key=lambda row: -row.last.mean)
+
+
+def teacher_accuracy(scores: Sequence[Score]) -> float | None:
+    """The teacher's accuracy in percent on the test split, as the students' runs measured it."""
+    found = [score.teacher for score in scores if score.teacher is not None]
+    return fmean(found) if found else None
+
+
+def _row(entry: str, runs: Mapping[int, Score], reference: Mapping[int, Score]) -> Row:
+    ordered = [runs[seed] for seed in sorted(runs)]
+    chosen = [score.chosen for score in ordered if score.chosen is not None]
+    paired = [score.last - reference[score.seed].last for score in ordered if score.seed in reference]
+    return Row(
+        entry,
+        tuple(score.seed for score in ordered),
+        last=estimate([score.last for score in ordered]),
+        chosen=estimate(chosen) if len(chosen) == len(ordered) else None,
+        difference=estimate(paired) if paired and reference is not runs else None,
+        seconds=fmean(score.seconds for score in ordered),
+        memory_mb=max(score.memory_mb for score in ordered),
+        parameters=ordered[0].parameters,
+    )

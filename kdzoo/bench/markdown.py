@@ -1,0 +1,81 @@
+"""The report in Markdown: what a pull request or an issue can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kdzoo.bench import protocol
+from kdzoo.bench.results import SuiteResults
+from kdzoo.bench.single import SingleRun
+from kdzoo.bench.table import HEADINGS, cells
+from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, several
+
+
+def suite_markdown(results: SuiteResults) -> str:
+    """A suite: its leaderboards, what was tuned, the protocol, what failed."""
+    ledger = results.ledger
+    parts = [
+        f"# {plain(ledger.suite)}",
+        plain(ledger.summary),
+        *(f"**{plain(one)}**" for one in alerts(results)),
+    ]
+    seeds = ", ".join(map(str, ledger.seeds))
+    parts.append(
+        f"Data: {plain(about_data(ledger.data))}. Training: {several(ledger.epochs, 'epoch')}, seeds {seeds}."
+    )
+    if ledger.command:
+        parts.append(f"    {ledger.command}")
+    for pair in results.pairs:
+        parts.append(f"## {plain(pair.pair)}")
+        if pair.rows:
+            parts.append(plain(finding(pair, ledger.baseline)))
+            parts.append(table(HEADINGS, [cells(row) for row in pair.rows]))
+            parts.append(plain(about_teacher(pair)))
+    for entry in results.tuning:
+        rows = [
+            (
+                " ".join(f"{key}={value}" for key, value in one.settings.items()),
+                "failed" if one.validation is None else number(one.validation),
+                "chosen" if place == entry.chosen else "",
+            )
+            for place, one in enumerate(entry.candidates)
+        ]
+        parts.append(f"## {plain(entry.entry)}, {plain(entry.pair)}: candidates on seed {entry.seed}")
+        parts.append(table(("settings", "validation accuracy, %", ""), rows))
+    parts += ["## Protocol", *map(plain, protocol.SUITE)]
+    if ledger.failures:
+        parts.append("## What failed")
+        parts.append("\n".join(f"- {plain(one.name)}: {plain(one.error)}" for one in ledger.failures))
+    return _document(parts)
+
+
+def run_markdown(run: SingleRun) -> str:
+    """A single run: what it ended with."""
+    return _document(
+        [
+            f"# {plain(run.name)}",
+            plain(run.what),
+            *(f"**{plain(one)}**" for one in run.alerts),
+            table(("what", "value"), run.facts) if run.facts else "",
+            *map(plain, protocol.RUN),
+        ]
+    )
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """GitHub's form; the first column to the left, the others to the right."""
+    lines = [headings, *rows]
+    text = ["| " + " | ".join(map(plain, line)) + " |" for line in lines]
+    return "\n".join([text[0], "|" + "|".join(["---", *["---:"] * (len(headings) - 1)]) + "|", *text[1:]])
+
+
+def plain(text: str) -> str:
+    """Any text so that Markdown shows it as it is, on one line."""
+    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for letter in "\\`*_[]|#":
+        flat = flat.replace(letter, "\\" + letter)
+    return flat
+
+
+def _document(parts: Sequence[str]) -> str:
+    return "\n\n".join(part for part in parts if part) + "\n"

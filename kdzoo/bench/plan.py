@@ -1,0 +1,292 @@
+"""From a suite to its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from kdzoo.api.observer import Job
+from kdzoo.bench.task import Task
+from kdzoo.engine.teacher import recipe_hash, teacher_recipe
+from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.recipe.layers import Layer, Merged, dotted
+from kdzoo.recipe.model import Recipe, RoleConfig
+from kdzoo.recipe.resolve import resolve
+from kdzoo.registry.load import find_method
+from kdzoo.registry.model import Pair, Registry, Suite
+from kdzoo.zoo import Zoo
+
+_OWN_KEYS = ("seed", "method")
+"""What the plan itself decides in each recipe."""
+
+
+TUNING = "tuning"
+"""The last tag of a run that tries settings."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the leaderboard: a method with its settings, for one pair.
+
+    Attributes:
+        name: the method's, or ``METHOD (tuned)``.
+        method: the registry's name.
+        pair: ``teacher>student``.
+    """
+
+    name: str
+    method: str
+    pair: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed of an entry. Two entries that come to the same recipe share the task."""
+
+    entry: Entry
+    seed: int
+    task: Task
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings that are tried, and the task that tries them."""
+
+    settings: Mapping[str, Any]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Search:
+    """Candidates for one entry, to be compared by validation accuracy."""
+
+    entry: Entry
+    seed: int
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a suite comes to.
+
+    Attributes:
+        runs: every seed of every entry whose settings are known, seed by seed.
+        searches: what must be tuned before the rest of the runs is known.
+        teachers: key -> the task that trains a teacher which some of the others need.
+        refused: entry name -> why its recipe cannot be made.
+    """
+
+    runs: tuple[Run, ...]
+    searches: tuple[Search, ...]
+    teachers: Mapping[str, Task]
+    refused: Mapping[Entry, str]
+
+
+class Planner:
+    """Makes the tasks of one suite in one folder.
+
+    A task's folder carries a hash of its recipe, so that a suite that was changed never reads old results.
+
+    Args:
+        name: of the suite.
+        suite: what it says.
+        output: its folder.
+        zoo: where components are found.
+        registry: where methods are found.
+        layers: what lies on top of the suite: flags, ``--set``.
+        threads: that a run may have; so many processes read its images, where the suite does not say otherwise.
+
+    Raises:
+        KdzooError: a layer sets what the plan decides.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        suite: Suite,
+        *,
+        output: Path,
+        zoo: Zoo,
+        registry: Registry,
+        layers: Sequence[Layer] = (),
+        threads: int = 1,
+    ) -> None:
+        self.name, self.suite, self.output = name, suite, output
+        self._zoo, self._registry = zoo, registry
+        self._layers = tuple(layers)
+        self._default = Layer("default", {"observers": ["wandb"], "data": {"workers": threads}})
+        for layer in layers:
+            for key in _OWN_KEYS:
+                if key in layer.values:
+                    raise KdzooError(f"{layer.source}: {key}: a suite decides it; see --seeds and --methods")
+        self.pairs = self._named_pairs()
+        self._teachers: dict[str, Task] = {}
+
+    def plan(self) -> Plan:
+        """The tasks of every method of the suite.
+
+        Raises:
+            KdzooError: an unknown method, a missing package, or a bad value. Where the suite takes whatever is
+                installed, a method that cannot be planned is left out and recorded, unless it is every one.
+        """
+        tolerant = self.suite.methods == "installed"
+        runs: list[Run] = []
+        searches: list[Search] = []
+        refused: dict[Entry, str] = {}
+        errors: list[KdzooError] = []
+        for pair in self.pairs:
+            for method in self.methods():
+                entry = Entry(method, method, pair)
+                try:
+                    runs += self.runs(entry)
+                    searches += self._search(entry)
+                except KdzooError as error:
+                    if not tolerant:
+                        raise
+                    refused[entry] = " ".join(str(error).split())
+                    errors.append(error)
+        if not runs:
+            raise errors[0]
+        order = {seed: number for number, seed in enumerate(self.suite.seeds)}
+        runs.sort(
+            key=lambda run: order[run.seed]
+        )  # what stops half-way has compared everything on some seeds
+        return Plan(tuple(runs), tuple(searches), dict(self._teachers), refused)
+
+    def methods(self) -> list[str]:
+        """The suite's methods; its baseline is always the first.
+
+        Raises:
+            UnknownName: a method is not in the registry.
+            KdzooError: a method that the suite names is not installed.
+        """
+        if self.suite.methods == "installed":
+            names: Iterable[str] = (
+                name for name, method in self._registry.methods.items() if self._zoo.has(method.package)
+            )
+        else:
+            names = self.suite.methods
+        names = list(dict.fromkeys([self.suite.baseline, *names]))
+        for name in names:
+            package = find_method(self._registry, name).package
+            if not self._zoo.has(package):
+                raise KdzooError(f"suite {self.name}: method {name} is not installed: pip install {package}")
+        for name in self.suite.tune:
+            if name not in self._registry.methods:
+                raise UnknownName(f"method in tune of suite {self.name}", name, self._registry.methods)
+        return names
+
+    def runs(self, entry: Entry, settings: Mapping[str, Any] | None = None) -> list[Run]:
+        """An entry over all seeds, with ``settings`` (dotted keys) on top of the method's own."""
+        return [
+            Run(entry, seed, self._task("jobs", entry, seed, settings or {})) for seed in self.suite.seeds
+        ]
+
+    def _search(self, entry: Entry) -> list[Search]:
+        candidates = self.suite.tune.get(entry.method, ())
+        if not candidates:
+            return []
+        seed = self.suite.tune_seed
+        tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
+        tried = (Candidate(one, self._task(TUNING, tuned, seed, one)) for one in candidates)
+        return [Search(tuned, seed, tuple(tried))]
+
+    def _task(self, place: str, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Task:
+        recipe = self._recipe(entry, seed, settings)
+        own = f"{entry.method}-seed{seed}-{recipe_hash(recipe)[:8]}"
+        key = f"{place}/{_file_name(entry.pair)}/{own}"
+        return Task(
+            key=key,
+            recipe=recipe,
+            folder=self.output / key,
+            job=self._job(entry, seed, recipe, settings if place == TUNING else None),
+            epochs=recipe.epochs,
+            after=frozenset(self._teachers_of(recipe, entry.pair)),
+        )
+
+    def _recipe(self, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Recipe:
+        pair = self.pairs[entry.pair]
+        source = f"suite {self.name}"
+        recipe = resolve(
+            zoo=self._zoo,
+            registry=self._registry,
+            method=entry.method,
+            layers=[
+                self._default,
+                Layer(
+                    source,
+                    {
+                        "data": self.suite.data.model_dump(exclude_unset=True),
+                        "epochs": self.suite.epochs,
+                        **self.suite.recipe,
+                    },
+                ),
+                Layer(source, {"roles": pair.model_dump(exclude_unset=True)}),
+                *self._layers,
+                Layer(f"{source}, tune", dotted(settings)),
+                Layer(source, {"seed": seed}),
+            ],
+        )
+        # workers have no terminal; the suite's progress is shown by the process that runs it
+        quiet = tuple(name for name in recipe.observers if name != "console")
+        return recipe.model_copy(update={"observers": quiet})
+
+    def _teachers_of(self, recipe: Recipe, pair: str) -> list[str]:
+        """The keys of the teachers that must be trained before ``recipe`` is run, planned if they are new."""
+        if self._zoo.find("scheme", recipe.scheme.name).component.kind != "offline":
+            return []  # it may do without; if not, its own run trains the teacher
+        keys = []
+        for role, config in recipe.roles.items():
+            if role.startswith("teacher") and _is_trained_here(config):
+                alone = teacher_recipe(recipe, config)
+                key = f"teachers/{_file_name(config.model)}-{recipe_hash(alone)[:8]}"
+                keys.append(key)
+                if key not in self._teachers:
+                    job = Job(f"{role} {config.model}", "teacher", self.name, (_data_name(recipe), pair))
+                    self._teachers[key] = Task(
+                        key, recipe, self.output / key, job, epochs=alone.epochs, teaches=role
+                    )
+        return keys
+
+    def _job(self, entry: Entry, seed: int, recipe: Recipe, tried: Mapping[str, Any] | None = None) -> Job:
+        plain = self._registry.methods[entry.method].category == "baseline"
+        where = [entry.pair] if len(self.pairs) > 1 else []
+        tags: tuple[str, ...] = (entry.method, _data_name(recipe), entry.pair)
+        if tried is None:
+            name = " ".join([entry.name, *where, f"seed {seed}"])
+        else:
+            name = " ".join(
+                [TUNING, entry.method, *where, *(f"{key}={value}" for key, value in tried.items())]
+            )
+            tags = (*tags, TUNING)
+        return Job(name, "baseline" if plain else "student", self.name, tags)
+
+    def _named_pairs(self) -> dict[str, Pair]:
+        """The pairs as the layers change them, each with a name of its own."""
+        named: dict[str, Pair] = {}
+        for pair in self.suite.pairs:
+            merged = Merged()
+            merged.add(Layer("suite", {"roles": pair.model_dump(exclude_unset=True)}))
+            for layer in self._layers:
+                merged.add(Layer(layer.source, {"roles": layer.values.get("roles", {})}))
+            models = [str(merged.values["roles"][role]["model"]) for role in ("teacher", "student")]
+            name = ">".join(models)
+            alike = sum(one.split(" (")[0] == name for one in named)
+            named[f"{name} ({alike + 1})" if alike else name] = pair
+        return named
+
+
+def _is_trained_here(config: RoleConfig) -> bool:
+    return config.checkpoint is None and not config.model.startswith("local-dir:")
+
+
+def _data_name(recipe: Recipe) -> str:
+    return recipe.data.data_dir.name if recipe.data.data_dir else recipe.data.dataset
+
+
+def _file_name(text: str) -> str:
+    """Letters and digits only, of the last part of a path."""
+    parts = [PurePath(part).name for part in text.split(">")]
+    return "-".join("".join(one if one.isalnum() else "_" for one in part) for part in parts)

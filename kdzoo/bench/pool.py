@@ -1,0 +1,267 @@
+"""A local process pool that survives its workers.
+
+The standard library's pool is broken for good when one process dies. Here a worker that crashes, is killed for its
+memory or exits costs the task that it was at; another worker takes its place. Workers live from task to task,
+because importing torch takes seconds.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from kdzoo.errors import KdzooError
+from kdzoo.zoo.plugin import first_line
+
+_SECONDS_TO_STOP = 15.0
+"""How long workers may take to put their things in order before they are killed."""
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes:
+        key: the task's.
+        value: what the function returned; None after a failure.
+        error: one line; None after a success.
+        traceback: of the error, as text; empty where there is none, as when the process died.
+    """
+
+    key: str
+    value: Any = None
+    error: str | None = None
+    traceback: str = ""
+
+
+class Pool:
+    """Processes that call ``function`` on tasks, one task at a time each.
+
+    Args:
+        function: a picklable function of one picklable argument. Its module is imported by the worker, after
+            the worker's environment is set.
+        environments: the environment variables to set for each worker; their number is the number of workers.
+        logs: a folder for what the workers print, in ``worker-0.log`` and so on; default: the terminal.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        environments: Sequence[Mapping[str, str]],
+        logs: Path | None = None,
+    ) -> None:
+        self._workers = [
+            _Worker(function, environment, logs / f"worker-{number}.log" if logs else None)
+            for number, environment in enumerate(environments)
+        ]
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the workers end; after an error (Ctrl-C too) they are stopped in the middle of their tasks."""
+        try:
+            for worker in self._workers:
+                worker.ask_to_end(at_once=kind is not None)
+            deadline = time.monotonic() + _SECONDS_TO_STOP
+            for worker in self._workers:
+                worker.join(deadline)
+        finally:
+            for worker in self._workers:
+                worker.kill()
+
+    @property
+    def idle(self) -> int:
+        """How many workers have nothing to do."""
+        return sum(worker.key is None for worker in self._workers)
+
+    @property
+    def busy(self) -> tuple[str, ...]:
+        """The keys of the tasks that are being done."""
+        return tuple(worker.key for worker in self._workers if worker.key is not None)
+
+    def submit(self, key: str, task: Any) -> None:
+        """Give a task to an idle worker.
+
+        Raises:
+            RuntimeError: none is idle.
+        """
+        for worker in self._workers:
+            if worker.key is None:
+                worker.begin(key, task)
+                return
+        raise RuntimeError("submit: every worker is busy; wait() first")
+
+    def wait(self, timeout: float | None = None) -> list[Outcome]:
+        """Wait until at least one task is done; nothing after ``timeout`` seconds or if none is being done."""
+        busy = {signal: worker for worker in self._workers if worker.key for signal in worker.signals()}
+        ready = wait(list(busy), timeout) if busy else []
+        finished = {id(busy[signal]): busy[signal] for signal in ready}
+        return [worker.end() for worker in finished.values()]
+
+
+class _Worker:
+    """The parent's view of one process, which is started with its first task and again after each death."""
+
+    def __init__(
+        self, function: Callable[[Any], Any], environment: Mapping[str, str], log: Path | None
+    ) -> None:
+        self._function, self._environment, self._log = function, environment, log
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self.key: str | None = None
+
+    def signals(self) -> tuple[Any, ...]:
+        """What becomes ready when the task is done or the process is dead."""
+        assert self._process is not None
+        assert self._pipe is not None
+        return self._pipe, self._process.sentinel
+
+    def begin(self, key: str, task: Any) -> None:
+        self.key = key
+        for _ in range(2):
+            self._ensure_alive()
+            assert self._process is not None
+            assert self._pipe is not None
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._pipe.send(task)
+                return
+            self._process.join()  # it died while it was idle; the next one may live
+
+    def end(self) -> Outcome:
+        """The outcome of the task, once a signal is ready."""
+        assert self.key is not None
+        assert self._process is not None
+        assert self._pipe is not None
+        key, self.key = self.key, None
+        with suppress(EOFError, ConnectionResetError):
+            if self._pipe.poll():  # without it a child of the dead worker that holds the pipe would block us
+                return Outcome(key, *self._pipe.recv())
+        self._process.join()
+        return Outcome(key, error=f"the worker process {_death(self._process.exitcode)}")
+
+    def ask_to_end(self, *, at_once: bool) -> None:
+        if self._process is None or self._pipe is None:
+            return
+        if at_once:
+            self._process.terminate()
+        else:
+            with suppress(OSError):
+                self._pipe.send(None)
+
+    def join(self, deadline: float) -> None:
+        if self._process is not None:
+            self._process.join(max(0.0, deadline - time.monotonic()))
+
+    def kill(self) -> None:
+        if self._process is not None and self._pipe is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._pipe.close()
+        self._process = self._pipe = None
+
+    def _ensure_alive(self) -> None:
+        if self._process is not None and self._process.is_alive():
+            return
+        self.kill()
+        self._pipe, theirs = _spawn.Pipe()
+        # not a daemon: those may not have the child processes that decode images
+        self._process = _spawn.Process(target=_serve, args=(theirs, self._function, self._log), daemon=False)
+        with _environment(self._environment):
+            self._process.start()
+        theirs.close()
+
+
+class _Stopped(BaseException):
+    """The pool wants the worker to stop in the middle of its task."""
+
+
+def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -> None:
+    """The life of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the pool decides
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    if log is not None:
+        _redirect(log)
+    faulthandler.enable()
+    try:
+        while (task := pipe.recv()) is not None:
+            pipe.send(_answer(function, task))
+    except (_Stopped, EOFError):
+        return
+
+
+def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None, str]:
+    try:
+        return function(task), None, ""
+    except _Stopped:
+        raise
+    except KdzooError as error:
+        return None, " ".join(str(error).split()), traceback.format_exc()
+    except BaseException as error:  # sys.exit in a plugin fails its task only
+        return None, first_line(error), traceback.format_exc()
+
+
+def _stop(number: int, frame: Any) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: what is being put in order shall be
+    raise _Stopped
+
+
+def _die_with_parent() -> None:
+    """A killed parent stops nobody; without this its workers would train on, unseen, to the end of their task."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _redirect(log: Path) -> None:
+    """Send what this process and its libraries print to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(file, stream.fileno())
+    os.close(file)
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        why = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+        return f"was killed by {name}{why}"
+    return f"exited with code {code}"
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for a process that is started within the block: whatever it imports first sees them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

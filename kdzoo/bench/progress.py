@@ -1,0 +1,127 @@
+"""What a person sees while a suite runs: a line for each task that is done, and the time left. On stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kdzoo.bench.plan import TUNING
+from kdzoo.bench.schedule import Schedule
+from kdzoo.bench.task import Task
+from kdzoo.observers.journal import read_journal
+
+
+class SuiteProgress:
+    """A bar in a terminal; without one, only the lines.
+
+    The time left is told from epochs: those of running tasks are read from their ``metrics.jsonl``.
+
+    Args:
+        terminal: where to print.
+        workers: how many tasks are done at once.
+        quiet: print nothing but failures.
+    """
+
+    def __init__(self, terminal: Console, workers: int, *, quiet: bool = False) -> None:
+        self._terminal, self._quiet = terminal, quiet
+        self._pace = Pace(workers)
+        self._total = 0
+        self._left = ""
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=terminal,
+            transient=True,
+            disable=quiet or not terminal.is_interactive,
+        )
+        self._row = self._bar.add_task("runs", total=None, left="")
+
+    def __enter__(self) -> SuiteProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, schedule: Schedule) -> None:
+        """Say what there is to do."""
+        if schedule.skipped and not self._quiet:
+            self._say(f"{schedule.skipped} runs are finished already")
+        self.show(schedule)
+
+    def show(self, schedule: Schedule) -> None:
+        """Bring the bar up to date."""
+        done = len(schedule.results) + len(schedule.failures)
+        self._total = done + schedule.tasks_left
+        under_way = sum(epochs_done(task) for task in schedule.running)
+        left = self._pace.seconds_left(schedule.epochs_left - under_way)
+        self._left = f"about {duration(left)} left" if left else ""
+        self._bar.update(self._row, completed=done, total=self._total, left=self._left)
+
+    def settled(
+        self, task: Task, result: Mapping[str, Any] | None, error: str | None, schedule: Schedule
+    ) -> None:
+        """Say what became of a task."""
+        if result is not None and task.teaches is None:  # a teacher may come from the cache, in no time
+            self._pace.add(task.epochs, float(result["seconds"]))
+        self.show(schedule)
+        what = f"failed: {error}" if result is None else _facts(task, result)
+        count = f"[{len(schedule.results) + len(schedule.failures)}/{self._total}]"
+        line = f"{count} {task.job.name}  {what}"
+        if self._bar.disable and self._left:
+            line += f"  {self._left}"
+        if error is not None or not self._quiet:
+            self._say(line)
+
+    def _say(self, text: str) -> None:
+        self._terminal.print(escape(text), soft_wrap=True, highlight=False)
+
+
+def _facts(task: Task, result: Mapping[str, Any]) -> str:
+    """Accuracy and seconds; of a candidate its validation accuracy, since its test accuracy is nobody's business."""
+    split = "val" if task.job.tags[-1:] == (TUNING,) else "test"
+    return f"{split} {result[f'{split}/last']:.2f} %  {result['seconds']:.1f} s"
+
+
+class Pace:
+    """Seconds that an epoch takes a worker, from the tasks that are done."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._epochs = 0
+        self._seconds = 0.0
+
+    def add(self, epochs: int, seconds: float) -> None:
+        """A task of so many epochs took so long."""
+        self._epochs += epochs
+        self._seconds += seconds
+
+    def seconds_left(self, epochs: float) -> float | None:
+        """How long ``epochs`` will take all workers together; None before there is anything to tell it from."""
+        return max(epochs, 0) * self._seconds / self._epochs / self._workers if self._epochs else None
+
+
+def epochs_done(task: Task) -> int:
+    """The epochs that the task's run has behind it; 0 where that cannot be read."""
+    journal = task.folder / "metrics.jsonl"
+    if task.teaches is not None or not journal.exists():
+        return 0
+    return sum(row.get("event") == "epoch" for row in read_journal(journal))
+
+
+def duration(seconds: float) -> str:
+    """``2 h 5 min``, ``3 min``, ``40 s``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

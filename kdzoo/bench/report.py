@@ -1,0 +1,149 @@
+"""``report.html`` and ``report.md``: what a suite or a run came to, for people."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from kdzoo.bench import protocol
+from kdzoo.bench.curves import VALIDATION, Band, band, series
+from kdzoo.bench.figures import Drawing, cost_figure, curve_panel, difference_figure, limits_of
+from kdzoo.bench.ledger import SUITE_FILE
+from kdzoo.bench.markdown import run_markdown, suite_markdown
+from kdzoo.bench.progress import duration
+from kdzoo.bench.results import PairResults, SuiteResults, read_results
+from kdzoo.bench.single import SingleRun, read_run
+from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, several
+from kdzoo.errors import KdzooError
+from kdzoo.version import __version__
+
+HTML, MARKDOWN = "report.html", "report.md"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small figure of several; ``last`` is the mean at the last epoch."""
+
+    name: str
+    last: float
+    drawing: Drawing
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` and ``report.md`` into a suite's or a run's folder.
+
+    The HTML file is complete in itself: it asks for no script, font or picture.
+
+    Returns:
+        Where ``report.html`` is.
+
+    Raises:
+        KdzooError: ``folder`` holds neither a suite nor a run, or cannot be written.
+    """
+    if (folder / SUITE_FILE).exists():
+        results = read_results(folder)
+        page, text = suite_page(results), suite_markdown(results)
+    elif (folder / "metrics.jsonl").exists():
+        run = read_run(folder)
+        page, text = run_page(run), run_markdown(run)
+    else:
+        raise KdzooError(
+            f"{folder}: neither the folder of a suite ({SUITE_FILE}) nor that of a run (metrics.jsonl)"
+        )
+    _write(folder / MARKDOWN, text)
+    _write(folder / HTML, page)
+    return folder / HTML
+
+
+def suite_page(results: SuiteResults) -> str:
+    """The HTML page of a suite."""
+    ledger = results.ledger
+    return _page(
+        "suite.html.jinja",
+        title=f"{ledger.suite} - kdzoo benchmark",
+        results=results,
+        alerts=alerts(results),
+        data=about_data(ledger.data),
+        protocol=protocol.SUITE,
+        sections=[_section(results, pair) for pair in results.pairs],
+    )
+
+
+def run_page(run: SingleRun) -> str:
+    """The HTML page of a single run."""
+    curves = {name: band([values]) for name, values in run.series.items() if name != "seconds"}
+    return _page(
+        "run.html.jinja",
+        title=run.name,
+        what=run.what,
+        alerts=run.alerts,
+        facts=run.facts,
+        panels=[_panel(name, curve, None, limits_of([curve])) for name, curve in curves.items() if curve],
+        protocol=protocol.RUN,
+        recipe=run.recipe,
+        provenance=[run.provenance] if run.provenance else [],
+    )
+
+
+def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
+    baseline = results.ledger.baseline
+    section: dict[str, Any] = {"pair": pair.pair, "rows": pair.rows, "about_teacher": about_teacher(pair)}
+    if pair.rows:
+        bands = _bands(results, pair)
+        section["finding"] = finding(pair, baseline)
+        section["cost"] = cost_figure(pair.rows, baseline, pair.teacher)
+        section["panels"] = [
+            _panel(
+                name, curve, bands.get(baseline) if name != baseline else None, limits_of([*bands.values()])
+            )
+            for name, curve in bands.items()
+        ]
+        compared = any(row.difference is not None for row in pair.rows)
+        section["differences"] = difference_figure(pair.rows, baseline) if compared else None
+    return section
+
+
+def _bands(results: SuiteResults, pair: PairResults) -> dict[str, Band]:
+    """Validation accuracy of each entry, in the order of the leaderboard."""
+    found = {}
+    for row in pair.rows:
+        runs = [
+            series(results.folder / run.folder).get(VALIDATION, {})
+            for run in results.ledger.runs
+            if (run.entry, run.pair) == (row.entry, pair.pair) and run.seed in row.seeds
+        ]
+        together = band(runs)
+        if together is not None:
+            found[row.entry] = together
+    return found
+
+
+def _panel(name: str, curve: Band, reference: Band | None, limits: tuple[float, float]) -> Panel:
+    return Panel(name, curve.mean[-1], curve_panel(curve, reference, limits, title=name))
+
+
+def _page(template: str, **values: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("kdzoo.bench"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(number=number, duration=duration, several=several)
+    now = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
+    return environment.get_template(template).render(version=__version__, now=now, **values)
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise KdzooError(f"{path}: {error.strerror or error}") from None

@@ -1,0 +1,117 @@
+"""What a suite's folder holds: the ledger says which runs there are, each run's ``metrics.jsonl`` how it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kdzoo.bench.leaderboard import Row, Score, leaderboard, teacher_accuracy
+from kdzoo.bench.ledger import Ledger, TunedEntry, read_ledger
+from kdzoo.engine.folder import finished
+
+
+@dataclass(frozen=True)
+class PairResults:
+    """The leaderboard of one pair.
+
+    Attributes:
+        pair: ``teacher>student``.
+        rows: best mean first.
+        teacher: its accuracy in percent on the test split; None where no run had one.
+        teacher_seconds: what its training took; None where it was not trained here.
+    """
+
+    pair: str
+    rows: tuple[Row, ...]
+    teacher: float | None
+    teacher_seconds: float | None
+
+
+@dataclass(frozen=True)
+class SuiteResults:
+    """Everything that a suite came to.
+
+    Attributes:
+        folder: the suite's.
+        ledger: what was asked for.
+        tuning: what was tuned.
+        pairs: one leaderboard for each.
+        provenance: of one run for each machine and code that took part; more than one is worth a remark.
+        data_hashes: the hashes of the data that the runs saw; more than one means that they are not comparable.
+        unfinished: how many planned runs have no result.
+    """
+
+    folder: Path
+    ledger: Ledger
+    tuning: tuple[TunedEntry, ...]
+    pairs: tuple[PairResults, ...]
+    provenance: tuple[Mapping[str, Any], ...]
+    data_hashes: tuple[str, ...]
+    unfinished: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The leaderboards as plain data, for ``leaderboard.json`` and ``--json``."""
+        return {
+            "suite": self.ledger.suite,
+            "baseline": self.ledger.baseline,
+            "pairs": [asdict(pair) for pair in self.pairs],
+            "tuning": [entry.model_dump(mode="json") for entry in self.tuning],
+            "unfinished": self.unfinished,
+            "failures": [failure.model_dump(mode="json") for failure in self.ledger.failures],
+        }
+
+
+def read_results(folder: Path) -> SuiteResults:
+    """Read a suite's folder; runs that have not ended are left out and counted.
+
+    Raises:
+        KdzooError: a file in it cannot be read; names the file.
+    """
+    ledger, tuning = read_ledger(folder)
+    results = {run.folder: finished(folder / run.folder) for run in ledger.runs}
+    pairs = []
+    for pair in ledger.pairs:
+        ended = [
+            (run, result)
+            for run in ledger.runs
+            if run.pair == pair and (result := results[run.folder]) is not None
+        ]
+        scores = [Score.of(run.entry, run.seed, result) for run, result in ended]
+        paths = {result["teacher_path"] for _, result in ended if result.get("teacher_path")}
+        trained = [one for path in sorted(paths) if (one := finished(Path(path).parent)) is not None]
+        pairs.append(
+            PairResults(
+                pair,
+                tuple(leaderboard(scores, ledger.baseline)),
+                teacher_accuracy(scores),
+                trained[0]["seconds"] if len(trained) == 1 else None,
+            )
+        )
+    provenances = [
+        one for path, result in results.items() if result and (one := _provenance(folder / path)) is not None
+    ]
+    return SuiteResults(
+        folder=folder,
+        ledger=ledger,
+        tuning=tuning,
+        pairs=tuple(pairs),
+        provenance=tuple({_origin(one): one for one in provenances}.values()),
+        data_hashes=tuple(sorted({str(one["data"]["hash"]) for one in provenances})),
+        unfinished=sum(result is None for result in results.values()),
+    )
+
+
+def _provenance(folder: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # the accuracies do not hang on it
+    return found
+
+
+def _origin(provenance: Mapping[str, Any]) -> str:
+    """What tells machines and versions of the code apart."""
+    return json.dumps([provenance.get(key) for key in ("machine", "versions", "git")], sort_keys=True)

@@ -1,0 +1,216 @@
+"""Running a suite from its plan to its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kdzoo.bench.cores import Crew
+from kdzoo.bench.ledger import (
+    FailedRun,
+    Ledger,
+    MethodNote,
+    PlannedRun,
+    TriedSettings,
+    TunedEntry,
+    write_ledger,
+)
+from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search
+from kdzoo.bench.pool import Pool
+from kdzoo.bench.progress import SuiteProgress
+from kdzoo.bench.schedule import Schedule
+from kdzoo.bench.task import Task
+from kdzoo.bench.tuning import Choice
+from kdzoo.bench.work import work
+from kdzoo.engine.folder import finished
+from kdzoo.engine.teacher import recipe_hash
+from kdzoo.errors import KdzooError
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.resolve import dump
+from kdzoo.registry.load import read_yaml
+from kdzoo.registry.model import Method
+from kdzoo.version import __version__
+
+ERROR_FILE = "error.txt"
+"""In the folder of a run that failed: the traceback of its last attempt."""
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class SuiteSession:
+    """One call of ``kdzoo bench``: does what is not done yet.
+
+    Args:
+        planner: makes the tasks; its folder is where everything is written.
+        methods: the registry's, for the titles and papers in the ledger.
+        crew: the workers.
+        command: the command line, for the ledger.
+        function: what a worker does with a task; another one is for tests.
+
+    Raises:
+        KdzooError: the suite cannot be planned, or its folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        methods: Mapping[str, Method],
+        crew: Crew,
+        *,
+        command: str = "",
+        function: Callable[[Task], Mapping[str, Any]] = work,
+    ) -> None:
+        self.planner, self.crew = planner, crew
+        self.folder = planner.output
+        self._methods, self._command, self._function = methods, command, function
+        self._plan = planner.plan()
+        self._seconds: float | None = None
+        self._started = datetime.now().astimezone()
+        self.schedule = Schedule(self._plan, self._tuned, finished_earlier)
+
+    @property
+    def observers(self) -> frozenset[str]:
+        """Who observes the runs."""
+        return frozenset(name for run in self.schedule.runs for name in run.task.recipe.observers)
+
+    def run(self, progress: SuiteProgress) -> Ledger:
+        """Do every task that is left. A task that fails is recorded, and the rest goes on."""
+        began = time.monotonic()
+        _make(self.folder)
+        self._record()
+        with (
+            progress,
+            Pool(self._function, self.crew.environments, logs=self.folder / "logs") as pool,
+        ):
+            progress.begin(self.schedule)
+            while not self.schedule.over:
+                while pool.idle and (task := self.schedule.take()) is not None:
+                    pool.submit(task.key, task)
+                for outcome in pool.wait(_SECONDS_BETWEEN_LOOKS):
+                    task = self.schedule.settle(outcome.key, outcome.value, outcome.error)
+                    _leave_error(task, outcome.error, outcome.traceback)
+                    progress.settled(task, outcome.value, outcome.error, self.schedule)
+                    self._record()
+                progress.show(self.schedule)
+        self._seconds = time.monotonic() - began
+        return self._record()
+
+    def _tuned(self, search: Search, choice: Choice) -> list[Run]:
+        if choice.chosen is None:
+            return []
+        return self.planner.runs(search.entry, search.candidates[choice.chosen].settings)
+
+    def _record(self) -> Ledger:
+        ledger = self._ledger()
+        write_ledger(self.folder, ledger, tuple(map(_tuned_entry, self.schedule.choices)))
+        return ledger
+
+    def _ledger(self) -> Ledger:
+        suite, runs = self.planner.suite, self.schedule.runs
+        first = {run.entry.name: run for run in reversed(runs)}
+        entries = list(dict.fromkeys(run.entry.name for run in runs))
+        return Ledger(
+            suite=self.planner.name,
+            summary=suite.summary,
+            kdzoo=__version__,
+            command=self._command,
+            started=self._started.isoformat(timespec="seconds"),
+            seconds=self._seconds,
+            workers=len(self.crew.devices),
+            threads=self.crew.threads,
+            data=runs[0].task.recipe.data.model_dump(mode="json", exclude_unset=True, exclude={"workers"}),
+            epochs=runs[0].task.epochs,
+            seeds=suite.seeds,
+            baseline=suite.baseline,
+            pairs=tuple(self.planner.pairs),
+            entries={
+                name: _note(self._methods[first[name].entry.method], first[name].task.recipe)
+                for name in entries
+            },
+            runs=tuple(
+                PlannedRun(entry=run.entry.name, pair=run.entry.pair, seed=run.seed, folder=run.task.key)
+                for run in runs
+            ),
+            failures=(*_refused(self._plan), *map(_failed, self.schedule.failures.values())),
+        )
+
+
+def finished_earlier(task: Task) -> Mapping[str, Any] | None:
+    """The result of the task's run if it has ended, with this very recipe.
+
+    Raises:
+        KdzooError: the folder holds a run of another recipe.
+    """
+    result = finished(task.folder)
+    if result is None:
+        return None
+    written = task.folder / "recipe.yaml"
+    if recipe_hash(Recipe.model_validate(read_yaml(written))) != recipe_hash(task.recipe):
+        raise KdzooError(f"{written}: not the recipe that the folder's name says; remove the folder")
+    return result
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KdzooError(f"{folder}: cannot write the output folder: {error.strerror or error}") from None
+
+
+def _leave_error(task: Task, error: str | None, traceback: str) -> None:
+    place = task.folder / ERROR_FILE
+    if error is None:
+        place.unlink(missing_ok=True)
+        return
+    with contextlib.suppress(OSError):  # a full disk may be what failed it; the ledger has the line
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{error}\n\n{traceback}", encoding="utf-8")
+
+
+def _note(method: Method, recipe: Recipe) -> MethodNote:
+    return MethodNote(
+        title=method.title,
+        cite=method.paper.cite() if method.paper else None,
+        settings=_settings(recipe),
+    )
+
+
+def _settings(recipe: Recipe) -> str:
+    """``knowledge kd (temperature 4.0), scheme offline, algorithm distill (...), smoothing 0.1``."""
+    plain = dump(recipe)
+    parts = []
+    for kind in ("knowledge", "scheme", "algorithm"):
+        if plain[kind]:
+            values = ", ".join(f"{key} {value}" for key, value in plain[kind].items() if key != "name")
+            parts.append(f"{kind} {plain[kind]['name']}" + (f" ({values})" if values else ""))
+    if recipe.smoothing:
+        parts.append(f"smoothing {recipe.smoothing}")
+    return ", ".join(parts)
+
+
+def _tuned_entry(choice: Choice) -> TunedEntry:
+    return TunedEntry(
+        entry=choice.entry.name,
+        pair=choice.entry.pair,
+        seed=choice.seed,
+        chosen=choice.chosen,
+        candidates=tuple(
+            TriedSettings(settings=dict(one.settings), validation=one.value, folder=one.folder)
+            for one in choice.tried
+        ),
+    )
+
+
+def _refused(plan: Plan) -> list[FailedRun]:
+    def name(entry: Entry) -> str:
+        return f"{entry.name} {entry.pair}"
+
+    return [FailedRun(name=name(entry), error=error) for entry, error in plan.refused.items()]
+
+
+def _failed(failure: Any) -> FailedRun:
+    return FailedRun(name=failure.task.job.name, error=failure.error, folder=failure.task.key)

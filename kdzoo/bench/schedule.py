@@ -1,0 +1,141 @@
+"""Which task comes next, and what its outcome leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kdzoo.bench.plan import Plan, Run, Search
+from kdzoo.bench.task import Task
+from kdzoo.bench.tuning import Choice, choose
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that came to nothing, and why, in one line."""
+
+    task: Task
+    error: str
+
+
+class Schedule:
+    """Hands out the tasks of a plan, each after those that it needs.
+
+    A teacher is handed out when the first task that needs it is due, so that none is trained for tasks that are
+    finished. A search that is settled adds the runs of its winner.
+
+    Args:
+        plan: what is to be done.
+        tuned: the runs of a search whose choice is made.
+        finished: the result of a task that an earlier session finished; None if it has to be done.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        tuned: Callable[[Search, Choice], Iterable[Run]],
+        finished: Callable[[Task], Mapping[str, Any] | None],
+    ) -> None:
+        self.runs: list[Run] = []
+        self.choices: list[Choice] = []
+        self.results: dict[str, Mapping[str, Any]] = {}
+        self.failures: dict[str, Failure] = {}
+        self.skipped = 0
+        self._teachers = plan.teachers
+        self._tuned, self._finished = tuned, finished
+        self._searches = list(plan.searches)
+        self._waiting: dict[str, Task] = {}
+        self._running: dict[str, Task] = {}
+        self._seeds = len({run.seed for run in plan.runs})
+        for search in plan.searches:
+            self._add(candidate.task for candidate in search.candidates)
+        self._add_runs(plan.runs)
+        self._settle_searches()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do or being done."""
+        return not self._waiting and not self._running
+
+    @property
+    def epochs_left(self) -> int:
+        """Epochs of every task that is not done, with those that a search will lead to."""
+        tasks = {**self._waiting, **self._running}
+        needed = (
+            {key for task in tasks.values() for key in task.after} - set(self.results) - set(self.failures)
+        )
+        tasks |= {key: self._teachers[key] for key in needed}
+        expected = sum(search.candidates[0].task.epochs for search in self._searches) * self._seeds
+        return sum(task.epochs for task in tasks.values()) + expected
+
+    @property
+    def tasks_left(self) -> int:
+        """How many tasks are not done, with the runs that a search will lead to."""
+        return len(self._waiting) + len(self._running) + len(self._searches) * self._seeds
+
+    @property
+    def running(self) -> tuple[Task, ...]:
+        """The tasks that are being done."""
+        return tuple(self._running.values())
+
+    def take(self) -> Task | None:
+        """The next task that can be done now."""
+        for task in list(self._waiting.values()):
+            missing = [key for key in task.after if key not in self.results]
+            broken = [self.failures[key] for key in missing if key in self.failures]
+            if broken:
+                del self._waiting[task.key]
+                self._fail(task, f"{broken[0].task.job.name} could not be trained: {broken[0].error}")
+                continue
+            if not missing:
+                del self._waiting[task.key]
+                return self._start(task)
+            for key in missing:
+                if key not in self._running:
+                    return self._start(self._teachers[key])
+        return None
+
+    def settle(self, key: str, result: Mapping[str, Any] | None, error: str | None) -> Task:
+        """Record what became of a task that was taken; gives the task back."""
+        task = self._running.pop(key)
+        if error is not None:
+            self._fail(task, error)
+        else:
+            self.results[key] = result or {}
+            self._settle_searches()
+        return task
+
+    def _start(self, task: Task) -> Task:
+        self._running[task.key] = task
+        return task
+
+    def _fail(self, task: Task, error: str) -> None:
+        self.failures[task.key] = Failure(task, error)
+        self._settle_searches()
+
+    def _add_runs(self, runs: Iterable[Run]) -> None:
+        runs = list(runs)
+        self.runs += runs
+        self._add(run.task for run in runs)
+
+    def _add(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            known = {**self._waiting, **self._running, **self.results, **self.failures}
+            if task.key in known:
+                continue
+            result = self._finished(task)
+            if result is None:
+                self._waiting[task.key] = task
+            else:
+                self.results[task.key] = result
+                self.skipped += 1
+
+    def _settle_searches(self) -> None:
+        for search in list(self._searches):
+            keys = [candidate.task.key for candidate in search.candidates]
+            if all(key in self.results or key in self.failures for key in keys):
+                self._searches.remove(search)
+                choice = choose(search, [self.results.get(key) for key in keys])
+                self.choices.append(choice)
+                self._add_runs(self._tuned(search, choice))

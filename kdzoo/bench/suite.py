@@ -1,0 +1,48 @@
+"""The suite that a command names, as its flags change it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kdzoo.errors import KdzooError
+from kdzoo.registry.load import find_suite, read_yaml
+from kdzoo.registry.model import Registry, Suite
+
+
+def open_suite(name: str, registry: Registry) -> tuple[str, Suite]:
+    """A suite of the registry by name, or from a YAML file that holds one; with its name.
+
+    Raises:
+        UnknownName: the registry has no such suite.
+        KdzooError: the file cannot be read, or says something that a suite cannot.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path.stem, _suite(read_yaml(path), str(path))
+    return name, find_suite(registry, name)
+
+
+def narrowed(suite: Suite, *, seeds: tuple[int, ...] | None, methods: tuple[str, ...] | None) -> Suite:
+    """The suite with other seeds or methods; None leaves them.
+
+    Raises:
+        KdzooError: the tuning seed is among the seeds, or one is negative.
+    """
+    changes: dict[str, Any] = {"seeds": seeds, "methods": methods}
+    given = {key: value for key, value in changes.items() if value is not None}
+    return _suite(
+        {**suite.model_dump(exclude_unset=True), **given}, "--" + ", --".join(given) if given else ""
+    )
+
+
+def _suite(content: Any, source: str) -> Suite:
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        text = first["msg"].removeprefix("Value error, ")
+        raise KdzooError(f"{source}: {key + ': ' if key else ''}{text}") from None

@@ -1,0 +1,95 @@
+"""The sentences of a report that depend on its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdzoo.bench.leaderboard import Row
+from kdzoo.bench.results import PairResults, SuiteResults
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Two decimals, with a true minus sign."""
+    return (f"{value:+.2f}" if signed else f"{value:.2f}").replace("-", "−")
+
+
+def finding(pair: PairResults, baseline: str) -> str:
+    """What the leaderboard shows, and no more than it shows."""
+    best = pair.rows[0]
+    sentences = [f"{best.entry} has the highest mean, {number(best.last.mean)} %."]
+    compared = [row for row in pair.rows if row.difference is not None]
+    if not compared:
+        return sentences[0]
+    if all(row.last.half_width is None for row in pair.rows):
+        return f"{sentences[0]} With one seed nothing can be said about what is chance."
+    above = [
+        row for row in compared if row.difference and row.difference.excludes_zero and row.difference.mean > 0
+    ]
+    below = [
+        row for row in compared if row.difference and row.difference.excludes_zero and row.difference.mean < 0
+    ]
+    if above:
+        sentences.append(f"{_names(above)} {_verb(above)} above {baseline} by more than the seeds explain.")
+    if below:
+        sentences.append(f"{_names(below)} {_verb(below)} below it by more than the seeds explain.")
+    rest = len(compared) - len(above) - len(below)
+    if rest:
+        sentences.append(f"The interval of the difference includes zero for {_count(rest, len(compared))}.")
+    return " ".join(sentences)
+
+
+def about_teacher(pair: PairResults) -> str:
+    """The teacher's accuracy and what its training took; empty where there is none."""
+    if pair.teacher is None:
+        return ""
+    took = "" if pair.teacher_seconds is None else f", trained once in {pair.teacher_seconds:.0f} s"
+    return f"The teacher reaches {number(pair.teacher)} % on the test split{took}."
+
+
+def about_data(data: Mapping[str, Any]) -> str:
+    """The data section in one line."""
+    name = data.get("dataset", "digits")
+    rest = [f"{key} {value}" for key, value in data.items() if key != "dataset" and value is not None]
+    return ", ".join([str(name), *rest])
+
+
+def several(count: int, thing: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def alerts(results: SuiteResults) -> list[str]:
+    """What a reader must know before the numbers."""
+    found = []
+    if results.unfinished:
+        found.append(
+            f"{results.unfinished} of {len(results.ledger.runs)} planned runs have not ended; "
+            "what follows is without them."
+        )
+    if results.ledger.failures:
+        found.append(f"{several(len(results.ledger.failures), 'run')} failed; see the end of this report.")
+    if len(results.data_hashes) > 1:
+        found.append("The runs saw different data, so they must not be compared; see the hashes at the end.")
+    if len(results.provenance) > 1:
+        found.append(
+            "The runs come from more than one machine or version of the code; see the end of this report."
+        )
+    return found
+
+
+def _count(part: int, whole: int) -> str:
+    if whole == 1:
+        return "the other entry"
+    if part == whole:
+        return "both others" if whole == 2 else f"all {whole} others"
+    return "one of the others" if part == 1 else f"{part} of the {whole} others"
+
+
+def _names(rows: Sequence[Row]) -> str:
+    names = [row.entry for row in rows]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _verb(rows: Sequence[Row]) -> str:
+    return "is" if len(rows) == 1 else "are"

@@ -1,0 +1,69 @@
+"""What the pool's workers do in the tests; a module of its own, since they import it."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from kdzoo.api.observer import RunEnded
+from kdzoo.bench.task import Task
+from kdzoo.errors import KdzooError
+from kdzoo.observers.journal import Journal
+from kdzoo.recipe.resolve import write
+
+
+def act(task: dict[str, Any]) -> Any:
+    match task["do"]:
+        case "square":
+            return {"value": task["number"] ** 2, "pid": os.getpid(), "torch": "torch" in sys.modules}
+        case "environment":
+            return {name: os.environ.get(name) for name in task["names"]}
+        case "user error":
+            raise KdzooError("data.lr: not\na number")
+        case "raise":
+            raise RuntimeError("first line\nsecond line")
+        case "exit":
+            sys.exit("a plugin exits")
+        case "vanish":
+            os._exit(7)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "print":
+            print("said by a worker", flush=True)
+        case "hang":
+            Path(task["started"]).write_text(str(os.getpid()))
+            try:
+                time.sleep(600)
+            finally:
+                Path(task["ended"]).write_text("in order")
+    return None
+
+
+def pretend(task: Task) -> dict[str, Any]:
+    """What a run leaves behind, without the run: the accuracy is a function of method and temperature."""
+    recipe = task.recipe
+    trace = Path(str(task.folder).removesuffix(task.key)) / "trace.txt"
+    with trace.open("a") as file:
+        file.write(f"{task.key}\n")
+    if task.teaches is not None:
+        if recipe.roles["teacher"].epochs == 13:
+            raise RuntimeError("unlucky")
+        return {"seconds": 0.0, "test/last": 97.0, "folder": str(task.folder)}
+    if recipe.method == "dkd" and recipe.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    temperature = recipe.knowledge.settings.get("temperature", 0) if recipe.knowledge else 0
+    result = {
+        "test/last": 90.0 + temperature + recipe.seed % 10,
+        "val/last": 100.0 - abs(temperature - 3),
+        "test/chosen": 91.0,
+        "parameters": 7,
+        "seconds": 1.0,
+        "process_seconds": 1.0,
+        "peak_memory_mb": 100.0,
+    }
+    task.folder.mkdir(parents=True, exist_ok=True)
+    write(recipe, task.folder / "recipe.yaml")
+    Journal(task.folder / "metrics.jsonl").observe(RunEnded(task.folder, result))
+    return result

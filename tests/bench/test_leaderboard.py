@@ -1,0 +1,87 @@
+"""The statistics, against numbers worked out by hand from a table of Student's t."""
+
+import pytest
+
+from kdzoo.bench.leaderboard import Estimate, Score, estimate, leaderboard, teacher_accuracy
+
+T_1, T_2 = 12.7062, 4.30265  # the 0.975 quantiles for 1 and 2 degrees of freedom
+
+
+def score(entry: str, seed: int, last: float, **more: float | None) -> Score:
+    values = {"chosen": last, "teacher": None, "seconds": 10.0, "memory_mb": 500.0, **more}
+    return Score(entry, seed, last, parameters=7, **values)  # type: ignore[arg-type]  # a test's shorthand
+
+
+def test_an_interval_over_three_seeds() -> None:
+    # deviations -2, 0, 2: s = 2; half width = t * 2 / sqrt(3)
+    found = estimate([90.0, 92.0, 94.0])
+    assert (found.mean, found.n) == (92.0, 3)
+    assert found.half_width == pytest.approx(T_2 * 2 / 3**0.5, rel=1e-4)
+    assert (found.low, found.high) == pytest.approx((92 - 4.9683, 92 + 4.9683), abs=1e-3)
+
+
+def test_an_interval_over_two_seeds() -> None:
+    # deviations -1, 1: s = sqrt(2); half width = t * sqrt(2) / sqrt(2)
+    assert estimate([90.0, 92.0]).half_width == pytest.approx(T_1, rel=1e-4)
+
+
+def test_a_single_seed_has_no_interval() -> None:
+    found = estimate([90.0])
+    assert found == Estimate(90.0, None, 1)
+    assert not found.excludes_zero
+
+
+def test_differences_are_paired_by_seed() -> None:
+    # seeds are worth 10 points, the method 1 +- 0.1: only pairing shows it
+    base, ours = [70.0, 80.0, 90.0], [70.9, 81.0, 91.1]
+    scores = [score("base", seed, value) for seed, value in enumerate(base)]
+    scores += [score("ours", seed, value) for seed, value in enumerate(ours)]
+    rows = leaderboard(scores, "base")
+    assert [row.entry for row in rows] == ["ours", "base"]
+    difference = rows[0].difference
+    assert difference is not None
+    assert difference.mean == pytest.approx(1.0)
+    assert difference.half_width == pytest.approx(T_2 * 0.1 / 3**0.5, rel=1e-4)
+    assert difference.excludes_zero
+    assert rows[1].difference is None
+    assert rows[0].last.half_width is not None
+    assert rows[0].last.half_width > 20
+
+
+def test_a_missing_seed_is_left_out_of_the_pairs() -> None:
+    scores = [score("base", seed, 80.0 + seed) for seed in (0, 2)]
+    scores += [score("ours", seed, 85.0) for seed in (0, 1, 2)]
+    row = leaderboard(scores, "base")[0]
+    assert (row.seeds, row.last.n) == ((0, 1, 2), 3)
+    assert row.difference is not None
+    assert (row.difference.n, row.difference.mean) == (2, pytest.approx(4.0))
+
+
+def test_without_the_baseline_there_are_no_differences() -> None:
+    assert leaderboard([score("ours", 0, 85.0)], "base")[0].difference is None
+    assert leaderboard([], "base") == []
+
+
+def test_last_and_chosen_are_never_mixed() -> None:
+    scores = [
+        score("a", 0, 80.0, chosen=99.0),
+        score("a", 1, 80.0, chosen=99.0),
+        score("b", 0, 81.0, chosen=None),
+    ]
+    b, a = leaderboard(scores, "a")
+    assert (a.last.mean, a.chosen and a.chosen.mean) == (80.0, 99.0)
+    assert (b.entry, b.chosen) == ("b", None)
+
+
+def test_cost_is_the_mean_time_and_the_largest_memory() -> None:
+    scores = [
+        score("a", 0, 80.0, seconds=10.0, memory_mb=500.0),
+        score("a", 1, 80.0, seconds=14.0, memory_mb=700.0),
+    ]
+    row = leaderboard(scores, "a")[0]
+    assert (row.seconds, row.memory_mb) == (12.0, 700.0)
+
+
+def test_the_teacher_is_reported_where_there_is_one() -> None:
+    assert teacher_accuracy([score("a", 0, 80.0)]) is None
+    assert teacher_accuracy([score("a", 0, 80.0), score("b", 0, 80.0, teacher=97.0)]) == 97.0

@@ -1,0 +1,170 @@
+"""The report of synthetic folders: well-formed, complete in itself, escaped, and with the right numbers."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from kdzoo.bench.figures import spread
+from kdzoo.bench.ledger import FailedRun
+from kdzoo.bench.report import write_report
+from kdzoo.errors import KdzooError
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+LOADS = {"src", "srcset", "href", "xlink:href", "data", "action", "poster", "background"}
+EVIL = '<script>alert("x")</script> & $\\frac{1}{2}$ |`*'
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed in order, and collects what could be fetched or run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [value or "" for name, value in attrs if name in LOADS]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        assert not [name for name, _ in attrs if name.startswith("on")], "an event handler"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def read(path: Path) -> Page:
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert [load for load in page.loads if not load.startswith("#") and load != "data:,"] == []
+    assert not re.search(r"@import|url\((?!#)|https?:|//", "".join(text)), "something is fetched"
+    assert not {"script", "iframe", "img", "object", "embed"} & set(page.tags)
+    assert len(page.ids) == len(set(page.ids)), "two elements with one id"
+    assert {load[1:] for load in page.loads if load.startswith("#")} <= set(page.ids), (
+        "a reference to nothing"
+    )
+    return page
+
+
+def test_a_suite(write_suite: Callable[..., Path]) -> None:
+    folder = write_suite(
+        {"baseline": [90.0, 91.0, 92.0], "kd": [91.0, 92.0, 93.1], "kd (tuned)": [89.0, 93.0, None]}
+    )
+    page = read(write_report(folder))
+    text = " ".join(" ".join(page.text).split())
+    assert "92.03 ± 2.61" in text  # 92.0333, s = 1.0504
+    assert "+1.03 ± 0.14" in text  # 1, 1, 1.1
+    assert "kd is above baseline by more than the seeds explain." in text
+    assert "The interval of the difference includes zero for one of the others." in text
+    assert "1 of 9 planned runs have not ended" in text
+    assert page.tags.count("svg") == 3 + 2  # a curve for each entry, the differences, the cost
+    for wanted in (
+        "knowledge.temperature=8.0",
+        "chosen",
+        "A Processor",
+        "kdzoo bench quick",
+        "2 min",
+        "torch 2.15.0",
+    ):
+        assert wanted in text, wanted
+    markdown = (folder / "report.md").read_text()
+    assert "| kd | 3 | 92.03 ± 2.61 | +1.03 ± 0.14 | 92.28 ± 2.61 | 9.0 | 512 |" in markdown
+
+
+def test_names_are_escaped(write_suite: Callable[..., Path]) -> None:
+    failed = FailedRun(name="dkd seed 2", error="RuntimeError: no <memory> left")
+    folder = write_suite(
+        {"baseline": [90.0, 91.0], EVIL: [91.0, 92.0]}, suite=EVIL, summary=EVIL, failures=(failed,)
+    )
+    text = "".join(read(write_report(folder)).text)
+    assert text.count(EVIL) >= 8  # heading, summary, table, figures, tuning, methods
+    assert "RuntimeError: no <memory> left" in text
+    table_row = next(
+        line for line in (folder / "report.md").read_text().splitlines() if line.startswith("| &lt;")
+    )
+    assert "<script>" not in table_row
+    assert len(re.findall(r"(?<!\\)\|", table_row)) == 8
+
+
+def test_one_seed_and_nothing_to_compare_with(write_suite: Callable[..., Path]) -> None:
+    text = " ".join(read(write_report(write_suite({"baseline": [90.0], "kd": [91.0]}))).text)
+    assert "With one seed nothing can be said about what is chance." in text
+    assert "+1.00" in text
+    assert "91.00 ±" not in text
+
+
+def test_only_the_baseline(write_suite: Callable[..., Path]) -> None:
+    page = read(write_report(write_suite({"baseline": [90.0, 91.0]})))
+    assert "baseline has the highest mean, 90.50 %." in " ".join(page.text)
+    assert page.tags.count("svg") == 2
+
+
+def test_nothing_has_ended(write_suite: Callable[..., Path]) -> None:
+    page = read(write_report(write_suite({"baseline": [None], "kd": [None]})))
+    assert "No run has ended yet." in "".join(page.text)
+    assert "svg" not in page.tags
+
+
+def test_a_finished_run(tmp_path: Path, write_run: Callable[..., None]) -> None:
+    write_run(tmp_path / "run", 91.25, name="kd <seed> 0")
+    page = read(write_report(tmp_path / "run"))
+    text = "".join(page.text)
+    for wanted in (
+        "kd <seed> 0",
+        "91.25 %",
+        "91.50 %",
+        "360,000",
+        "method: kd",
+        "val/accuracy",
+        "train/teach",
+    ):
+        assert wanted in text, wanted
+    assert page.tags.count("svg") == 4
+    assert "kd &lt;seed&gt; 0" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_an_unfinished_run(tmp_path: Path, write_run: Callable[..., None]) -> None:
+    write_run(tmp_path / "run", None)
+    text = "".join(read(write_report(tmp_path / "run")).text)
+    assert "The run has not ended; it stopped after epoch 6." in text
+
+
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KdzooError, match=r"neither the folder of a suite \(suite\.json\) nor that of a run"):
+        write_report(tmp_path)
+    (tmp_path / "suite.json").write_text('{"suite": 3}')
+    with pytest.raises(KdzooError, match=r"suite\.json: suite: "):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "placed"),
+    [
+        ([], []),
+        ([10, 50], [10, 50]),
+        ([48, 52], [45, 55]),
+        ([0, 0, 0], [0, 10, 20]),
+        ([100, 100], [90, 100]),
+        ([40, 48, 52, 54, 90], [33.5, 43.5, 53.5, 63.5, 90]),
+    ],
+)
+def test_labels_are_spread_without_crossing(wanted: list[float], placed: list[float]) -> None:
+    assert spread(wanted, gap=10, height=100) == placed
