@@ -10,8 +10,8 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## a benchmark on real digits with a leaderboard and a report, in minutes
 	WANDB_MODE=$${WANDB_MODE:-offline} $(BIN)/kdzoo bench quick --output runs/demo
 
-test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the whole test suite, one worker of one thread for each core
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

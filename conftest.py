@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Before torch is imported, here and in every child: threads of several processes on the same cores wait for
+# each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +20,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Tests neither read nor fill the user's cache."""
+def _own_cache(tmp_path_factory, worker_id):
+    """Tests neither read nor fill the user's cache; pytest's workers share one."""
+    base = tmp_path_factory.getbasetemp()
     before = os.environ.get("KDZOO_CACHE")
-    os.environ["KDZOO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["KDZOO_CACHE"] = str((base if worker_id == "master" else base.parent) / "cache")
     yield
     os.environ.pop("KDZOO_CACHE")
     if before is not None:

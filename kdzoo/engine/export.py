@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 
 import torch
 import yaml
 from safetensors import SafetensorError
 from timm.models import save_for_hf
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdzoo.backbone import Backbone
 from kdzoo.errors import KdzooError
@@ -70,22 +69,30 @@ def export_student(backbone: Backbone, folder: Path, *, classes: Sequence[str], 
 
 
 def _write(backbone: Backbone, folder: Path, classes: Sequence[str]) -> None:
-    # safetensors takes contiguous tensors only, which those of channels_last convolutions are not.
-    model = deepcopy(backbone.model).to("cpu", memory_format=torch.contiguous_format)
-    save_for_hf(
-        model,
-        str(folder),
-        model_config={"label_names": list(classes), "pretrained_cfg": {"tag": "kdzoo"}},
-        safe_serialization=True,
-        data_config={
-            "input_size": (backbone.channels, *backbone.input_size),
-            "interpolation": "bicubic",
-            "mean": _decimals(backbone.mean),
-            "std": _decimals(backbone.std),
-            "crop_pct": 1.0,
-            "crop_mode": "center",
-        },
-    )
+    hook = backbone.model.register_state_dict_post_hook(_unshare)
+    try:
+        save_for_hf(
+            backbone.model,
+            str(folder),
+            model_config={"label_names": list(classes), "pretrained_cfg": {"tag": "kdzoo"}},
+            safe_serialization=True,
+            data_config={
+                "input_size": (backbone.channels, *backbone.input_size),
+                "interpolation": "bicubic",
+                "mean": _decimals(backbone.mean),
+                "std": _decimals(backbone.std),
+                "crop_pct": 1.0,
+                "crop_mode": "center",
+            },
+        )
+    finally:
+        hook.remove()
+
+
+def _unshare(_: nn.Module, state: dict[str, Tensor], *__: object) -> None:
+    """Make the tensors contiguous and their own, as safetensors wants: channels_last and tied ones are not."""
+    for key, tensor in state.items():
+        state[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _decimals(values: Tensor) -> tuple[float, ...]:
