@@ -1,0 +1,68 @@
+"""An opened data set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from kdzoo.data.listing import digest
+from kdzoo.data.parts import Part
+from kdzoo.data.stream import Stream, TrainStream
+from kdzoo.recipe.model import AugmentConfig
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """The data of a run; it is what ``kdzoo.api.Data`` asks for, and more.
+
+    Attributes:
+        train, val, test: the splits; val is None if there is none.
+        classes: the class names, in the order of their ids.
+        channels: modality -> number of channels.
+        img_size: height and width in pixels.
+        augment: how training images are varied.
+        hash: sha256 over what a run sees: pixels (of a set that streams: names and sizes of the files), class
+            names, which samples each split has, and which labels it shows.
+        content_hash: the same as if no label were withheld.
+        timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
+        notes: decisions about the splits that the user should know of.
+
+    """
+
+    train: TrainStream
+    val: Stream | None
+    test: Stream
+    classes: tuple[str, ...]
+    channels: Mapping[str, int]
+    img_size: int
+    augment: AugmentConfig
+    hash: str
+    content_hash: str
+    timing: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    unreadable: Sequence[str] = field(default=(), repr=False)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """The names of the unreadable images that were left out; in a set that streams, as they are met."""
+        return tuple(self.unreadable)
+
+
+def hashes(
+    parts: Mapping[str, Part], pixels: Mapping[str, str], classes: Sequence[str], img_size: int
+) -> tuple[str, str]:
+    """``hash`` and ``content_hash`` of a data set whose listings have these digests."""
+    common: list[object] = [img_size, *classes]
+    shown, full = [*common], [*common]
+    for name, part in parts.items():
+        about = name, pixels[part.origin], _digest(part.split.index)
+        shown += *about, _digest(part.split.target)
+        full += *about, hashlib.sha256(part.listing.targets[part.split.index.numpy()].tobytes()).hexdigest()
+    return digest(shown), digest(full)
+
+
+def _digest(numbers: Tensor) -> str:
+    return hashlib.sha256(numbers.numpy().tobytes()).hexdigest()

@@ -1,0 +1,137 @@
+"""From files to pixels: one image, and many at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from kdzoo.data.listing import Listing, Pixels
+from kdzoo.errors import KdzooError
+
+Progress = Callable[[str, int, int], None]
+"""Called with a label, the number of images done and their total."""
+
+_CHUNK = 64
+_SNIFFED = 256
+_OWN_SIZE_LIMIT = 256
+_USUAL_SIZE = 224
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def fit(image: Image.Image, size: int) -> Pixels:
+    """An image as (size, size, 3) uint8: upright, RGB, the shorter side resized (bicubic), the centre cut out.
+
+    One that has this size already keeps its pixels. A photograph is decoded at a reduced scale of at least
+    twice ``size`` where its format allows, which costs a fraction of the time.
+    """
+    image.draft("RGB", (2 * size, 2 * size))
+    # reading the EXIF data of a JPEG that has none would cost as much as decoding a small one
+    if image.format != "JPEG" or "exif" in image.info:
+        image = ImageOps.exif_transpose(image)
+    image = _rgb(image)
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "P":  # palette entries may be transparent, which Pillow converts by way of RGBA only
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def read(listing: Listing, row: int, size: int) -> Pixels | str:
+    """One sample's pixels (size, size, 3), or why it cannot be read."""
+    try:
+        with listing.load(row) as image:
+            return fit(image, size)
+    except MemoryError:
+        raise
+    except Exception as error:  # on broken bytes Pillow's decoders raise nearly anything
+        return f"{type(error).__name__}: {error}"
+
+
+def decode(
+    listing: Listing, rows: Sequence[int], into: Pixels, workers: int, report: Callable[[int], None]
+) -> dict[int, str]:
+    """Fill ``into`` (len(rows), size, size, 3) with these rows, in threads.
+
+    Threads suffice: Pillow decodes and resizes outside the interpreter's lock, and tiny images, which do not
+    gain, take about 0.1 ms each.
+
+    Args:
+        listing: where the images are.
+        rows: which of them.
+        into: takes the pixels; a sample that cannot be read is left as it is.
+        workers: number of threads.
+        report: called with the number of images done so far.
+
+    Returns:
+        Row -> reason for each sample that cannot be read.
+
+    """
+    bad: dict[int, str] = {}
+
+    def chunk(start: int) -> int:
+        stop = min(start + _CHUNK, len(rows))
+        for position in range(start, stop):
+            pixels = read(listing, rows[position], into.shape[1])
+            if isinstance(pixels, str):
+                bad[rows[position]] = pixels
+            else:
+                into[position] = pixels
+        return stop - start
+
+    pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
+    done = 0
+    try:
+        for count in pool.map(chunk, range(0, len(rows), _CHUNK)):
+            done += count
+            report(done)
+    finally:  # an interrupt does not wait for the images that are still to come
+        pool.shutdown(cancel_futures=True)
+    return dict(sorted(bad.items()))
+
+
+def usual_side(sizes: Iterable[tuple[int, int]]) -> int:
+    """The side that images of these sizes have if they are square, alike and at most 256 px, else 224."""
+    sides = {width if width == height else 0 for width, height in sizes}
+    side = sides.pop() if len(sides) == 1 else 0
+    return side if 0 < side <= _OWN_SIZE_LIMIT else _USUAL_SIZE
+
+
+def sniff_side(listings: Sequence[Listing]) -> int:
+    """:func:`usual_side` by the headers of up to 256 images spread over the listings; broken ones do not count."""
+    stride = max(1, sum(len(listing.names) for listing in listings) // _SNIFFED)
+    sizes = set()
+    for listing in listings:
+        for row in range(0, len(listing.names), stride):
+            with suppress(Exception), listing.load(row) as image:  # as in read
+                sizes.add(image.size)
+    return usual_side(sizes)
+
+
+def check_readable(bad: dict[str, str], total: int, tolerated: float, what: str) -> None:
+    """Refuse if more than ``tolerated`` (a part) of ``total`` images could not be read.
+
+    Raises:
+        KdzooError: with the names of the first few.
+
+    """
+    if len(bad) > tolerated * total:
+        first = "; ".join(f"{name} ({reason})" for name, reason in list(bad.items())[:3])
+        raise KdzooError(
+            f"{len(bad)} of {total} images of {what} cannot be read, more than data.bad_images = {tolerated:g} "
+            f"accepts: {first}{'; ...' if len(bad) > 3 else ''}"
+        )

@@ -1,0 +1,12 @@
+"""The augmentation of those who ask for none in particular."""
+
+from __future__ import annotations
+
+from kdzoo.recipe.model import AugmentConfig
+
+
+def default_augment(dataset: str, img_size: int) -> AugmentConfig:
+    """Digits: small shifts, for a mirrored digit is another sign. Photographs: shifts by an eighth, and flips."""
+    if dataset == "digits":
+        return AugmentConfig(crop=max(1, img_size // 16))
+    return AugmentConfig(crop=img_size // 8, hflip=0.5)

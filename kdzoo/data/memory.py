@@ -1,0 +1,57 @@
+"""Images that are decoded already, in memory, in a mapped file or on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from kdzoo.data.listing import Pixels
+from kdzoo.data.stream import Piece
+
+_PART_OF_FREE_MEMORY = 0.5
+
+
+def place(images: Pixels, device: torch.device) -> Tensor:
+    """The images (N, H, W, C) uint8 as a tensor: on the device if at most half of its free memory takes them.
+
+    On the CPU nothing is copied.
+    """
+    store = torch.from_numpy(images)
+    if device.type == "cuda" and store.nbytes > _PART_OF_FREE_MEMORY * torch.cuda.mem_get_info(device)[0]:
+        return store
+    return store.to(device)
+
+
+class Memory:
+    """Reads a split out of a store.
+
+    Args:
+        store: (N, H, W, C) uint8, on the device or on the CPU.
+        position: (n,) int64: where in the store each sample of the split lies.
+        device: where the pieces are wanted.
+
+    """
+
+    def __init__(self, store: Tensor, position: Tensor, device: torch.device) -> None:
+        self._store = store
+        self._position = position.to(store.device)
+        self._device = device
+
+    def read(self, batches: Sequence[Tensor]) -> Iterator[Piece]:
+        """The images of each batch of positions in the split."""
+        if not batches:
+            return
+        # one transfer an epoch, for each would make the host wait for the device
+        everything = torch.cat(list(batches)).to(self._device)
+        on_device = torch.split(everything, [len(chosen) for chosen in batches])
+        for chosen, here in zip(batches, on_device, strict=True):
+            if self._store.device == self._position.device == here.device:
+                yield Piece(self._store, self._position[here], here)
+            else:
+                images = self._store.index_select(0, self._position[chosen])
+                if self._device.type == "cuda":
+                    images = images.pin_memory()
+                images = images.to(self._device, non_blocking=True)
+                yield Piece(images, torch.arange(len(here), device=self._device), here)

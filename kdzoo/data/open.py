@@ -1,0 +1,184 @@
+"""The one entry point: from a configuration to three splits that yield batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kdzoo.api.batch import UNLABELLED
+from kdzoo.data import cache, digits, folder, timm_source
+from kdzoo.data.array_listing import ArrayListing
+from kdzoo.data.augment import Augment
+from kdzoo.data.dataset import DataSet, hashes
+from kdzoo.data.decode import Progress, cores, sniff_side
+from kdzoo.data.defaults import default_augment
+from kdzoo.data.listing import Listing, Source
+from kdzoo.data.memory import Memory, place
+from kdzoo.data.mix import Mix
+from kdzoo.data.parts import Part, choose, needed, whole
+from kdzoo.data.shelf import Shelf, Shelves
+from kdzoo.data.split import Split
+from kdzoo.data.stream import Images, Share, Stream, TrainStream
+from kdzoo.data.streaming import Streaming
+from kdzoo.errors import KdzooError
+from kdzoo.recipe.model import AugmentConfig, DataConfig
+
+
+def open_data(
+    config: DataConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    channels_last: bool = True,
+    rank: int = 0,
+    world: int = 1,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> DataSet:
+    """Open a data set: find its samples, decode them unless they are too many or were before, split them.
+
+    A set that decodes to at most ``config.cache_gb`` is decoded as a whole, so that every subset of it finds it
+    in the cache. Of a larger one the samples that the splits need are decoded, if they are few enough; else
+    they are read anew in every epoch.
+
+    Args:
+        config: what to open.
+        seed: of the shuffling and the augmentation.
+        device: where the batches are wanted.
+        channels_last: memory format of the images.
+        rank: of this process.
+        world: number of processes.
+        cache_dir: where decoded sets are kept; default: the user's cache, or ``KDZOO_CACHE``.
+        progress: is told how far the decoding is: label, images done, images in total.
+
+    Raises:
+        KdzooError: anything about the data that the user can put right.
+
+    """
+    started = time.perf_counter()
+    source = _source(config)
+    img_size = _side(config, source)
+    scanned = time.perf_counter() - started
+
+    shelves = Shelves(config, img_size, cache_dir or cache.folder(), progress)
+    parts, shelved = _decode(source, config, shelves)
+    skipped = [getattr(source, name).names[row] for name, shelf in shelved.items() for row in shelf.bad]
+    if shelved:
+        images = _from_memory(parts, shelved, device)
+    else:
+        workers = max(1, cores() // world) if config.workers is None else config.workers
+        images = {
+            name: Streaming(
+                part.listing, part.split.index, img_size=img_size, workers=workers, device=device,
+                tolerated=config.bad_images, what=f"the split {name}", skipped=skipped.append,
+            )
+            for name, part in parts.items()
+        }  # fmt: skip
+
+    augment = config.augment or default_augment(_name(config), img_size)
+    streams = {
+        name: Stream(
+            part.split, len(part.listing.targets), images[name], batch_size=config.batch_size, device=device,
+            channels_last=channels_last, share=Share(rank, world),
+        )
+        for name, part in parts.items() if name != "train"
+    }  # fmt: skip
+    train = TrainStream(
+        parts["train"].split, len(source.train.targets), images["train"], batch_size=config.batch_size,
+        device=device, channels_last=channels_last, share=Share(rank, world), seed=seed,
+        augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
+    )  # fmt: skip
+    pixels = {part.origin: part.listing.manifest for part in parts.values() if not shelved}
+    pixels |= {name: shelf.digest for name, shelf in shelved.items()}
+    seen, content = hashes(parts, pixels, source.classes, img_size)
+    return DataSet(
+        train=train,
+        val=streams.get("val"),
+        test=streams["test"],
+        classes=source.classes,
+        channels={"image": _channels(source.train)},
+        img_size=img_size,
+        augment=augment,
+        hash=seen,
+        content_hash=content,
+        timing={"scan": scanned, "decode": shelves.seconds},
+        notes=source.notes,
+        unreadable=skipped,
+    )
+
+
+def _name(config: DataConfig) -> str:
+    """The data set that is meant: whoever gives a folder and names no set means the folder."""
+    if config.data_dir is not None and "dataset" not in config.model_fields_set:
+        return "folder"
+    return config.dataset
+
+
+def _source(config: DataConfig) -> Source:
+    name, data_dir = _name(config), config.data_dir and config.data_dir.expanduser()
+    if name == "digits":
+        if data_dir is not None:
+            raise KdzooError(
+                f"data.data_dir {data_dir} goes with data.dataset 'folder' or a timm data set; digits are embedded"
+            )
+        return digits.read(config.img_size or digits.IMG_SIZE)
+    if name == "folder":
+        if data_dir is None:
+            raise KdzooError(f"data.dataset 'folder' needs data.data_dir: {folder.ACCEPTED}")
+        return folder.scan(data_dir)
+    return timm_source.scan(name, data_dir, config.img_size, config.cache_gb * 1e9)
+
+
+def _side(config: DataConfig, source: Source) -> int:
+    if isinstance(source.train, ArrayListing):
+        return int(source.train.images.shape[1])
+    listings = (source.train, source.val, source.test)
+    return config.img_size or sniff_side([listing for listing in listings if listing is not None])
+
+
+def _channels(listing: Listing) -> int:
+    return int(listing.images.shape[-1]) if isinstance(listing, ArrayListing) else 3
+
+
+def _decode(source: Source, config: DataConfig, shelves: Shelves) -> tuple[dict[str, Part], dict[str, Shelf]]:
+    """The parts of the splits, and the shelves that hold them: none if they are too many."""
+
+    def fits(wanted: Mapping[str, tuple[Listing, Tensor]]) -> bool:
+        count = sum(len(rows) for listing, rows in wanted.values() if not isinstance(listing, ArrayListing))
+        return count * shelves.img_size**2 * 3 <= config.cache_gb * 1e9
+
+    everything = whole(source)
+    if fits(everything):
+        shelved = {name: shelves.fill(name, *wanted) for name, wanted in everything.items()}
+        return choose(source, config, {name: shelf.bad for name, shelf in shelved.items()}), shelved
+    parts = choose(source, config, {})
+    wanted = needed(parts)
+    if not fits(wanted):
+        return parts, {}
+    shelved = {name: shelves.fill(name, *rows) for name, rows in wanted.items()}
+    return {name: part.without(shelved[part.origin].bad) for name, part in parts.items()}, shelved
+
+
+def _from_memory(
+    parts: Mapping[str, Part], shelved: Mapping[str, Shelf], device: torch.device
+) -> Mapping[str, Images]:
+    stores = {name: place(shelf.images, device) for name, shelf in shelved.items()}
+    return {
+        name: Memory(stores[part.origin], shelved[part.origin].position(part.split.index), device)
+        for name, part in parts.items()
+    }
+
+
+def _mix(augment: AugmentConfig, train: Split, classes: int, seed: int) -> Mix | None:
+    if not (augment.mixup or augment.cutmix):
+        return None
+    if bool((train.target == UNLABELLED).any()):
+        raise KdzooError(
+            "data.augment.mixup and data.augment.cutmix blend labels, and data.labels_per_class withholds some; "
+            "use one or the other"
+        )
+    return Mix(augment.mixup, augment.cutmix, classes, seed)

@@ -1,0 +1,99 @@
+"""The decoded samples of one listing, from memory or from the cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import PIL
+import torch
+from torch import Tensor
+
+from kdzoo.data import cache
+from kdzoo.data.array_listing import ArrayListing
+from kdzoo.data.decode import Progress, check_readable, cores, decode
+from kdzoo.data.listing import Listing, Pixels, digest
+from kdzoo.recipe.model import DataConfig
+
+_FORMAT = 1  # to be counted up when the same files begin to decode to other pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """Decoded samples.
+
+    Attributes:
+        images: (n, H, W, C) uint8.
+        rows: (n,) int64: the listing's rows, ascending.
+        digest: of the pixels.
+        bad: row -> reason for each sample that cannot be read.
+
+    """
+
+    images: Pixels
+    rows: Tensor
+    digest: str
+    bad: Mapping[int, str]
+
+    def position(self, index: Tensor) -> Tensor:
+        """Where the samples with these rows lie in :attr:`images`."""
+        return torch.searchsorted(self.rows, index)
+
+
+@dataclass
+class Shelves:
+    """Fills shelves.
+
+    Attributes:
+        config: what to decode, and with how many threads.
+        img_size: side in pixels.
+        place: the cache's folder.
+        progress: is told how far it is.
+        seconds: spent in decoding so far.
+
+    """
+
+    config: DataConfig
+    img_size: int
+    place: Path
+    progress: Progress | None = None
+    seconds: float = field(default=0.0, init=False)
+
+    def fill(self, split: str, listing: Listing, rows: Tensor) -> Shelf:
+        """These ``rows`` (ascending) of a listing, decoded now unless the cache has them.
+
+        Raises:
+            KdzooError: more images are unreadable than the configuration tolerates, or the cache cannot be written.
+
+        """
+        if isinstance(listing, ArrayListing):
+            return Shelf(listing.images, torch.arange(len(listing.images)), listing.stamp, {})
+        wanted = rows.tolist()
+
+        def fill(into: Pixels) -> dict[int, str]:
+            started = time.perf_counter()
+            bad = decode(listing, wanted, into, self._workers, report)
+            self.seconds += time.perf_counter() - started
+            check(bad)
+            return bad
+
+        def report(done: int) -> None:
+            if self.progress is not None:
+                self.progress(f"decoding {split}", done, len(wanted))
+
+        def check(bad: Mapping[int, str]) -> None:
+            named = {listing.names[row]: reason for row, reason in bad.items()}
+            check_readable(named, len(wanted), self.config.bad_images, f"the split {split}")
+
+        part = "all" if len(wanted) == len(listing.names) else digest(wanted)
+        key = digest((_FORMAT, PIL.__version__, self.img_size, listing.stamp, part))
+        shape = (len(wanted), self.img_size, self.img_size, 3)
+        found = cache.fetch(self.place, f"{split}-{self.img_size}px-{key[:32]}", shape, fill)
+        check(found.bad)
+        return Shelf(found.images, rows, found.digest, found.bad)
+
+    @property
+    def _workers(self) -> int:
+        return cores() if self.config.workers is None else self.config.workers

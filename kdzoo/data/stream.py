@@ -1,0 +1,147 @@
+"""A split as batches: which samples, in which order, in which process; and from there to views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from kdzoo.api.batch import Batch
+from kdzoo.data.augment import Augment, plain
+from kdzoo.data.counter_rng import key, permutation
+from kdzoo.data.mix import Mix
+from kdzoo.data.split import Split
+from kdzoo.errors import KdzooError
+
+
+class Piece(NamedTuple):
+    """Images for one batch.
+
+    Attributes:
+        store: (N, H, W, C) uint8 on the device.
+        at: (B,) int64 on the device: where in the store the images lie.
+        chosen: (B,) int64 on the device: the samples' positions in their split.
+
+    """
+
+    store: Tensor
+    at: Tensor
+    chosen: Tensor
+
+
+class Images(Protocol):
+    """Where a split's images come from."""
+
+    def read(self, batches: Sequence[Tensor]) -> Iterator[Piece]:
+        """The images of each batch of positions in the split (on the CPU), in order."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of the work this process does."""
+
+    rank: int = 0
+    world: int = 1
+
+
+class Stream:
+    """A split of a data set, as batches on the device.
+
+    Attributes:
+        split: the samples.
+        rows: exclusive upper bound of ``Batch.index``, for whoever keeps a table with a row per sample.
+
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        rows: int,
+        images: Images,
+        *,
+        batch_size: int,
+        device: torch.device,
+        channels_last: bool = True,
+        share: Share = Share(),
+    ) -> None:
+        self.split = split
+        self.rows = rows
+        self._images = images
+        self._batch_size = batch_size
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self._share = share
+        self._index = split.index.to(device)
+        self._target = split.target.to(device)
+        self.epoch = 0
+        self.start = 0
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch in this process."""
+        return len(self._batches())
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch that the next iterations go through, and how many batches they leave out."""
+        self.epoch, self.start = epoch, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step, piece in enumerate(self._images.read(self._batches()[self.start :]), self.start):
+            index = self._index[piece.chosen]
+            images, target = self._view(piece, index, self._target[piece.chosen], step)
+            yield Batch(index, {"image": images.contiguous(memory_format=self._memory_format)}, target)
+
+    def _batches(self) -> Sequence[Tensor]:
+        own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
+        return torch.split(own, self._batch_size) if len(own) else ()
+
+    def _view(self, piece: Piece, index: Tensor, target: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        return plain(piece.store, piece.at).permute(0, 3, 1, 2), target
+
+
+class TrainStream(Stream):
+    """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
+
+    Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
+    batch is left out; a set that is smaller than a batch is one batch.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        rows: int,
+        images: Images,
+        *,
+        batch_size: int,
+        device: torch.device,
+        channels_last: bool = True,
+        share: Share = Share(),
+        seed: int,
+        augment: Augment,
+        mix: Mix | None = None,
+    ) -> None:
+        super().__init__(
+            split, rows, images,
+            batch_size=min(batch_size, len(split) // share.world),
+            device=device, channels_last=channels_last, share=share,
+        )  # fmt: skip
+        if not self._batch_size:
+            raise KdzooError(f"{len(split)} training images are too few for {share.world} processes")
+        self._seed = seed
+        self._augment = augment
+        self._mix = mix
+
+    def __len__(self) -> int:
+        return len(self.split) // (self._batch_size * self._share.world)
+
+    def _batches(self) -> Sequence[Tensor]:
+        order = permutation(key("shuffle", self._seed, self.epoch), self.split.index)
+        everybody = order[: len(self) * self._batch_size * self._share.world]
+        return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
+
+    def _view(self, piece: Piece, index: Tensor, target: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        images = self._augment(piece.store, piece.at, index, self.epoch)
+        if self._mix is None:
+            return images, target
+        return self._mix(images, target, self.epoch, step)
