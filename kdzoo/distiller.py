@@ -66,7 +66,10 @@ class Distiller(nn.Module):
         weights = algorithm_of(recipe, zoo)
         assert isinstance(weights, Distill)
         self.task_weight, self.teach_weight = weights.task_weight, weights.teach_weight
-        size = student.pretrained_cfg["input_size"][1:] if example is None else example.shape[-2:]
+        if example is None:
+            config: Any = student.pretrained_cfg
+            example = torch.zeros(2, *config["input_size"])
+        size = (example.shape[-2], example.shape[-1])
         own, other = _AsGiven(student, input_size=size), _AsGiven(teacher, input_size=size)
         if own.num_classes != other.num_classes:
             raise KdzooError(
@@ -84,8 +87,6 @@ class Distiller(nn.Module):
         for parameter in frozen:
             parameter.requires_grad_(False)
         self._run = [run]  # in a list, so that its modules are not registered as ours
-        if example is None:
-            example = torch.zeros(2, own.channels, *own.input_size)
         with torch.no_grad():
             run.teach(self._batch(example.to(device), None))
         run.end_step()

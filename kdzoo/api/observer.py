@@ -51,6 +51,15 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True)
+class Preparing(Event):
+    """Long work before training goes on: ``done`` of ``total``, such as images decoded. For progress bars."""
+
+    label: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class PhaseStarted(Event):
     """A phase begins, or goes on after a resume. ``steps`` is the number of steps of an epoch, if known."""
 

@@ -70,7 +70,7 @@ class Networks:
             self.sources[role] = str(weights or config.model)
         network.to(self._device)
         if self._recipe.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+            network.to(memory_format=torch.channels_last)
         if self._recipe.compile:
             network.compile()
         return network

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from kdzoo.api.algorithm import Algorithm
-from kdzoo.api.observer import Event, Job, Observer, RunEnded, RunFailed, RunStarted, Warned
+from kdzoo.api.observer import Event, Job, Observer, Preparing, RunEnded, RunFailed, RunStarted, Warned
 from kdzoo.api.scheme import Scheme
 from kdzoo.backbone import Backbone
 from kdzoo.data.open import open_data
@@ -159,7 +159,10 @@ class _Session:
             channels_last=recipe.channels_last,
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
+            progress=lambda label, done, total: self.notify(Preparing(label, done, total)),
         )
+        for note in self.data.notes:
+            self.notify(Warned(note))
         for path in self.data.skipped:
             self.notify(Warned(f"{path}: unreadable image, left out"))
         self.networks = Networks(recipe, self.data, device, self._teacher)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from rich.console import Console as Terminal
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from kdzoo.api.observer import (
@@ -16,6 +16,7 @@ from kdzoo.api.observer import (
     Event,
     Observer,
     PhaseStarted,
+    Preparing,
     RunEnded,
     RunFailed,
     RunStarted,
@@ -38,6 +39,7 @@ class Console(Observer):
         self._terminal = terminal or Terminal(stderr=True)
         self._pace: _Pace | None = None
         self._bar: _Bar | None = None
+        self._preparation: Progress | None = None
 
     def observe(self, event: Event) -> None:
         """Print what the event has to say, if anything."""
@@ -45,6 +47,8 @@ class Console(Observer):
             case RunStarted():
                 goes_on = " (goes on from its checkpoint)" if event.resumed else ""
                 self._print(f"[bold]{escape(event.job.name)}[/] in {escape(str(event.folder))}{goes_on}")
+            case Preparing():
+                self._prepare(event)
             case PhaseStarted():
                 self._stop_bar()
                 self._pace = _Pace(event)
@@ -72,6 +76,26 @@ class Console(Observer):
     def _print(self, text: str) -> None:
         self._terminal.print(text, soft_wrap=True, highlight=False)
 
+    def _prepare(self, event: Preparing) -> None:
+        if not self._terminal.is_interactive:
+            return
+        if self._preparation is None:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+            )
+            self._preparation = Progress(*columns, console=self._terminal, transient=True)
+            self._preparation.add_task(escape(event.label), total=event.total)
+            self._preparation.start()
+        task = self._preparation.task_ids[0]
+        self._preparation.update(
+            task, description=escape(event.label), completed=event.done, total=event.total
+        )
+        if event.done >= event.total:
+            self._stop_bar()
+
     def _show(self) -> None:
         if self._bar is not None:
             self._bar.show()
@@ -79,7 +103,9 @@ class Console(Observer):
     def _stop_bar(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-        self._bar = self._pace = None
+        if self._preparation is not None:
+            self._preparation.stop()
+        self._bar = self._pace = self._preparation = None
 
 
 class _Pace:

@@ -22,7 +22,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         info = tmp_path / f"{module}-1.2.3.dist-info"
         info.mkdir()
         needs = "".join(f"Requires-Dist: {one}\n" for one in requires)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n{needs}")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n{needs}"
+        )
         (info / "entry_points.txt").write_text(f"[kdzoo]\n{module} = {module}\n")
 
     yield make

@@ -38,8 +38,14 @@ def test_a_plugin_is_found_by_its_entry_point(install):
         ("import sys; sys.exit(3)", "import failed: SystemExit: 3"),
         ("def f(): f()\nf()", "import failed: RecursionError"),
         ("x = (", "import failed: SyntaxError"),
-        ("from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_lessons(): return []", "unknown hook kdzoo_lessons"),
-        ("from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_schemes(run): return []", "takes no arguments"),
+        (
+            "from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_lessons(): return []",
+            "unknown hook kdzoo_lessons",
+        ),
+        (
+            "from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_schemes(run): return []",
+            "takes no arguments",
+        ),
         ("def kdzoo_schemes(): return []", "lacks the decorator @hookimpl"),
     ],
 )
@@ -61,7 +67,10 @@ def test_a_broken_plugin_is_recorded_and_the_rest_works(install, monkeypatch, so
         ("raise ValueError('no luck')", "hook kdzoo_schemes raised ValueError: no luck"),
         ("return [42]", "must return classes"),
         ("return [int]", "int is not a subclass of kdzoo.api.scheme.Scheme"),
-        ("from kdzoo.api import Scheme\n    return [type('Nameless', (Scheme,), {})]", "Nameless has no name"),
+        (
+            "from kdzoo.api import Scheme\n    return [type('Nameless', (Scheme,), {})]",
+            "Nameless has no name",
+        ),
     ],
 )
 def test_a_hook_that_misbehaves_is_recorded(install, body, says):

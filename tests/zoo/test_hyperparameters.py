@@ -24,7 +24,10 @@ class Sample(Scheme):
     kind = "self"
 
     def __init__(
-        self, heat: PositiveFloat = 4.0, mode: Literal["a", "b"] = "a", n: Annotated[int, Field(ge=2, le=9)] = 2
+        self,
+        heat: PositiveFloat = 4.0,
+        mode: Literal["a", "b"] = "a",
+        n: Annotated[int, Field(ge=2, le=9)] = 2,
     ) -> None:
         self.heat, self.mode, self.n = heat, mode, n
 
@@ -60,7 +63,12 @@ def test_a_bad_value_names_source_key_and_what_is_allowed(settings, says):
 
 def test_description_has_type_range_default_and_meaning():
     heat, mode, n = describe(Sample)
-    assert (heat.type, heat.range, heat.default, heat.meaning) == ("float", "> 0", 4.0, "how hot it is, in degrees.")
+    assert (heat.type, heat.range, heat.default, heat.meaning) == (
+        "float",
+        "> 0",
+        4.0,
+        "how hot it is, in degrees.",
+    )
     assert (mode.type, mode.range) == ("choice", "a | b")
     assert (n.type, n.range) == ("int", "≥ 2, ≤ 9")
 
