@@ -41,11 +41,12 @@ from torch.nn import functional
 from kdzoo.api import Algorithm, EpochEnded, Event, Phase, Run
 from kdzoo.backbone import Backbone
 from kdzoo.cli.flags import layer
-from kdzoo.engine import train as engine
 from kdzoo.engine.checkpoint import CheckpointFile
+from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.train import make_fabric
 from kdzoo.recipe.layers import Layer
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.resolve import resolve
@@ -88,11 +89,11 @@ def kdzoo_run(data_dir: Path, epochs: int, folder: Path) -> tuple[TrainingRun, Z
     recipe = resolve(
         zoo=zoo, registry=load_registry(zoo), method="kd", layers=[*flags, Layer("benchmark", settings)]
     )
-    fabric = engine.make_fabric(recipe, accelerator="cpu")
+    fabric = make_fabric(recipe, accelerator="cpu")
     data = open_data(recipe.data, seed=0, device=fabric.device, channels_last=True)
     networks = Networks(recipe, data, fabric.device, lambda role, config: teacher)
-    scheme = engine.scheme_of(recipe, zoo)
-    run = TrainingRun(recipe, data, fabric, scheme, engine.classroom_of(recipe, zoo), networks)
+    scheme = scheme_of(recipe, zoo)
+    run = TrainingRun(recipe, data, fabric, scheme, classroom_of(recipe, zoo), networks)
     scheme.enroll(run)
     return run, zoo, recipe
 
@@ -274,8 +275,8 @@ def measure(data_dir: Path, epochs: int, workers: int) -> str:
             seconds, count = timm_loop.epoch()
             times["timm"].epochs.append(seconds / count)
 
-        alternate = Alternate(engine.algorithm_of(recipe, zoo).phases, epochs, others)
-        Loop(run, observe, CheckpointFile(folder, "benchmark"), lambda: 0).train(alternate, None)
+        alternate = Alternate(algorithm_of(recipe, zoo).phases, epochs, others)
+        Loop(run, observe, CheckpointFile(folder, "benchmark"), dict).train(alternate, None)
         for one in times.values():
             del one.epochs[0]  # warm-up: page cache, allocator, worker start
         parts = split_of_an_epoch(run, times["kdzoo"].median / 1000)

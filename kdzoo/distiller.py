@@ -13,8 +13,8 @@ from kdzoo.api.batch import Batch
 from kdzoo.backbone import Backbone
 from kdzoo.builtin.distill import Distill
 from kdzoo.builtin.offline import Offline
+from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import algorithm_of, classroom_of, scheme_of
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.recipe.resolve import resolve

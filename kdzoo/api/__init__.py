@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
     from kdzoo.api.taps import Taps
+    from kdzoo.recipe.model import OptimConfig
 
 _LAZY = {
     "Algorithm": "algorithm",
@@ -44,6 +45,7 @@ _LAZY = {
     "Lesson": "scheme",
     "Scheme": "scheme",
     "Taps": "taps",
+    "OptimConfig": "optim",
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "Knowledge",
     "Lesson",
     "Observer",
+    "OptimConfig",
     "Output",
     "Phase",
     "PhaseStarted",

@@ -55,6 +55,4 @@ def layer(**flags: Any) -> list[Layer]:
     for flag, value in flags.items():
         if value is not None:
             layers.append(Layer(f"--{flag.replace('_', '-')}", dotted({KEYS[flag]: value})))
-    if flags.get("data_dir") is not None and flags.get("dataset") is None:
-        layers.insert(0, Layer("--data-dir", {"data": {"dataset": "folder"}}))
     return layers

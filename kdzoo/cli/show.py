@@ -47,14 +47,20 @@ def show(
     if not installed:
         out.print(f"not installed: pip install {entry.package}", soft_wrap=True)
     for row in components:
-        out.print(f"\n[bold]{row['kind']}[/] {row['name']}  {row.get('summary', '').replace('``', '')}", soft_wrap=True)
+        out.print(
+            f"\n[bold]{row['kind']}[/] {row['name']}  {row.get('summary', '').replace('``', '')}",
+            soft_wrap=True,
+        )
         if row["hyperparameters"]:
             table = Table(box=None, pad_edge=False, header_style="dim")
             for column in ("key", "value", "type", "range", "default", "meaning"):
                 table.add_column(column, overflow="fold")
             for one in row["hyperparameters"]:
                 table.add_row(
-                    *(str(one[column]).replace("``", "") for column in ("key", "value", "type", "range", "default", "meaning"))
+                    *(
+                        str(one[column]).replace("``", "")
+                        for column in ("key", "value", "type", "range", "default", "meaning")
+                    )
                 )
             out.print(table)
     if entry.recipe:

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock
 
 from kdzoo.data.listing import Pixels
-from kdzoo.engine.places import cache_folder
+from kdzoo.places import cache_folder
 from kdzoo.errors import KdzooError
 
 _HASHED_AT_ONCE = 1 << 24

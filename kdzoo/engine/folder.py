@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class RunFolder:
             raise KdzooError(
                 f"{path}: already holds a run; pass --resume to go on with it, or another --output"
             )
+        self._made = [one for one in (self.checkpoint, path, *path.parents) if not one.exists()]
         try:
             self.checkpoint.mkdir(parents=True, exist_ok=True)
             probe = path / ".writable"
@@ -42,6 +44,12 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """What the run ended with; None while it has not ended."""
         return finished(self.path)
+
+    def leave(self) -> None:
+        """After a failure: remove the folders that were made for this run and are still empty."""
+        with suppress(OSError):
+            for folder in self._made:
+                folder.rmdir()
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         """Write a JSON file, whole or not at all."""

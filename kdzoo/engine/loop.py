@@ -63,19 +63,26 @@ class Position:
 
 
 class Loop:
-    """Drives an algorithm's phases. One instance for one run."""
+    """Drives an algorithm's phases. One instance for one run.
+
+    Args:
+        run: what is trained.
+        notify: is told what happens.
+        checkpoint: where the state is kept.
+        bookkeeping: what a checkpoint shall hold beside the training state.
+    """
 
     def __init__(
         self,
         run: TrainingRun,
         notify: Callable[[Event], None],
         checkpoint: CheckpointFile,
-        journal_position: Callable[[], int],
+        bookkeeping: Callable[[], dict[str, Any]],
     ) -> None:
         self.run = run
         self.notify = notify
         self.checkpoint = checkpoint
-        self.journal_position = journal_position
+        self.bookkeeping = bookkeeping
         self.position = Position()
         self._saved_at = time.monotonic()
         self._ticked_at = 0.0
@@ -195,7 +202,7 @@ class Loop:
                 "state": self.run.state,
                 "run": self.run.state_dict(),
                 "rng": capture(),
-                "journal": self.journal_position(),
+                **self.bookkeeping(),
             }
         )
 

@@ -35,6 +35,14 @@ class Clock:
         """Seconds of processor time of this process, all threads together."""
         return self.process_before + time.process_time() - self._process
 
+    def result(self, device: torch.device) -> dict[str, float]:
+        """What the run has cost so far."""
+        return {
+            "seconds": self.wall,
+            "process_seconds": self.process,
+            "peak_memory_mb": peak_memory_mb(device),
+        }
+
 
 def versions() -> dict[str, str]:
     """Versions of Python, kdzoo and the libraries that decide numbers."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from kdzoo.engine.places import cache_folder
+from kdzoo.places import cache_folder
 from kdzoo.recipe.model import Component, Recipe, RoleConfig
 from kdzoo.recipe.resolve import dump
 

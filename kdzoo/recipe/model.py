@@ -119,6 +119,14 @@ class DataConfig(Section):
     bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
     augment: AugmentConfig | None = Field(None, description="default: what suits the data set")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _folder(cls, value: Any) -> Any:
+        """A folder without the name of a data set is an image folder."""
+        if isinstance(value, dict) and value.get("data_dir") is not None and "dataset" not in value:
+            return {**value, "dataset": "folder"}
+        return value
+
 
 class OptimConfig(Section):
     """Optimizer and schedule of one role; names and meanings are timm's."""

@@ -9,9 +9,9 @@ from lightning_fabric import Fabric
 
 from kdzoo.api import Batch
 from kdzoo.cli.flags import layer
+from kdzoo.engine.components import classroom_of, scheme_of
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import classroom_of, scheme_of
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.resolve import resolve

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdzoo.engine.train import algorithm_of
+from kdzoo.engine.components import algorithm_of
 from kdzoo.engine.weights import weights_hash
 from kdzoo.zoo import Zoo
 

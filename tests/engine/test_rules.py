@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from kdzoo.api import Batch, Lesson, Output
-from kdzoo.engine.train import algorithm_of
+from kdzoo.engine.components import algorithm_of
 from kdzoo.engine.weights import weights_hash
 from kdzoo.errors import KdzooError
 

@@ -1,0 +1,88 @@
+"""What a finished run leaves: its result, its provenance, the exported student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from kdzoo.backbone import Backbone
+from kdzoo.data.dataset import DataSet
+from kdzoo.engine.card import student_card
+from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.export import export_student
+from kdzoo.engine.folder import RunFolder
+from kdzoo.engine.loop import Position, with_weights
+from kdzoo.engine.networks import Networks
+from kdzoo.engine.provenance import active_plugins, git_commit, machine, versions
+from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.weights import weights_hash
+from kdzoo.zoo.zoo import Found
+
+
+def measure(run: TrainingRun, position: Position, known: Mapping[str, float]) -> dict[str, Any]:
+    """Read the test split, once: the last epoch and the one that validation chose, under different names.
+
+    Args:
+        run: trained to the end.
+        position: where training ended.
+        known: role -> test accuracy of teachers that were measured when they were trained.
+    """
+    test = partial(accuracy, run, "student", run.data.test)
+    result: dict[str, Any] = {
+        "method": run.recipe.method,
+        "seed": run.recipe.seed,
+        "epochs": position.epochs_before,
+        "test/last": test(),
+        "val/last": position.last_val,
+    }
+    if position.chosen is not None:
+        result["epoch/chosen"] = position.chosen.epoch
+        result["val/chosen"] = position.chosen.val
+        result["test/chosen"] = with_weights(run, position.chosen.weights, test)
+    for role, member in run.members.items():
+        if role in known:
+            result[f"test/{role}"] = known[role]
+        elif role != "student" and isinstance(member.module, Backbone):
+            result[f"test/{role}"] = accuracy(run, role, run.data.test)
+    result["parameters"] = sum(one.numel() for one in run.roles["student"].parameters())
+    return result
+
+
+def write_outcome(
+    place: RunFolder,
+    run: TrainingRun,
+    data: DataSet,
+    found: Sequence[Found],
+    networks: Networks,
+    result: Mapping[str, Any],
+) -> None:
+    """Write ``provenance.json`` and ``student/``."""
+    student = run.roles["student"]
+    assert isinstance(student, Backbone)
+    frozen = {name: member for name, member in run.members.items() if not member.learns}
+    place.write_json(
+        place.provenance,
+        {
+            "versions": versions(),
+            "plugins": active_plugins(one.plugin for one in found),
+            "data": {"hash": data.hash, "skipped": list(data.skipped)},
+            "teachers": {
+                name: {"hash": weights_hash(member.module), "source": networks.sources.get(name)}
+                for name, member in frozen.items()
+            },
+            "unusual_modes": {
+                name: "train" if member.train_mode else "eval"
+                for name, member in run.members.items()
+                if member.train_mode is not None
+            },
+            "student_hash": weights_hash(student),
+            "git": git_commit(),
+            "machine": machine(run.device),
+            "processes": run.fabric.world_size,
+            "wall_seconds": result["seconds"],
+            "process_seconds": result["process_seconds"],
+            "peak_memory_mb": result["peak_memory_mb"],
+        },
+    )
+    export_student(student, place.student, classes=data.classes, card=student_card(run.recipe, result))
