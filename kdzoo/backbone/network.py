@@ -136,7 +136,7 @@ class Backbone(nn.Module):
         for size in ((image.shape[-2], width), (height, width)):
             if image.shape[-2:] != size:
                 image = functional.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
-        return (image - self.mean) / self.std
+        return (image - self.mean).div_(self.std)
 
     def _require(self, stages: tuple[int, ...]) -> None:
         if not self.num_stages:
