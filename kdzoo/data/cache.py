@@ -17,8 +17,8 @@ import numpy as np
 from filelock import FileLock
 
 from kdzoo.data.listing import Pixels
-from kdzoo.places import cache_folder
 from kdzoo.errors import KdzooError
+from kdzoo.places import cache_folder
 
 _HASHED_AT_ONCE = 1 << 24
 
