@@ -26,7 +26,7 @@ bench: $(READY)  ## the speed tables of docs/benchmarks/speed.md
 $(READY): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . $(addprefix --editable ,$(PLUGINS)) --group dev
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --editable . $(addprefix --editable ,$(PLUGINS)) --group dev
 	touch $@
 
 clean:
