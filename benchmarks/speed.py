@@ -29,7 +29,6 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from kdzoo.data.open import open_data
 from PIL import Image
 from timm.data import create_dataset, create_loader
 from timm.optim import create_optimizer_v2
@@ -41,6 +40,7 @@ from torch.nn import functional
 from kdzoo.api import Algorithm, EpochEnded, Event, Phase, Run
 from kdzoo.backbone import Backbone
 from kdzoo.cli.flags import layer
+from kdzoo.data.open import open_data
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
 from kdzoo.engine.loop import Loop
