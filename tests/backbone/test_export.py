@@ -57,6 +57,7 @@ def _pictures(folder: Path, mode: str, side: int = 32) -> list[Path]:
         ("test_vit3", 3, {}, 0.02),  # its own 160 pixels
         ("test_vit3", 3, {"img_size": 32}, 1e-5),
         ("mobilenetv3_small_050", 3, {}, 1e-5),  # another mean and std
+        ("coat_lite_tiny", 3, {"img_size": 32}, 1e-5),  # modules that share their parameters
     ],
 )
 def test_timm_alone_gives_the_same_logits(
@@ -178,4 +179,6 @@ def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
     export_student(backbone, tmp_path / "student", classes=CLASSES, card="")
     assert weights_hash(backbone) == before
     assert not backbone.training
-    assert backbone.model.conv1[0].weight.is_contiguous(memory_format=torch.channels_last)
+    weight = backbone.model.conv1[0].weight
+    assert backbone.state_dict()["model.conv1.0.weight"].data_ptr() == weight.data_ptr()
+    assert weight.is_contiguous(memory_format=torch.channels_last)
