@@ -1,4 +1,4 @@
-"""What tests share: an own cache, no wandb login, and one teacher trained on the embedded digits."""
+"""What tests share: an own cache, no wandb login, and experiments that show what a method is good for."""
 
 from __future__ import annotations
 
@@ -10,13 +10,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from kdzoo.api import Output
     from kdzoo.engine.run import TrainingRun
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seeds", type=int, default=1, metavar="N", help="run each experiment with N seeds")
+
+
+def pytest_generate_tests(metafunc):
+    if "experiment_seed" in metafunc.fixturenames:
+        seeds = range(metafunc.config.getoption("--seeds"))
+        metafunc.parametrize("experiment_seed", seeds, ids=[f"seed{seed}" for seed in seeds])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,16 +55,25 @@ class Experiment:
         """Test accuracy of the last epoch, in percent."""
         return float(self.result["test/last"])
 
+    def answer(self, role: str, *stages: int, embedding: bool = False) -> Output:
+        """What a network answers to the test split, in order, in eval mode."""
+        import torch
+
+        from kdzoo.api import Output
+
+        network = self.run.roles[role].eval()
+        with torch.no_grad():
+            parts = [network(batch.inputs["image"], stages, embedding) for batch in self.run.data.test]
+        return Output(
+            torch.cat([part.logits for part in parts]),
+            tuple(torch.cat(maps) for maps in zip(*(part.features for part in parts), strict=True)),
+            torch.cat([part.embedding for part in parts]) if embedding else None,
+        )
+
 
 @pytest.fixture(scope="session")
-def experiment(tmp_path_factory) -> Callable[..., Experiment]:
-    """experiment("kd", labels_per_class=0, **{"algorithm.task_weight": 0}) trains on digits to the end.
-
-    Teacher: test_resnet, trained once in a session on all labels. Student: test_efficientnet. No validation
-    split: nothing is chosen.
-    """
-    import torch
-
+def _train(tmp_path_factory) -> Callable[..., Experiment]:
+    """Trains on digits to the end; what was asked before is not run again, for experiments share controls."""
     from kdzoo.cli.flags import KEYS, layer
     from kdzoo.engine.loop import Loop
     from kdzoo.engine.train import train
@@ -63,10 +84,11 @@ def experiment(tmp_path_factory) -> Callable[..., Experiment]:
 
     zoo = Zoo()
 
-    def run(method: str, *, epochs: int = 20, seed: int = 0, **settings: Any) -> Experiment:
+    @cache
+    def run(method: str, **settings: Any) -> Experiment:
         flags = {key: settings.pop(key) for key in list(settings) if key in KEYS}
-        names = {"teacher": "test_resnet", "teacher_epochs": 20, "student": "test_efficientnet"}
-        basic = layer(**{**names, "epochs": epochs, "seed": seed, "batch_size": 64, "val_fraction": 0.0, **flags})
+        names = {"teacher": "test_resnet", "teacher_epochs": 12, "student": "test_efficientnet"}
+        basic = layer(**{**names, "batch_size": 64, "val_fraction": 0.0, **flags})
         quiet = {"observers": [], "checkpoint_seconds": 1e9, **settings}
         recipe = resolve(
             zoo=zoo, registry=load_registry(zoo), method=method, layers=[*basic, Layer("test", dotted(quiet))]
@@ -81,7 +103,39 @@ def experiment(tmp_path_factory) -> Callable[..., Experiment]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Loop, "train", remembering)
             result = train(recipe, Path(tmp_path_factory.mktemp(method)) / "run", zoo=zoo)
-        torch.set_grad_enabled(True)
         return Experiment(result, loops[-1].run)
 
     return run
+
+
+@pytest.fixture
+def experiment(request, _train, experiment_seed) -> Callable[..., Experiment]:
+    """experiment("kd", epochs=8, labels_per_class=0, **{"algorithm.task_weight": 0}) trains on digits to the end.
+
+    Teacher: test_resnet, trained once in a session on all labels. Student: test_efficientnet. Batches of 64, so
+    that an epoch of all 1,257 images has 19 steps, and one of up to 127 images has one. No validation split:
+    nothing is chosen. The seed is 0; with --seeds N the test runs N times, with seeds 0 to N - 1.
+    """
+
+    def run(method: str, *, epochs: int, **settings: Any) -> Experiment:
+        done = _train(method, epochs=epochs, seed=experiment_seed, **settings)
+        request.node.user_properties.append(("seconds", done.result["process_seconds"]))
+        return done
+
+    return run
+
+
+@pytest.fixture
+def beats(request) -> Callable[..., None]:
+    """beats("accuracy, %", 98.1, 82.2, by=10) fails unless the first figure is above the second by the margin.
+
+    benchmarks/effects.py makes its table of these figures and of the first line of the test's docstring.
+    """
+    claim = request.function.__doc__.splitlines()[0]
+
+    def compare(measure: str, method: float, control: float, *, by: float) -> None:
+        figures = {"claim": claim, "measure": measure, "method": method, "control": control, "margin": by}
+        request.node.user_properties.append(("effect", figures))
+        assert method >= control + by, f"{measure}: {method:.3g} against the control's {control:.3g}"
+
+    return compare

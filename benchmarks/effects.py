@@ -1,0 +1,124 @@
+"""What is each method good for? The effect tests of all plugins, over several seeds, as a table.
+
+    OMP_NUM_THREADS=1 python benchmarks/effects.py --write docs/benchmarks/effects.md
+
+The experiments and the margins are those of `plugins/*/tests/test_*_effect.py`, which run one seed each; nothing is
+defined here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdzoo.engine.provenance import machine, versions
+
+ROOT = Path(__file__).parents[1]
+PROCESSES = 2
+
+Row = tuple[str, str]
+"""What is claimed, and by which measure."""
+
+
+class Collector:
+    """A pytest plugin that keeps what the fixtures `beats` and `experiment` leave with a test."""
+
+    def __init__(self) -> None:
+        self.figures: dict[Row, list[Mapping[str, Any]]] = defaultdict(list)
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called once for each test and stage, also where a worker process ran it."""
+        if report.when != "call":
+            return
+        figures = [value for name, value in report.user_properties if name == "effect"]
+        for one in figures:
+            self.figures[one["claim"], one["measure"]].append(one)
+        for claim in {one["claim"] for one in figures}:
+            spent = [value for name, value in report.user_properties if name == "seconds"]
+            self.seconds[claim].append(sum(spent))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean ± standard deviation."""
+    digits = 1 if max(map(abs, values)) > 1.5 else 3  # percents, or correlations
+    return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def table(collected: Collector) -> str:
+    """A line for each measure."""
+    lines = [
+        "| experiment | measure | control | method | least difference | margin | seconds |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    before = None
+    for (claim, measure), figures in sorted(collected.figures.items()):
+        least = min(one["method"] - one["control"] for one in figures)
+        cells = [
+            claim if claim != before else "",
+            measure,
+            spread([one["control"] for one in figures]),
+            spread([one["method"] for one in figures]),
+            f"{least:.3g}",
+            f"{figures[0]['margin']:g}",
+            f"{statistics.median(collected.seconds[claim]):.0f}" if claim != before else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+        before = claim
+    return "\n".join(lines)
+
+
+def report(collected: Collector, seeds: int) -> str:
+    """The document."""
+    where, what = machine(torch.device("cpu")), versions()
+    return f"""# What each method is good for
+
+Small experiments on the embedded digits in which labels or images are taken away, so that only what the method
+teaches can make up for them. Teacher `test_resnet`, trained on all labels; student `test_efficientnet`; 540 test
+images. They show that a method does what it says, not which one is best: read no ranking into them.
+
+Over {seeds} seeds: mean ± standard deviation, and the least of the differences, paired by seed. The test demands the
+margin for its one seed. Seconds are those of one thread for one seed, control included (median over the seeds).
+
+{table(collected)}
+
+{where["name"]}, {where["cores"]} cores, {PROCESSES} processes of one thread; Python {what["python"]}, torch \
+{what["torch"]}, timm {what["timm"]}, kdzoo {what["kdzoo"]}. Made by
+
+```sh
+OMP_NUM_THREADS=1 python benchmarks/effects.py --seeds {seeds} --write docs/benchmarks/effects.md
+```
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    parser.add_argument("--write", type=Path, help="also write the document to this file")
+    flags = parser.parse_args()
+    if flags.seeds < 2:
+        parser.error("--seeds: a standard deviation needs at least 2")
+    tests = sorted(str(path) for path in ROOT.glob("plugins/*/tests/test_*_effect.py"))
+    collected = Collector()
+    options = [f"--rootdir={ROOT}", f"--seeds={flags.seeds}", f"--numprocesses={PROCESSES}", "--tb=line"]
+    failed = pytest.main([*options, *tests], plugins=[collected])
+    text = report(collected, flags.seeds)
+    print(text)
+    if flags.write:
+        flags.write.parent.mkdir(parents=True, exist_ok=True)
+        flags.write.write_text(text, encoding="utf-8")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
