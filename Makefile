@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench effects clean
 
 demo: $(READY)  ## a benchmark on real digits with a leaderboard and a report, in minutes
 	WANDB_MODE=$${WANDB_MODE:-offline} $(BIN)/kdzoo bench quick --output runs/demo
@@ -22,6 +22,9 @@ types: $(READY)
 
 bench: $(READY)  ## the speed tables of docs/benchmarks/speed.md
 	$(BIN)/python benchmarks/speed.py --write docs/benchmarks/speed.md
+
+effects: $(READY)  ## what each method is good for, over seeds: docs/benchmarks/effects.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/effects.py --seeds 3 --write docs/benchmarks/effects.md
 
 $(READY): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
