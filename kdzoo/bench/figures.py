@@ -82,11 +82,31 @@ def curve_panel(curve: Band, reference: Band | None, limits: tuple[float, float]
     return _drawing(figure, title)
 
 
-def limits_of(bands: Sequence[Band]) -> tuple[float, float]:
-    """Limits that show every band, with a little air."""
-    low, high = min(min(one.low) for one in bands), max(max(one.high) for one in bands)
+def limits_of(bands: Sequence[Band], *, since: float = 0.0) -> tuple[float, float]:
+    """Limits that show every band, with a little air.
+
+    Args:
+        bands: what is to be seen.
+        since: part of the training, from 0 to 1, that may lie outside; what follows it is what differs.
+    """
+    low = min(
+        value
+        for one in bands
+        for epoch, value in zip(one.epochs, one.low, strict=True)
+        if _after(one, epoch, since)
+    )
+    high = max(
+        value
+        for one in bands
+        for epoch, value in zip(one.epochs, one.high, strict=True)
+        if _after(one, epoch, since)
+    )
     air = max(0.04 * (high - low), 1e-6)
     return low - air, high + air
+
+
+def _after(band: Band, epoch: int, since: float) -> bool:
+    return epoch >= since * band.epochs[-1]
 
 
 @_styled
@@ -116,46 +136,68 @@ def difference_figure(rows: Sequence[Row], baseline: str) -> Drawing:
 
 
 @_styled
-def cost_figure(rows: Sequence[Row], baseline: str, teacher: float | None) -> Drawing:
-    """Accuracy at the last epoch against seconds per run, with 95% intervals; the teacher's accuracy as a line."""
+def cost_figure(
+    rows: Sequence[Row], costs: Sequence[float], axis: str, *, baseline: str, teacher: float | None
+) -> Drawing:
+    """Accuracy at the last epoch with its 95% interval against the cost of each row.
+
+    Args:
+        rows: the leaderboard.
+        costs: of each row, not negative.
+        axis: what the costs are.
+        baseline: the entry that stands out.
+        teacher: its accuracy, drawn as a line; None = none.
+    """
     figure, axes = _figure(420, max(260, 70 + 18 * len(rows)))
-    for row in rows:
+    labels = []
+    for row, cost in zip(rows, costs, strict=True):
         color = OTHER if row.entry == baseline else ACCENT
-        axes.plot([row.seconds] * 2, [row.last.low, row.last.high], color=color, linewidth=1.4, alpha=0.5)
-        axes.plot(row.seconds, row.last.mean, "o", color=color, markersize=7)
+        axes.plot([cost, cost], [row.last.low, row.last.high], color=color, linewidth=1.4, alpha=0.5)
+        axes.plot(cost, row.last.mean, "o", color=color, markersize=7)
+        labels.append(_Label(row.entry, cost, row.last.mean, color))
+    right = max(costs) * 1.08 or 1.0
     if teacher is not None:
         axes.axhline(teacher, color=MUTED, linewidth=1, dashes=(1, 2))
-    axes.set_xlim(0, max(row.seconds for row in rows) * 1.08)
-    axes.set_xlabel("seconds per run", color=MUTED)
+        labels.append(_Label("teacher", right, teacher, MUTED))
+    axes.set_xlim(0, right)
+    axes.set_xlabel(axis, color=MUTED)
     axes.set_ylabel("test accuracy, %", color=MUTED)
     _grid(axes, "both")
     figure.canvas.draw()  # fixes the limits, which the labels' places are read from
-    _label_right(axes, rows, baseline, teacher)
-    return _drawing(figure, "Test accuracy against seconds per run")
+    _label_right(axes, labels)
+    return _drawing(figure, f"Test accuracy against {axis}")
 
 
-def _label_right(axes: Axes, rows: Sequence[Row], baseline: str, teacher: float | None) -> None:
-    """Names in a column beside the axes, each joined to its point, in the order of the points."""
-    points = [
-        (row.last.mean, row.seconds, row.entry, OTHER if row.entry == baseline else ACCENT) for row in rows
-    ]
-    right = axes.get_xlim()[1]
-    if teacher is not None:
-        points.append((teacher, right, "teacher", MUTED))
-    points.sort(key=lambda point: point[0])
+@dataclass(frozen=True)
+class _Label:
+    text: str
+    x: float
+    y: float
+    color: str
+
+
+def _label_right(axes: Axes, labels: Sequence[_Label]) -> None:
+    """Names in a column beside the axes, in the order of their points, each joined to its point."""
+    labels = sorted(labels, key=lambda label: label.y)
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height
-    wanted = [(point[0] - low) / (high - low) * height for point in points]
-    for (value, seconds, name, color), place in zip(points, spread(wanted, 17, height), strict=True):
+    wanted = [(label.y - low) / (high - low) * height for label in labels]
+    for label, place in zip(labels, spread(wanted, 17, height), strict=True):
         axes.annotate(
-            name,
-            xy=(seconds, value),
+            label.text,
+            xy=(label.x, label.y),
             xytext=(1.05, place / height),
             textcoords="axes fraction",
-            color=INK if color == ACCENT else color,
+            color=INK if label.color == ACCENT else label.color,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.6, "alpha": 0.55, "shrinkB": 5},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": label.color,
+                "linewidth": 0.6,
+                "alpha": 0.55,
+                "shrinkB": 5,
+            },
         )
 
 

@@ -25,6 +25,7 @@ class Score:
         chosen: the same at the epoch that validation chose; None where nothing was validated.
         teacher: the teacher's, on the same split; None where there is none.
         seconds: wall time of the run, without its teacher's training.
+        process_seconds: processor time of the run.
         memory_mb: peak memory of the run.
         parameters: of the student.
     """
@@ -35,6 +36,7 @@ class Score:
     chosen: float | None
     teacher: float | None
     seconds: float
+    process_seconds: float
     memory_mb: float
     parameters: int
 
@@ -48,6 +50,7 @@ class Score:
             chosen=result.get("test/chosen"),
             teacher=result.get("test/teacher"),
             seconds=result["seconds"],
+            process_seconds=result["process_seconds"],
             memory_mb=result["peak_memory_mb"],
             parameters=result["parameters"],
         )
@@ -87,7 +90,8 @@ class Row:
         last: at the last epoch.
         chosen: at the epoch that validation chose; None unless every seed has it.
         difference: ``last`` minus the baseline's, over the seeds that both have; None for the baseline itself.
-        seconds: mean over the runs.
+        seconds: wall time, mean over the runs.
+        process_seconds: processor time, mean over the runs.
         memory_mb: the largest of the runs.
         parameters: of the student.
     """
@@ -98,6 +102,7 @@ class Row:
     chosen: Estimate | None
     difference: Estimate | None
     seconds: float
+    process_seconds: float
     memory_mb: float
     parameters: int
 
@@ -144,6 +149,7 @@ def _row(entry: str, runs: Mapping[int, Score], reference: Mapping[int, Score]) 
         chosen=estimate(chosen) if len(chosen) == len(ordered) else None,
         difference=estimate(paired) if paired and reference is not runs else None,
         seconds=fmean(score.seconds for score in ordered),
+        process_seconds=fmean(score.process_seconds for score in ordered),
         memory_mb=max(score.memory_mb for score in ordered),
         parameters=ordered[0].parameters,
     )

@@ -8,7 +8,7 @@ from kdzoo.bench import protocol
 from kdzoo.bench.results import SuiteResults
 from kdzoo.bench.single import SingleRun
 from kdzoo.bench.table import HEADINGS, cells
-from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, several
+from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 
 
 def suite_markdown(results: SuiteResults) -> str:
@@ -41,6 +41,9 @@ def suite_markdown(results: SuiteResults) -> str:
             for place, one in enumerate(entry.candidates)
         ]
         parts.append(f"## {plain(entry.entry)}, {plain(entry.pair)}: candidates on seed {entry.seed}")
+        twin = same_runs(ledger, entry)
+        if twin:
+            parts.append(f"The settings that won are those of {plain(twin)}: the same runs.")
         parts.append(table(("settings", "validation accuracy, %", ""), rows))
     parts += ["## Protocol", *map(plain, protocol.SUITE)]
     if ledger.failures:

@@ -195,7 +195,7 @@ class Planner:
 
     def _task(self, place: str, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Task:
         recipe = self._recipe(entry, seed, settings)
-        own = f"{entry.method}-seed{seed}-{recipe_hash(recipe)[:8]}"
+        own = f"{entry.method}-seed{seed}-{run_hash(recipe)[:8]}"
         key = f"{place}/{_file_name(entry.pair)}/{own}"
         return Task(
             key=key,
@@ -276,6 +276,11 @@ class Planner:
             alike = sum(one.split(" (")[0] == name for one in named)
             named[f"{name} ({alike + 1})" if alike else name] = pair
         return named
+
+
+def run_hash(recipe: Recipe) -> str:
+    """A hash of everything in the recipe that decides a run's results: the weights, and when one looks at them."""
+    return recipe_hash(recipe, f"eval_every {recipe.eval_every}")
 
 
 def _is_trained_here(config: RoleConfig) -> bool:

@@ -28,7 +28,7 @@ class SuiteProgress:
     """
 
     def __init__(self, terminal: Console, workers: int, *, quiet: bool = False) -> None:
-        self._terminal, self._quiet = terminal, quiet
+        self.terminal, self.quiet = terminal, quiet
         self._pace = Pace(workers)
         self._total = 0
         self._left = ""
@@ -55,7 +55,7 @@ class SuiteProgress:
 
     def begin(self, schedule: Schedule) -> None:
         """Say what there is to do."""
-        if schedule.skipped and not self._quiet:
+        if schedule.skipped and not self.quiet:
             self._say(f"{schedule.skipped} runs are finished already")
         self.show(schedule)
 
@@ -80,11 +80,11 @@ class SuiteProgress:
         line = f"{count} {task.job.name}  {what}"
         if self._bar.disable and self._left:
             line += f"  {self._left}"
-        if error is not None or not self._quiet:
+        if error is not None or not self.quiet:
             self._say(line)
 
     def _say(self, text: str) -> None:
-        self._terminal.print(escape(text), soft_wrap=True, highlight=False)
+        self.terminal.print(escape(text), soft_wrap=True, highlight=False)
 
 
 def _facts(task: Task, result: Mapping[str, Any]) -> str:

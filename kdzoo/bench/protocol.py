@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 RUN = (
-    "The student is trained for a number of epochs that is fixed in advance. After each epoch it is measured on the "
-    "validation split; the test split is opened once, when training is over.",
+    "The student is trained for a number of epochs that is fixed in advance. On the way it is measured on the "
+    "validation split, after each epoch or each few; the test split is opened once, when training is over.",
     "Two numbers come from the test split and are never mixed: the accuracy of the weights after the last epoch, "
     "and that of the weights of the epoch at which validation accuracy was highest. The test split decides neither.",
 )

@@ -18,11 +18,14 @@ from kdzoo.bench.markdown import run_markdown, suite_markdown
 from kdzoo.bench.progress import duration
 from kdzoo.bench.results import PairResults, SuiteResults, read_results
 from kdzoo.bench.single import SingleRun, read_run
-from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, several
+from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.errors import KdzooError
 from kdzoo.version import __version__
 
 HTML, MARKDOWN = "report.html", "report.md"
+
+_SHOWN_SINCE = 1 / 3
+"""Part of the training before which a suite's curves may leave their panels: there, all methods look alike."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,24 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
     if pair.rows:
         bands = _bands(results, pair)
         section["finding"] = finding(pair, baseline)
-        section["cost"] = cost_figure(pair.rows, baseline, pair.teacher)
+        section["cost"] = _cost(results, pair)
+        limits = limits_of([*bands.values()], since=_SHOWN_SINCE) if bands else (0.0, 1.0)
         section["panels"] = [
-            _panel(
-                name, curve, bands.get(baseline) if name != baseline else None, limits_of([*bands.values()])
-            )
+            _panel(name, curve, bands.get(baseline) if name != baseline else None, limits)
             for name, curve in bands.items()
         ]
         compared = any(row.difference is not None for row in pair.rows)
         section["differences"] = difference_figure(pair.rows, baseline) if compared else None
     return section
+
+
+def _cost(results: SuiteResults, pair: PairResults) -> Drawing:
+    """On a processor that others use too, processor time says more than wall time; on a GPU it says nothing."""
+    if results.on_processor:
+        costs, axis = [row.process_seconds for row in pair.rows], "processor seconds per run"
+    else:
+        costs, axis = [row.seconds for row in pair.rows], "seconds per run"
+    return cost_figure(pair.rows, costs, axis, baseline=results.ledger.baseline, teacher=pair.teacher)
 
 
 def _bands(results: SuiteResults, pair: PairResults) -> dict[str, Band]:
@@ -135,7 +146,7 @@ def _page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(number=number, duration=duration, several=several)
+    environment.globals.update(number=number, duration=duration, several=several, same_runs=same_runs)
     now = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
     return environment.get_template(template).render(version=__version__, now=now, **values)
 

@@ -52,6 +52,11 @@ class SuiteResults:
     data_hashes: tuple[str, ...]
     unfinished: int
 
+    @property
+    def on_processor(self) -> bool:
+        """Whether no run had a GPU, so that processor time is what it cost."""
+        return all(one["machine"]["device"] == "cpu" for one in self.provenance)
+
     def as_json(self) -> dict[str, Any]:
         """The leaderboards as plain data, for ``leaderboard.json`` and ``--json``."""
         return {

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kdzoo.bench.cores import Crew
+from kdzoo.bench.data import open_first
 from kdzoo.bench.ledger import (
     FailedRun,
     Ledger,
@@ -19,7 +20,7 @@ from kdzoo.bench.ledger import (
     TunedEntry,
     write_ledger,
 )
-from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search
+from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search, run_hash
 from kdzoo.bench.pool import Pool
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.schedule import Schedule
@@ -27,10 +28,10 @@ from kdzoo.bench.task import Task
 from kdzoo.bench.tuning import Choice
 from kdzoo.bench.work import work
 from kdzoo.engine.folder import finished
-from kdzoo.engine.teacher import recipe_hash
 from kdzoo.errors import KdzooError
+from kdzoo.observers.console import Console
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.resolve import dump
+from kdzoo.recipe.resolve import KINDS, dump
 from kdzoo.registry.load import read_yaml
 from kdzoo.registry.model import Method
 from kdzoo.version import __version__
@@ -78,8 +79,15 @@ class SuiteSession:
         return frozenset(name for run in self.schedule.runs for name in run.task.recipe.observers)
 
     def run(self, progress: SuiteProgress) -> Ledger:
-        """Do every task that is left. A task that fails is recorded, and the rest goes on."""
+        """Do every task that is left. A task that fails is recorded, and the rest goes on.
+
+        Raises:
+            KdzooError: the data cannot be opened, or the folder cannot be written.
+        """
         began = time.monotonic()
+        with closing(Console(progress.terminal)) as console:
+            tell = console.observe if not progress.quiet else lambda event: None
+            open_first((task.recipe.data for task in self.schedule.waiting), tell)
         _make(self.folder)
         self._record()
         with (
@@ -149,7 +157,7 @@ def finished_earlier(task: Task) -> Mapping[str, Any] | None:
     if result is None:
         return None
     written = task.folder / "recipe.yaml"
-    if recipe_hash(Recipe.model_validate(read_yaml(written))) != recipe_hash(task.recipe):
+    if run_hash(Recipe.model_validate(read_yaml(written))) != run_hash(task.recipe):
         raise KdzooError(f"{written}: not the recipe that the folder's name says; remove the folder")
     return result
 
@@ -166,7 +174,7 @@ def _leave_error(task: Task, error: str | None, traceback: str) -> None:
     if error is None:
         place.unlink(missing_ok=True)
         return
-    with contextlib.suppress(OSError):  # a full disk may be what failed it; the ledger has the line
+    with suppress(OSError):  # a full disk may be what failed it; the ledger has the line
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(f"{error}\n\n{traceback}", encoding="utf-8")
 
@@ -180,16 +188,24 @@ def _note(method: Method, recipe: Recipe) -> MethodNote:
 
 
 def _settings(recipe: Recipe) -> str:
-    """``knowledge kd (temperature 4.0), scheme offline, algorithm distill (...), smoothing 0.1``."""
+    """``knowledge kd (temperature 4), scheme offline, algorithm distill (...), smoothing 0.1``."""
     plain = dump(recipe)
     parts = []
-    for kind in ("knowledge", "scheme", "algorithm"):
+    for kind in KINDS:
         if plain[kind]:
-            values = ", ".join(f"{key} {value}" for key, value in plain[kind].items() if key != "name")
-            parts.append(f"{kind} {plain[kind]['name']}" + (f" ({values})" if values else ""))
+            values = [
+                f"{key} {_short(value)}"
+                for key, value in plain[kind].items()
+                if key != "name" and value is not None
+            ]
+            parts.append(f"{kind} {plain[kind]['name']}" + (f" ({', '.join(values)})" if values else ""))
     if recipe.smoothing:
-        parts.append(f"smoothing {recipe.smoothing}")
+        parts.append(f"smoothing {_short(recipe.smoothing)}")
     return ", ".join(parts)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _tuned_entry(choice: Choice) -> TunedEntry:

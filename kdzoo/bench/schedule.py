@@ -75,6 +75,11 @@ class Schedule:
         return len(self._waiting) + len(self._running) + len(self._searches) * self._seeds
 
     @property
+    def waiting(self) -> tuple[Task, ...]:
+        """The tasks that are not begun, as far as they are known."""
+        return tuple(self._waiting.values())
+
+    @property
     def running(self) -> tuple[Task, ...]:
         """The tasks that are being done."""
         return tuple(self._running.values())

@@ -33,6 +33,7 @@ WANDB_COLUMNS = (
     "test chosen",
     "test chosen ±",
     "seconds",
+    "processor seconds",
     "peak memory MB",
     "parameters",
 )
@@ -85,6 +86,7 @@ def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
             *_numbers(row.difference),
             *_numbers(row.chosen),
             row.seconds,
+            row.process_seconds,
             row.memory_mb,
             row.parameters,
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdzoo.bench.leaderboard import Row
+from kdzoo.bench.ledger import Ledger, TunedEntry
 from kdzoo.bench.results import PairResults, SuiteResults
 
 
@@ -52,6 +53,16 @@ def about_data(data: Mapping[str, Any]) -> str:
     name = data.get("dataset", "digits")
     rest = [f"{key} {value}" for key, value in data.items() if key != "dataset" and value is not None]
     return ", ".join([str(name), *rest])
+
+
+def same_runs(ledger: Ledger, tuned: TunedEntry) -> str | None:
+    """The entry whose runs are those of a tuned one, because its own settings won; None if there is none."""
+    folders: dict[str, set[str]] = {}
+    for run in ledger.runs:
+        if run.pair == tuned.pair:
+            folders.setdefault(run.entry, set()).add(run.folder)
+    mine = folders.pop(tuned.entry, None)
+    return next((entry for entry, others in folders.items() if others == mine), None)
 
 
 def several(count: int, thing: str) -> str:

@@ -45,6 +45,7 @@ def bench(
     import sys
 
     from kdzoo.bench.cores import available_cores, available_gpus, crew
+    from kdzoo.bench.data import EMBEDDED
     from kdzoo.bench.plan import Planner
     from kdzoo.bench.progress import SuiteProgress
     from kdzoo.bench.publish import publish
@@ -57,6 +58,9 @@ def bench(
     zoo = Zoo()
     registry = load_registry(zoo)
     name, found = open_suite(suite, registry)
+    flags = layer(epochs=epochs, data_dir=data_dir)
+    if data_dir is not None and found.data.dataset == EMBEDDED:
+        flags.append(Layer("--data-dir", {"data": {"dataset": "folder"}}))
     team = crew(workers, available_cores(), available_gpus())
     planner = Planner(
         name,
@@ -64,7 +68,7 @@ def bench(
         output=output or Path("runs") / "bench" / name,
         zoo=zoo,
         registry=registry,
-        layers=[*layer(epochs=epochs, data_dir=data_dir), Layer("--set", parse_set(assign or ()))],
+        layers=[*flags, Layer("--set", parse_set(assign or ()))],
         threads=team.threads,
     )
     command = shlex.join(["kdzoo", *sys.argv[1:]])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kdzoo.bench.figures import spread
-from kdzoo.bench.ledger import FailedRun
+from kdzoo.bench.ledger import FailedRun, read_ledger, write_ledger
 from kdzoo.bench.report import write_report
 from kdzoo.errors import KdzooError
 
@@ -102,6 +102,16 @@ def test_names_are_escaped(write_suite: Callable[..., Path]) -> None:
     )
     assert "<script>" not in table_row
     assert len(re.findall(r"(?<!\\)\|", table_row)) == 8
+
+
+def test_a_tuned_entry_that_is_another_one_says_so(write_suite: Callable[..., Path]) -> None:
+    folder = write_suite({"baseline": [90.0, 91.0], "kd": [91.0, 92.0]})
+    ledger, (tuned,) = read_ledger(folder)
+    again = [run.model_copy(update={"entry": "kd (tuned)"}) for run in ledger.runs if run.entry == "kd"]
+    entries = {**ledger.entries, "kd (tuned)": ledger.entries["kd"]}
+    more = ledger.model_copy(update={"runs": (*ledger.runs, *again), "entries": entries})
+    write_ledger(folder, more, (tuned.model_copy(update={"entry": "kd (tuned)"}),))
+    assert "The settings that won are those of kd," in "".join(read(write_report(folder)).text)
 
 
 def test_one_seed_and_nothing_to_compare_with(write_suite: Callable[..., Path]) -> None:
