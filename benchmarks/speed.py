@@ -355,7 +355,9 @@ def random_folder(folder: Path, count: int = 6400) -> Path:
         directory = folder / ("train" if number >= 256 else "test") / f"class{number % 10}"
         directory.mkdir(parents=True, exist_ok=True)
         coarse = Image.fromarray(generator.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-        coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(directory / f"{number:05d}.jpg", quality=90)
+        coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(
+            directory / f"{number:05d}.jpg", quality=90
+        )
     return folder
 
 
