@@ -65,7 +65,7 @@ class SuiteProgress:
         self._total = done + schedule.tasks_left
         under_way = sum(epochs_done(task) for task in schedule.running)
         left = self._pace.seconds_left(schedule.epochs_left - under_way)
-        self._left = f"about {duration(left)} left" if left else ""
+        self._left = f"about {duration(left)} left" if left and left >= 1 else ""
         self._bar.update(self._row, completed=done, total=self._total, left=self._left)
 
     def settled(

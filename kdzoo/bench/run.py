@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -92,7 +93,7 @@ class SuiteSession:
         self._record()
         with (
             progress,
-            Pool(self._function, self.crew.environments, logs=self.folder / "logs") as pool,
+            Pool(self._function, self._environments(), logs=self.folder / "logs") as pool,
         ):
             progress.begin(self.schedule)
             while not self.schedule.over:
@@ -106,6 +107,11 @@ class SuiteSession:
                 progress.show(self.schedule)
         self._seconds = time.monotonic() - began
         return self._record()
+
+    def _environments(self) -> list[Mapping[str, str]]:
+        """The workers', with one folder for all wandb runs, so that one command uploads them."""
+        place = os.environ.get("WANDB_DIR") or str(self.folder.resolve())
+        return [{**environment, "WANDB_DIR": place} for environment in self.crew.environments]
 
     def _tuned(self, search: Search, choice: Choice) -> list[Run]:
         if choice.chosen is None:
