@@ -45,6 +45,11 @@ class RunFolder:
         """What the run ended with; None while it has not ended."""
         return finished(self.path)
 
+    def clear(self) -> None:
+        """Bad input was found before there was anything to go on from: take back what was written."""
+        for file in (self.metrics, self.recipe):
+            file.unlink(missing_ok=True)
+
     def leave(self) -> None:
         """After a failure: remove the folders that were made for this run and are still empty."""
         with suppress(OSError):

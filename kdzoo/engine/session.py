@@ -22,7 +22,7 @@ from kdzoo.engine.provenance import Clock
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import derive_seed, seed_everything
 from kdzoo.engine.teacher import recipe_hash, trained_teacher
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.observers.dispatch import Observers
 from kdzoo.observers.journal import Journal
 from kdzoo.recipe.model import Recipe, RoleConfig
@@ -89,6 +89,12 @@ class Session:
         except BaseException as error:
             with suppress(OSError, KdzooError):
                 self._notify(RunFailed(f"{type(error).__name__}: {error}"))
+            if (
+                isinstance(error, KdzooError)
+                and not isinstance(error, NotFinite)
+                and not checkpoint.path.exists()
+            ):
+                self.place.clear()
             self.place.leave()
             raise
         finally:
