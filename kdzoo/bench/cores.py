@@ -36,13 +36,16 @@ class Crew:
         ]
 
 
-def crew(workers: int | None, cores: int, devices: tuple[str, ...] = ()) -> Crew:
+def crew(
+    workers: int | None, cores: int, devices: tuple[str, ...] = (), *, at_most: int | None = None
+) -> Crew:
     """Divide ``cores`` among ``workers``.
 
     Args:
         workers: how many; default: one for each GPU, else one for each core.
         cores: how many the machine has for us.
         devices: the GPUs; workers share them in turn.
+        at_most: so many threads a worker; default: its share of the cores.
 
     Raises:
         KdzooError: more workers than cores. Two processes of two threads on two cores are ten times slower
@@ -52,7 +55,8 @@ def crew(workers: int | None, cores: int, devices: tuple[str, ...] = ()) -> Crew
     if count > cores:
         raise KdzooError(f"--workers {count}: this machine has {cores} cores for it; at most {cores}")
     seen = tuple(devices[number % len(devices)] if devices else None for number in range(count))
-    return Crew(cores // count, seen)
+    share = cores // count
+    return Crew(min(share, at_most) if at_most else share, seen)
 
 
 def available_cores() -> int:
@@ -63,6 +67,12 @@ def available_cores() -> int:
         return max(1, min(cores, int(quota) // int(period)))
     except (OSError, ValueError):  # no cgroup, or "max": no quota
         return cores
+
+
+def thread_limit() -> int | None:
+    """What the user's ``OMP_NUM_THREADS`` allows a process; None if it says nothing."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else None
 
 
 def available_gpus() -> tuple[str, ...]:

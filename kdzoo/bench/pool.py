@@ -191,7 +191,7 @@ class _Worker:
         theirs.close()
 
 
-class _Stopped(BaseException):
+class Interrupted(BaseException):
     """The pool wants the worker to stop in the middle of its task."""
 
 
@@ -206,14 +206,14 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -
     try:
         while (task := pipe.recv()) is not None:
             pipe.send(_answer(function, task))
-    except (_Stopped, EOFError):
+    except (Interrupted, EOFError):
         return
 
 
 def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None, str]:
     try:
         return function(task), None, ""
-    except _Stopped:
+    except Interrupted:
         raise
     except KdzooError as error:
         return None, " ".join(str(error).split()), traceback.format_exc()
@@ -223,7 +223,7 @@ def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None,
 
 def _stop(number: int, frame: Any) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: what is being put in order shall be
-    raise _Stopped
+    raise Interrupted("the pool was closed")
 
 
 def _die_with_parent() -> None:

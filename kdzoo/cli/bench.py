@@ -44,7 +44,7 @@ def bench(
     import shlex
     import sys
 
-    from kdzoo.bench.cores import available_cores, available_gpus, crew
+    from kdzoo.bench.cores import available_cores, available_gpus, crew, thread_limit
     from kdzoo.bench.data import EMBEDDED
     from kdzoo.bench.plan import Planner
     from kdzoo.bench.progress import SuiteProgress
@@ -61,7 +61,7 @@ def bench(
     flags = layer(epochs=epochs, data_dir=data_dir)
     if data_dir is not None and found.data.dataset == EMBEDDED:
         flags.append(Layer("--data-dir", {"data": {"dataset": "folder"}}))
-    team = crew(workers, available_cores(), available_gpus())
+    team = crew(workers, available_cores(), available_gpus(), at_most=thread_limit())
     planner = Planner(
         name,
         narrowed(found, seeds=_seeds(seeds), methods=_names(methods)),

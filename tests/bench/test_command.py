@@ -24,9 +24,10 @@ recipe: {roles: {peer1: test_resnex}}
 
 def test_a_small_suite_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the tests beside this one have their cores
     file, output = tmp_path / "small.yaml", tmp_path / "out"
     file.write_text(SUITE)
-    command = ["bench", str(file), "--output", str(output), "--workers", "2"]
+    command = ["bench", str(file), "--output", str(output), "--workers", "1"]
     runner = CliRunner()
 
     done = runner.invoke(app, command)

@@ -72,7 +72,9 @@ def test_a_worker_that_died_idle_is_replaced(act: Any) -> None:
     with Pool(act, [{}]) as pool:
         pid = run(pool, {"a": {"do": "square", "number": 1}})["a"].value["pid"]
         os.kill(pid, signal.SIGKILL)
-        wait_until_dead(pid)
+        os.waitid(
+            os.P_PID, pid, os.WEXITED | os.WNOWAIT
+        )  # all of its threads are gone, and nobody has looked
         assert run(pool, {"b": {"do": "square", "number": 2}})["b"].value["value"] == 4
 
 
@@ -128,6 +130,8 @@ def test_workers_times_threads_never_exceed_the_cores() -> None:
             assert crew(workers, cores).threads * workers <= cores
     assert crew(None, 16, ("0", "1")).devices == ("0", "1")
     assert crew(None, 16, ("0", "1")).threads == 8
+    assert crew(1, 16, at_most=4).threads == 4
+    assert crew(8, 16, at_most=4).threads == 2
     with pytest.raises(KdzooError, match="--workers 3: this machine has 2 cores"):
         crew(3, 2)
 
