@@ -24,15 +24,25 @@ from kdzoo.errors import KdzooError
 
 if TYPE_CHECKING:
     from kdzoo.api.algorithm import Algorithm, Phase
+    from kdzoo.api.assembled import Assembled
     from kdzoo.api.batch import UNLABELLED, Batch, Output
+    from kdzoo.api.divergence import softened_kl
     from kdzoo.api.knowledge import Knowledge
+    from kdzoo.api.maps import pool_to_smaller
+    from kdzoo.api.probe import Probe
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
     from kdzoo.api.taps import Taps
+    from kdzoo.backbone.network import Backbone
     from kdzoo.recipe.model import OptimConfig
 
 _LAZY = {
+    "Assembled": "assembled",
+    "Backbone": "backbone",
+    "Probe": "probe",
+    "pool_to_smaller": "maps",
+    "softened_kl": "divergence",
     "Algorithm": "algorithm",
     "Phase": "algorithm",
     "UNLABELLED": "batch",
@@ -51,6 +61,8 @@ _LAZY = {
 __all__ = [
     "UNLABELLED",
     "Algorithm",
+    "Assembled",
+    "Backbone",
     "Batch",
     "Data",
     "EpochEnded",
@@ -66,6 +78,7 @@ __all__ = [
     "PhaseStarted",
     "Pictured",
     "Preparing",
+    "Probe",
     "Ramp",
     "Run",
     "RunEnded",
@@ -76,6 +89,8 @@ __all__ = [
     "Taps",
     "Warned",
     "hookimpl",
+    "pool_to_smaller",
+    "softened_kl",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
@@ -46,3 +47,11 @@ class Algorithm(ABC):
     @abstractmethod
     def phases(self, run: Run) -> Iterator[Phase]:
         """Yield the phases in order; each is trained to its end before the next is asked for."""
+
+    def measure(self, run: Run) -> Mapping[str, float]:
+        """Called once after training: further figures for the result, such as ``test/early-exit``."""
+        return {}
+
+    def export(self, run: Run, folder: Path) -> str:
+        """Called once after the student is written to ``folder``: add files; return Markdown for its card."""
+        return ""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from kdzoo.api.probe import Probe
 
 UNLABELLED = -1
 """The class id of a sample whose label is withheld; the task loss leaves such samples out."""
@@ -41,12 +45,14 @@ class Output:
         logits: (B, K), before the softmax.
         features: the stages asked for, each (B, C, H, W), shallow to deep.
         embedding: (B, D), what the classifier reads; None unless asked for.
+        extras: what each probe that was asked for kept.
 
     """
 
     logits: Tensor
     features: tuple[Tensor, ...] = ()
     embedding: Tensor | None = None
+    extras: Mapping[Probe, tuple[Tensor, ...]] = field(default_factory=dict)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Output:
         """The same answer with ``change`` applied to each of its tensors."""
@@ -54,6 +60,7 @@ class Output:
             change(self.logits),
             tuple(change(feature) for feature in self.features),
             None if self.embedding is None else change(self.embedding),
+            {probe: tuple(change(one) for one in kept) for probe, kept in self.extras.items()},
         )
 
     def detach(self) -> Output:

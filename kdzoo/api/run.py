@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
+from kdzoo.api.probe import Probe
 
 if TYPE_CHECKING:
     from kdzoo.recipe.model import OptimConfig, Recipe
@@ -41,6 +42,31 @@ class Data(Protocol):
     def img_size(self) -> int:
         """Height and width of the images in pixels."""
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The readable name of each training sample, by ``Batch.index``: a file's path below its split."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(rows,) int64 on the device: class ids of training samples by ``Batch.index``.
+
+        ``UNLABELLED`` where the label is withheld or the row is not in the training split. ``len(labels)`` bounds
+        every index of a training batch, for whoever keeps a table with a row per sample.
+        """
+
+    def fetch(self, index: Tensor, view: int = 0) -> Batch:
+        """Training samples by their index, varied as in the present epoch.
+
+        Args:
+            index: (B,) int64, such as ``batch.index``; rows of the training split.
+            view: another number gives another random augmentation of the same samples; 0 is the one that the
+                training batches of this epoch have.
+
+        Raises:
+            KdzooError: the data set is too large for memory and streams.
+
+        """
+
 
 class Run(Protocol):
     """The lender. Roles are names; every network is reached through its role.
@@ -62,10 +88,17 @@ class Run(Protocol):
     def students(self) -> tuple[str, ...]:
         """The roles that learn as networks on the task, in the order of their enrolment."""
 
-    def build(self, role: str, *, like: str | None = None) -> nn.Module:
+    def build(self, role: str, *, like: str | None = None, num_classes: int | None = None) -> nn.Module:
         """The timm backbone that the recipe names for ``role``, else the one it names for ``like``.
 
         Its random initialisation depends on the seed and the role alone. The module is moved to the device.
+        Roles named ``teacher``, ``teacher1``, ... come trained; a numbered one that the recipe does not name is
+        what ``teacher`` is, trained from an initialisation of its own.
+
+        Args:
+            role: the name.
+            like: a role whose network serves where the recipe names none for ``role``.
+            num_classes: another number of logits than the data has classes; such a network comes untrained.
 
         Raises:
             KdzooError: the recipe names neither.
@@ -79,7 +112,9 @@ class Run(Protocol):
         *,
         learns: bool = True,
         student: bool | None = None,
-        modality: str = "image",
+        modality: str | None = None,
+        reads: str | None = None,
+        stages: tuple[int, ...] = (),
         train_mode: bool | None = None,
         optim: OptimConfig | None = None,
     ) -> nn.Module:
@@ -89,8 +124,13 @@ class Run(Protocol):
             role: the name.
             module: a backbone, or any module that an algorithm trains.
             learns: False freezes it: no parameter gradients, eval mode throughout.
-            student: whether it is one of :attr:`students`; default: it learns and is a backbone.
-            modality: which of ``batch.inputs`` it reads.
+            student: whether it is one of :attr:`students`; default: it learns and is a network on the task.
+            modality: which of ``batch.inputs`` it reads; default: what the recipe says of the role, else
+                ``"image"``.
+            reads: a role whose answer it reads instead of images: the module is called with that role's
+                :class:`Output`, which has the ``stages`` named here, and returns its own. So exits, branches and
+                gates share the work of the network that they hang on, and their gradient reaches it.
+            stages: of the role that it reads.
             train_mode: overrides the mode; only for the few methods whose teacher needs train mode.
                 It shows in the run's provenance.
             optim: its optimizer settings; default: the recipe's.
@@ -100,7 +140,9 @@ class Run(Protocol):
     def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
         """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels."""
 
-    def tap(self, role: str, *stages: int, embedding: bool = False) -> None:
+    def tap(
+        self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()
+    ) -> None:
         """Ask that ``role`` exposes more than the knowledge needs; see :meth:`see`."""
 
     def see(self, role: str, batch: Batch) -> Output:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor
@@ -47,3 +48,11 @@ class Scheme(ABC):
 
     def after_step(self, run: Run) -> None:
         """Called after each step, for schemes whose teachers follow their students."""
+
+    def measure(self, run: Run) -> Mapping[str, float]:
+        """Called once after training: further figures for the result, such as ``test/early-exit``."""
+        return {}
+
+    def export(self, run: Run, folder: Path) -> str:
+        """Called once after the student is written to ``folder``: add files; return Markdown for its card."""
+        return ""

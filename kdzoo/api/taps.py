@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kdzoo.api.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -14,12 +18,16 @@ class Taps:
         teacher: the teacher's stages; None means the student's numbers, so that pairs of different depth
             are aligned from the top.
         embedding: whether both sides expose what their classifier reads.
+        probes: what to read inside the student beside its stages.
+        teacher_probes: the same for the teacher; None means the student's.
 
     """
 
     student: tuple[int, ...] = ()
     teacher: tuple[int, ...] | None = None
     embedding: bool = False
+    probes: tuple[Probe, ...] = ()
+    teacher_probes: tuple[Probe, ...] | None = None
 
     def __post_init__(self) -> None:
         for side in (self.student, self.teacher or ()):
@@ -31,3 +39,7 @@ class Taps:
     def of(self, side: str) -> tuple[int, ...]:
         """The stages of one side, ``"student"`` or ``"teacher"``."""
         return self.student if side == "student" or self.teacher is None else self.teacher
+
+    def probes_of(self, side: str) -> tuple[Probe, ...]:
+        """The probes of one side, ``"student"`` or ``"teacher"``."""
+        return self.probes if side == "student" or self.teacher_probes is None else self.teacher_probes

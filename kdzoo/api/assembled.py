@@ -1,0 +1,29 @@
+"""A student that is more than one timm model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from kdzoo.api.batch import Output
+from kdzoo.api.probe import Probe
+
+
+class Assembled(nn.Module, ABC):
+    """A network on the task that contains timm backbones and further modules.
+
+    A plugin subclasses it where the student that is used afterwards is not a plain timm model, and enrolls an
+    instance as ``"student"``. It is exported as a ``torch.export`` program from images in [0, 1] to logits, which
+    runs without kdzoo and without timm.
+    """
+
+    @abstractmethod
+    def forward(
+        self,
+        image: Tensor,
+        stages: tuple[int, ...] = (),
+        embedding: bool = False,
+        probes: tuple[Probe, ...] = (),
+    ) -> Output:
+        """Answer as a backbone does: (B, C, H, W) images in [0, 1] to logits, the stages, the embedding."""

@@ -1,0 +1,31 @@
+"""What no stage shows: values inside a timm model, read by forward hooks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+
+class Probe(ABC):
+    """Reads tensors inside a timm model during one forward pass: pre-activations, attention weights.
+
+    Subclass it as a frozen dataclass: probes are compared by value, and equal ones are attached once.
+    A knowledge asks for probes in its taps; what they kept is ``output.extras[probe]``, in the order kept.
+    """
+
+    @abstractmethod
+    def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
+        """Set the hooks on a timm model; they are removed after the forward pass.
+
+        Args:
+            model: the timm model itself.
+            keep: takes each tensor that is read, batch first. Keep a clone of what a later in-place operation
+                would change.
+
+        Raises:
+            KdzooError: the model does not have what is asked for; the message names the model's type.
+
+        """
