@@ -1,16 +1,13 @@
-"""Feature-based losses as pure functions of feature maps, student before teacher.
-
-They take any floating dtype and compute in float32 at least. Neither side is detached: run the teacher under
-``torch.no_grad`` where it should not learn.
-"""
+"""The hint loss of FitNets."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from kdzoo.api import pool_to_smaller
+from kdzoo_feature.functional.precision import at_least_float32
 
 
 def hint_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean") -> Tensor:
@@ -33,18 +30,6 @@ def hint_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "m
         )
     if reduction not in ("none", "mean"):
         raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    student, teacher = _pool_to_smaller(student, teacher)
+    student, teacher = pool_to_smaller(at_least_float32(student), at_least_float32(teacher))
     loss = (student - teacher).square().mean(dim=(1, 2, 3))
     return loss.mean() if reduction == "mean" else loss
-
-
-def _pool_to_smaller(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    height, width = (min(sides) for sides in zip(student.shape[2:], teacher.shape[2:], strict=True))
-    return _pool(student, height, width), _pool(teacher, height, width)
-
-
-def _pool(feature: Tensor, height: int, width: int) -> Tensor:
-    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
-    if feature.shape[2:] == (height, width):
-        return feature
-    return F.adaptive_avg_pool2d(feature, (height, width))
