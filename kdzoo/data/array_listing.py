@@ -16,7 +16,7 @@ class ArrayListing:
     def __init__(self, what: str, images: Pixels, targets: Targets) -> None:
         self.images = images
         self.targets = targets
-        self.names = tuple(f"{what} {row}" for row in range(len(images)))
+        self.names = self.keys = tuple(f"{what} {row}" for row in range(len(images)))
 
     def load(self, row: int) -> Image.Image:
         """The image."""

@@ -119,14 +119,17 @@ class Augment:
         self._config = config
         self._seed = seed
 
-    def __call__(self, store: Tensor, at: Tensor, index: Tensor, epoch: int) -> Tensor:
+    def __call__(self, store: Tensor, at: Tensor, index: Tensor, epoch: int, view: int = 0) -> Tensor:
         """The views of the samples ``index`` (B,), which lie at ``at`` (B,) in ``store`` (N, H, W, C) uint8.
+
+        ``view`` 0 is what training sees; each other number draws everything anew.
 
         Returns:
             (B, C, H, W) float in [0, 1], in channels_last memory unless an operation left it otherwise.
 
         """
-        config, seeded = self._config, key("augment", self._seed, epoch)
+        config = self._config
+        seeded = key("augment", self._seed, epoch, *([view] if view else []))
         if config.crop or config.hflip:
             images = crop_and_flip(store, at, config.crop, draws(seeded, index, _GEOMETRY), config.hflip)
         else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from kdzoo.api.batch import Batch
 from kdzoo.data.listing import digest
 from kdzoo.data.parts import Part
 from kdzoo.data.stream import Stream, TrainStream
@@ -27,6 +28,7 @@ class DataSet:
         hash: sha256 over what a run sees: pixels (of a set that streams: names and sizes of the files), class
             names, which samples each split has, and which labels it shows.
         content_hash: the same as if no label were withheld.
+        names: by ``Batch.index``, the path of each training image below its split, or its place in the data set.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
         notes: decisions about the splits that the user should know of.
 
@@ -41,6 +43,7 @@ class DataSet:
     augment: AugmentConfig
     hash: str
     content_hash: str
+    names: Sequence[str] = field(repr=False)
     timing: Mapping[str, float]
     notes: tuple[str, ...] = ()
     unreadable: Sequence[str] = field(default=(), repr=False)
@@ -49,6 +52,15 @@ class DataSet:
     def skipped(self) -> tuple[str, ...]:
         """The names of the unreadable images that were left out; in a set that streams, as they are met."""
         return tuple(self.unreadable)
+
+    @property
+    def labels(self) -> Tensor:
+        """(rows,) int64 on the device, by ``Batch.index``: what the training split shows of its labels."""
+        return self.train.labels
+
+    def fetch(self, index: Tensor, view: int = 0) -> Batch:
+        """Training samples by their index; see :meth:`kdzoo.api.run.Data.fetch`."""
+        return self.train.fetch(index, view)
 
 
 def hashes(

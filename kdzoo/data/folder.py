@@ -24,6 +24,7 @@ class FolderListing:
     def __init__(self, root: Path, images: Sequence[Sequence[str]]) -> None:
         self._root = root
         self.names = tuple(name for names in images for name in names)
+        self.keys = tuple(_below(root, name) for name in self.names)
         self.targets = np.repeat(np.arange(len(images)), [len(names) for names in images])
 
     def load(self, row: int) -> Image.Image:
@@ -33,7 +34,7 @@ class FolderListing:
     @cached_property
     def _facts(self) -> list[tuple[str, int, int]]:
         """Name below the root, size, and time of modification of each file."""
-        return [(_below(self._root, name), *_size_and_time(name)) for name in self.names]
+        return [(key, *_size_and_time(name)) for key, name in zip(self.keys, self.names, strict=True)]
 
     @cached_property
     def stamp(self) -> str:

@@ -23,6 +23,10 @@ class Listing(Protocol):
         """A readable name for each sample: what an error message quotes."""
 
     @property
+    def keys(self) -> Sequence[str]:
+        """A name for each sample that is the same on every machine: a file's path below its split."""
+
+    @property
     def targets(self) -> Targets:
         """(n,) class ids."""
 

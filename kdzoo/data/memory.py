@@ -50,8 +50,17 @@ class Memory:
             if self._store.device == self._position.device == here.device:
                 yield Piece(self._store, self._position[here], here)
             else:
-                images = self._store.index_select(0, self._position[chosen])
-                if self._device.type == "cuda":
-                    images = images.pin_memory()
-                images = images.to(self._device, non_blocking=True)
-                yield Piece(images, torch.arange(len(here), device=self._device), here)
+                yield self._carried(chosen, here)
+
+    def pick(self, chosen: Tensor) -> Piece:
+        """The images at these positions (on the device); the host waits only if it holds the store."""
+        if self._store.device == chosen.device:
+            return Piece(self._store, self._position.index_select(0, chosen), chosen)
+        return self._carried(chosen.to(self._store.device), chosen)
+
+    def _carried(self, chosen: Tensor, here: Tensor) -> Piece:
+        images = self._store.index_select(0, self._position.index_select(0, chosen))
+        if self._device.type == "cuda":
+            images = images.pin_memory()
+        images = images.to(self._device, non_blocking=True)
+        return Piece(images, torch.arange(len(here), device=self._device), here)

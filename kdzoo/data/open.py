@@ -105,6 +105,7 @@ def open_data(
         augment=augment,
         hash=seen,
         content_hash=content,
+        names=source.train.keys,
         timing={"scan": scanned, "decode": shelves.seconds},
         notes=source.notes,
         unreadable=skipped,

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from kdzoo.api.batch import Batch
+from kdzoo.api.batch import UNLABELLED, Batch
 from kdzoo.data.augment import Augment, plain
 from kdzoo.data.counter_rng import key, permutation
 from kdzoo.data.mix import Mix
@@ -37,6 +37,14 @@ class Images(Protocol):
 
     def read(self, batches: Sequence[Tensor]) -> Iterator[Piece]:
         """The images of each batch of positions in the split (on the CPU), in order."""
+
+    def pick(self, chosen: Tensor) -> Piece:
+        """The images at these positions (B,) in the split (on the device), at once.
+
+        Raises:
+            KdzooError: they are not in memory.
+
+        """
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,10 @@ class Stream:
         for step, piece in enumerate(self._images.read(self._batches()[self.start :]), self.start):
             index = self._index[piece.chosen]
             images, target = self._view(piece, index, self._target[piece.chosen], step)
-            yield Batch(index, {"image": images.contiguous(memory_format=self._memory_format)}, target)
+            yield self._batch(index, images, target)
+
+    def _batch(self, index: Tensor, images: Tensor, target: Tensor) -> Batch:
+        return Batch(index, {"image": images.contiguous(memory_format=self._memory_format)}, target)
 
     def _batches(self) -> Sequence[Tensor]:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
@@ -105,6 +116,11 @@ class TrainStream(Stream):
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
     batch is left out; a set that is smaller than a batch is one batch.
+
+    Attributes:
+        labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
+            withheld and for rows of other splits.
+
     """
 
     def __init__(
@@ -131,6 +147,28 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
+        own = torch.arange(len(split), device=device)
+        self._position = own.new_full((rows,), -1).index_put((self._index,), own)
+
+    def fetch(self, index: Tensor, view: int = 0) -> Batch:
+        """These samples (B,), varied as in the present epoch; another ``view`` varies them otherwise.
+
+        They keep their class ids where the epoch's batches are mixed.
+
+        Raises:
+            KdzooError: the images stream, or (on the CPU; elsewhere the device stops) a row is not in the split.
+
+        """
+        index = index.to(self._index.device)
+        if index.device.type == "cpu":  # elsewhere looking would make the host wait
+            outside = (index < 0) | (index >= self.rows)
+            outside |= self._position[index.clamp(0, self.rows - 1)] < 0
+            if bool(outside.any()):
+                raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
+        piece = self._images.pick(self._position.index_select(0, index))
+        images = self._augment(piece.store, piece.at, index, self.epoch, view)
+        return self._batch(index, images, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
         return len(self.split) // (self._batch_size * self._share.world)

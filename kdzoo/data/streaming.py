@@ -100,6 +100,13 @@ class Streaming:
             chosen = chosen.to(self._device, non_blocking=True)
             yield Piece(images, torch.arange(len(chosen), device=self._device), chosen)
 
+    def pick(self, chosen: Tensor) -> Piece:
+        """Refused: each image would be decoded where it stands in a step, one after the other."""
+        raise KdzooError(
+            f"this method fetches single images, and {self._what} streams from its files, being too large for "
+            "memory; raise data.cache_gb or use fewer images (data.train_per_class)"
+        )
+
     def _loader(self, batches: Sequence[Tensor]) -> Any:
         epoch = _Epoch(self._listing, self._rows, torch.cat(list(batches)), self._img_size)
         loader = create_loader(

@@ -28,7 +28,7 @@ class TimmListing:
         self._root = root
         self._what = what
         self.targets = _targets(dataset, self._reader)
-        self.names = tuple(f"{what} {row}" for row in range(len(self.targets)))
+        self.names = self.keys = tuple(f"{what} {row}" for row in range(len(self.targets)))
 
     def load(self, row: int) -> Image.Image:
         """The image; from the reader where there is one, as timm's data set passes over what it cannot read."""
