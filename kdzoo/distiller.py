@@ -128,13 +128,16 @@ class _NoData:
     def _refuse(self) -> NoReturn:
         raise KdzooError("this method must know the training set; run it with kdzoo distill")
 
-    train = val = test = classes = channels = img_size = property(_refuse)
+    train = val = test = classes = channels = img_size = names = labels = property(_refuse)
+
+    def fetch(self, index: Tensor, view: int = 0) -> NoReturn:
+        self._refuse()
 
 
 class _Networks:
     """The networks are the user's."""
 
-    def build(self, role: str, like: str | None = None) -> Backbone:
+    def build(self, role: str, like: str | None = None, num_classes: int | None = None) -> Backbone:
         raise KdzooError(f"this method builds the network {role!r} by itself; run it with kdzoo distill")
 
     def from_file(self, module: nn.Module) -> bool:
@@ -142,6 +145,9 @@ class _Networks:
 
     def trained_now(self, module: nn.Module) -> None:
         return
+
+    def modality(self, module: nn.Module) -> str:
+        return "image"
 
     def is_backbone(self, module: nn.Module) -> bool:
         return isinstance(module, Backbone)
