@@ -17,7 +17,7 @@ def pool_to_smaller(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         Both maps, (B, C, h, w) and (B, C', h, w) with h = min(H, H') and w = min(W, W').
 
     """
-    size = tuple(min(sides) for sides in zip(student.shape[-2:], teacher.shape[-2:], strict=True))
+    size = min(student.shape[-2], teacher.shape[-2]), min(student.shape[-1], teacher.shape[-1])
     student, teacher = (
         one if one.shape[-2:] == size else functional.adaptive_avg_pool2d(one, size)
         for one in (student, teacher)

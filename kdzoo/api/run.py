@@ -140,9 +140,7 @@ class Run(Protocol):
     def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
         """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels."""
 
-    def tap(
-        self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()
-    ) -> None:
+    def tap(self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()) -> None:
         """Ask that ``role`` exposes more than the knowledge needs; see :meth:`see`."""
 
     def see(self, role: str, batch: Batch) -> Output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -11,8 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api.batch import Output
+from kdzoo.api.probe import Probe
 from kdzoo.backbone.classifier import find_classifiers, read_inputs
+from kdzoo.backbone.probing import attached
 from kdzoo.errors import KdzooError
+
+_AFTER_THE_LAST_STAGE = ("final_conv", "conv_head", "bn2")
+"""What timm's convolutional families compute after their last stage and before ``forward_head``, in order."""
 
 
 class Backbone(nn.Module):
@@ -60,6 +66,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", _per_channel(cfg["std"], self.channels), persistent=False)
         # timm's relative-position models keep the biases that they computed in eval mode and do not notice
         # when the parameters change, by loading or by an average that is updated in place.
+        self._head_known = False
         self._remembering: list[Any] = [
             module for module in model.modules() if hasattr(module, "attention_bias_cache")
         ]
@@ -80,17 +87,24 @@ class Backbone(nn.Module):
             )
         return found[0]
 
-    def forward(self, image: Tensor, stages: tuple[int, ...] = (), embedding: bool = False) -> Output:
+    def forward(
+        self,
+        image: Tensor,
+        stages: tuple[int, ...] = (),
+        embedding: bool = False,
+        probes: tuple[Probe, ...] = (),
+    ) -> Output:
         """Answer a batch of images.
 
         Args:
             image: (B, C, H, W) float in [0, 1], of any size.
             stages: negative numbers, -1 = the deepest; nothing else is computed or kept.
             embedding: whether to return what the classifier reads; in train mode that is after its dropout.
+            probes: what to read inside the model beside that.
 
         Returns:
             logits (B, K); one feature map (B, C, H, W) for each stage, shallow to deep; the embedding (B, D),
-            of all branches joined if the model has several, or None.
+            of all branches joined if the model has several, or None; what each probe kept.
 
         Raises:
             KdzooError: the model does not have these stages, or no vector that its classifier reads.
@@ -100,10 +114,61 @@ class Backbone(nn.Module):
             self._require(stages)
         for module in () if self.training else self._remembering:
             module.attention_bias_cache = {}
+        if probes:
+            with attached(probes, self.model) as extras:
+                output = self.forward(image, stages, embedding)
+            return replace(output, extras={probe: tuple(kept) for probe, kept in extras.items()})
         if not embedding:
             return self._answer(image, stages)
         with read_inputs(find_classifiers(self.model)) as read:
             return self._answer(image, stages, read)
+
+    def head(self, feature: Tensor) -> Tensor:
+        """Logits from a map of stage -1: what the model computes after its last stage.
+
+        Args:
+            feature: (B, C, H, W) with the channels of stage -1, of any height and width.
+
+        Returns:
+            (B, K).
+
+        Raises:
+            KdzooError: the model does more between its last stage and its logits than is known here.
+
+        """
+        if not self._head_known:
+            self._head_known = self._check_head()
+        for name in _AFTER_THE_LAST_STAGE:
+            step = getattr(self.model, name, None)
+            if step is not None:
+                feature = step(feature)
+        logits: Tensor = self.model.forward_head(feature)
+        return logits
+
+    def _check_head(self) -> bool:
+        """Whether :meth:`head` gives this model's own logits."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        self._head_known = True
+        try:
+            self.model.eval()
+            with torch.no_grad():
+                where = next(self.model.parameters())
+                image = torch.linspace(0, 1, 2 * self.channels * self.input_size[0] * self.input_size[1])
+                image = image.view(2, self.channels, *self.input_size).to(where.device)
+                own = self.forward(image, (-1,))
+                same = torch.allclose(self.head(own.features[0]), own.logits, atol=1e-5)
+        except (RuntimeError, ValueError, TypeError):
+            same = False
+        finally:
+            self._head_known = False
+            for module, mode in modes:
+                module.training = mode
+        if not same:
+            raise KdzooError(
+                f"model {self.name!r}: its logits do not follow from the map of its last stage alone, so its "
+                "classifier cannot be borrowed; take a convolutional network such as a ResNet"
+            )
+        return True
 
     def _answer(self, image: Tensor, stages: tuple[int, ...], read: list[Tensor] | None = None) -> Output:
         """Everything that torch.compile sees as one graph; the hooks that fill ``read`` are set outside of it."""

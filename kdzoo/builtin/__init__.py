@@ -20,10 +20,11 @@ def kdzoo_schemes() -> list[type[Scheme]]:
 
 @hookimpl
 def kdzoo_algorithms() -> list[type[Algorithm]]:
-    """The algorithm with one phase: task loss plus knowledge."""
+    """Task loss plus knowledge in one phase, or the knowledge first."""
     from kdzoo.builtin.distill import Distill
+    from kdzoo.builtin.pretrain import Pretrain
 
-    return [Distill]
+    return [Distill, Pretrain]
 
 
 @hookimpl

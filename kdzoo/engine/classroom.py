@@ -65,8 +65,8 @@ class Classroom:
         with seeded(derive_seed(run.recipe.seed, name)):
             knowledge = self._make()
             taps = knowledge.taps
-            run.tap(lesson.student, *taps.of("student"), embedding=taps.embedding)
-            run.tap(lesson.teacher, *taps.of("teacher"), embedding=taps.embedding)
+            for side, one in (("student", lesson.student), ("teacher", lesson.teacher)):
+                run.tap(one, *taps.of(side), embedding=taps.embedding, probes=taps.probes_of(side))
             student, teacher = _probe(run, lesson, batch)
             knowledge.build(
                 _shown(run, lesson.student, knowledge, "student", student),
@@ -89,20 +89,30 @@ def _counts(lesson: Lesson) -> bool:
 
 def _shown(run: TrainingRun, role: str, knowledge: Knowledge, side: str, output: Output) -> Output:
     """The stages that this knowledge asked for, out of all that the role exposes."""
-    wanted = knowledge.taps.of(side)
+    taps = knowledge.taps
+    wanted, probes = taps.of(side), taps.probes_of(side)
     member = run.members.get(role)
-    if member is None:
-        if len(output.features) < len(wanted) or (knowledge.taps.embedding and output.embedding is None):
-            raise KdzooError(
-                f"knowledge {knowledge.name!r} compares stages or embeddings; the derived teacher {role!r} has "
-                f"logits alone: choose a knowledge on logits"
-            )
-        return output
-    if wanted == member.stages:
-        features = output.features
-    else:
-        features = tuple(output.features[member.stages.index(stage)] for stage in wanted)
-    return Output(output.logits, features, output.embedding if knowledge.taps.embedding else None)
+    if member is not None and member.reads is None:
+        return member.show(output, wanted, taps.embedding, probes)
+    missing = []
+    if len(output.features) < len(wanted):
+        missing.append(f"{len(wanted)} stages" if len(wanted) > 1 else "a stage")
+    if taps.embedding and output.embedding is None:
+        missing.append("the embedding")
+    if not set(probes) <= set(output.extras):
+        missing.append("values inside a timm model")
+    if missing:
+        shown = ("logits and " + _count(output.features)) if output.features else "logits alone"
+        raise KdzooError(
+            f"knowledge {knowledge.name!r} compares {' and '.join(missing)}; the role {role!r} of scheme "
+            f"{run.scheme.name!r} is computed from others and has {shown}: choose a knowledge on logits"
+        )
+    features = output.features[len(output.features) - len(wanted) :]
+    return Output(output.logits, features, output.embedding if taps.embedding else None, output.extras)
+
+
+def _count(features: tuple[Tensor, ...]) -> str:
+    return "one stage" if len(features) == 1 else f"{len(features)} stages"
 
 
 def _probe(run: TrainingRun, lesson: Lesson, batch: Batch) -> tuple[Output, Output]:

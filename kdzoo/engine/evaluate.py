@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kdzoo.api.batch import UNLABELLED, Batch, Output
+from kdzoo.api.batch import UNLABELLED, Batch
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import TrainingRun
@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 
 def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
     """Top-1 accuracy in percent over the labelled samples of ``split``, in eval mode, over all processes."""
-    member = run.members[role]
-    member.module.eval()
     counts = torch.zeros(2, device=run.device, dtype=torch.float64)
-    with torch.no_grad(), run.autocast():
+    with run.looking():
         for batch in split:
             assert batch.target is not None
-            answer: Output = member.module(batch.inputs[member.modality])
+            answer = run.answer(role, batch)
             labelled = batch.target != UNLABELLED
             right = (answer.logits.argmax(dim=1) == batch.target) & labelled
             counts += torch.stack([right.sum(), labelled.sum()])
-    member.set_mode()
     if run.fabric.world_size > 1:
         summed = run.fabric.all_reduce(counts, reduce_op="sum")
         assert isinstance(summed, torch.Tensor)

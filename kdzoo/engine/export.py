@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,9 @@ from safetensors import SafetensorError
 from timm.models import save_for_hf
 from torch import Tensor, nn
 
+from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
+from kdzoo.engine.program import write_program
 from kdzoo.errors import KdzooError
 
 _USAGE = """
@@ -34,17 +36,28 @@ print(model.pretrained_cfg["label_names"][probabilities.argmax()])
 """
 
 
-def export_student(backbone: Backbone, folder: Path, *, classes: Sequence[str], card: str) -> None:
-    """Write ``config.json``, ``model.safetensors`` and ``README.md``, all of them or none.
+def export_student(
+    student: Backbone | Assembled,
+    folder: Path,
+    *,
+    classes: Sequence[str],
+    card: str,
+    image_shape: tuple[int, int, int] | None = None,
+    extend: Callable[[Path], str] | None = None,
+) -> None:
+    """Write the student's weights and description and ``README.md``, all of them or none.
 
-    ``timm.create_model("local-dir:FOLDER", pretrained=True)`` and timm's own preprocessing, as ``config.json``
-    states it, give the logits that ``backbone`` gives. An existing folder is replaced.
+    A backbone is written in timm's layout: ``timm.create_model("local-dir:FOLDER", pretrained=True)`` and timm's
+    own preprocessing, as ``config.json`` states it, give the logits that it gives. An assembled student is written
+    as a program; see :mod:`kdzoo.engine.program`. An existing folder is replaced.
 
     Args:
-        backbone: the network, on any device, in any memory format; it is left as it is.
+        student: the network, on any device, in any memory format; it is left as it is.
         folder: where to.
         classes: the class names in the order of the logits.
         card: Markdown that says what the model is; how it is loaded is added to it.
+        image_shape: (C, H, W) of the images that an assembled student gets.
+        extend: writes further files into the folder that it is given, and returns Markdown about them.
 
     Raises:
         KdzooError: the folder cannot be written.
@@ -55,8 +68,14 @@ def export_student(backbone: Backbone, folder: Path, *, classes: Sequence[str], 
         shutil.rmtree(new, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         new.mkdir()
-        _write(backbone, new, classes)
-        (new / "README.md").write_text(_readme(backbone, folder, card), encoding="utf-8")
+        if isinstance(student, Backbone):
+            _write(student, new, classes)
+            card = _readme(student, folder, card)
+        else:
+            assert image_shape is not None
+            card = f"{card.rstrip()}\n{write_program(student, new, classes, image_shape)}"
+        more = extend(new) if extend is not None else ""
+        (new / "README.md").write_text(f"{card.rstrip()}\n\n{more}".rstrip() + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import nn
 
+from kdzoo.api.assembled import Assembled
 from kdzoo.api.run import Data
 from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.engine.seeds import derive_seed, seeded
@@ -30,39 +31,55 @@ class Networks:
         self._device = device
         self._train_teacher = train_teacher
         self._from_file: WeakSet[nn.Module] = WeakSet()
+        self._modalities: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self.sources: dict[str, str] = {}
 
     def config(self, role: str, like: str | None = None) -> RoleConfig:
         """What the recipe says of ``role``, of its name without trailing digits, or of ``like``.
 
+        A numbered teacher that is trained here under another's name gets a seed of its own.
+
         Raises:
             KdzooError: the recipe names none of them.
         """
         roles = self._recipe.roles
-        for name in (role, role.rstrip("0123456789"), like):
-            if name in roles:
-                return roles[name]
+        stem = role.rstrip("0123456789")
+        for name in (role, stem, like):
+            if name not in roles:
+                continue
+            config = roles[name]
+            if name != role and stem == "teacher":
+                return config.model_copy(update={"seed": config.seed + int(role.removeprefix(stem) or 0)})
+            return config
         raise KdzooError(
             f"the recipe names no model for the role {role!r}: pass --{role} MODEL"
             if role in ("teacher", "student")
             else f"the recipe names no model for the role {role!r}: pass --set roles.{role}=MODEL"
         )
 
-    def build(self, role: str, like: str | None = None) -> Backbone:
+    def build(self, role: str, like: str | None = None, num_classes: int | None = None) -> Backbone:
         """The backbone of ``role``, on the device, with its weights loaded."""
         config = self.config(role, like)
-        trained = _exported_for(config, len(self._data.classes), role)
-        weights = config.checkpoint
-        if weights is None and not trained and role.startswith("teacher"):
+        own_classes = num_classes in (None, len(self._data.classes))
+        trained = own_classes and _exported_for(config, len(self._data.classes), role)
+        weights = config.checkpoint if own_classes else None
+        if own_classes and weights is None and not trained and role.startswith("teacher"):
             weights = self._train_teacher(role, config)
+        if config.modality not in self._data.channels:
+            known = ", ".join(self._data.channels)
+            raise KdzooError(
+                f"roles.{role}.modality {config.modality!r}: the data has {known}; further modalities come from "
+                "data.computed and data.paired"
+            )
         with seeded(derive_seed(self._recipe.seed, "build", role)):
             network = build_backbone(
                 config.model_copy(update={"pretrained": config.pretrained or trained}),
-                num_classes=len(self._data.classes),
-                channels=self._data.channels["image"],
+                num_classes=num_classes or len(self._data.classes),
+                channels=self._data.channels[config.modality],
                 img_size=self._data.img_size,
-                label_names=self._data.classes,
+                label_names=self._data.classes if own_classes else None,
             )
+        self._modalities[network] = config.modality
         if weights is not None:
             load_weights(network, weights)
         if weights is not None or trained:
@@ -75,6 +92,13 @@ class Networks:
             network.compile()
         return network
 
+    def modality(self, module: nn.Module) -> str:
+        """Which of a batch's inputs a network reads; an assembled one reads what its first network reads."""
+        for part in module.modules():
+            if part in self._modalities:
+                return self._modalities[part]
+        return "image"
+
     def from_file(self, module: nn.Module) -> bool:
         """Whether the module's weights are those of a file, so that a checkpoint need not hold them."""
         return module in self._from_file
@@ -85,7 +109,7 @@ class Networks:
 
     def is_backbone(self, module: nn.Module) -> bool:
         """Whether the module answers as a network on the task."""
-        return isinstance(module, Backbone)
+        return isinstance(module, Backbone | Assembled)
 
 
 def _exported_for(config: RoleConfig, classes: int, role: str) -> bool:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from kdzoo.api.algorithm import Algorithm
+from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.card import student_card
@@ -20,11 +25,14 @@ from kdzoo.engine.weights import weights_hash
 from kdzoo.zoo.zoo import Found
 
 
-def measure(run: TrainingRun, position: Position, known: Mapping[str, float]) -> dict[str, Any]:
+def measure(
+    run: TrainingRun, algorithm: Algorithm, position: Position, known: Mapping[str, float]
+) -> dict[str, Any]:
     """Read the test split, once: the last epoch and the one that validation chose, under different names.
 
     Args:
         run: trained to the end.
+        algorithm: what trained it; it and the scheme may add figures of their own.
         position: where training ended.
         known: role -> test accuracy of teachers that were measured when they were trained.
     """
@@ -43,8 +51,11 @@ def measure(run: TrainingRun, position: Position, known: Mapping[str, float]) ->
     for role, member in run.members.items():
         if role in known:
             result[f"test/{role}"] = known[role]
-        elif role != "student" and isinstance(member.module, Backbone):
+        elif role != "student" and (member.student or _answers(member.module, len(run.data.classes))):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
+    for component in (run.scheme, algorithm):
+        with run.looking():
+            result |= component.measure(run)
     result["parameters"] = sum(one.numel() for one in run.roles["student"].parameters())
     return result
 
@@ -52,14 +63,21 @@ def measure(run: TrainingRun, position: Position, known: Mapping[str, float]) ->
 def write_outcome(
     place: RunFolder,
     run: TrainingRun,
+    algorithm: Algorithm,
     data: DataSet,
     found: Sequence[Found],
     networks: Networks,
     result: Mapping[str, Any],
 ) -> None:
     """Write ``provenance.json`` and ``student/``."""
-    student = run.roles["student"]
-    assert isinstance(student, Backbone)
+    student = run.members["student"]
+    assert isinstance(student.module, Backbone | Assembled)
+
+    def extend(folder: Path) -> str:
+        with run.looking():
+            parts = [component.export(run, folder) for component in (run.scheme, algorithm)]
+        return "\n\n".join(part for part in parts if part)
+
     frozen = {name: member for name, member in run.members.items() if not member.learns}
     place.write_json(
         place.provenance,
@@ -76,7 +94,7 @@ def write_outcome(
                 for name, member in run.members.items()
                 if member.train_mode is not None
             },
-            "student_hash": weights_hash(student),
+            "student_hash": weights_hash(student.module),
             "git": git_commit(),
             "machine": machine(run.device),
             "processes": run.fabric.world_size,
@@ -85,4 +103,16 @@ def write_outcome(
             "peak_memory_mb": result["peak_memory_mb"],
         },
     )
-    export_student(student, place.student, classes=data.classes, card=student_card(run.recipe, result))
+    export_student(
+        student.module,
+        place.student,
+        classes=data.classes,
+        card=student_card(run.recipe, result),
+        image_shape=(data.channels[student.modality], data.img_size, data.img_size),
+        extend=extend,
+    )
+
+
+def _answers(module: nn.Module, classes: int) -> bool:
+    """Whether it is a network on this task, and not a specialist on a part of it."""
+    return isinstance(module, Backbone) and module.num_classes == classes

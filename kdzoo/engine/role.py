@@ -11,6 +11,8 @@ from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler as TimmSchedule
 from torch import nn
 
+from kdzoo.api.batch import Output
+from kdzoo.api.probe import Probe
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import OptimConfig
 
@@ -29,6 +31,9 @@ class Role:
         stored: whether checkpoints hold its weights; not needed for a teacher that came from a file.
         stages: the stages that somebody tapped, shallow to deep.
         embedding: whether somebody tapped the embedding.
+        probes: those that somebody asked for.
+        reads: the role whose answer it reads instead of images; None = images.
+        read_stages: of that role, shallow to deep.
         optimizer: of the present phase.
         schedule: of the present phase.
         parameters: those that the optimizer trains.
@@ -43,6 +48,9 @@ class Role:
     stored: bool = True
     stages: tuple[int, ...] = ()
     embedding: bool = False
+    probes: tuple[Probe, ...] = ()
+    reads: str | None = None
+    read_stages: tuple[int, ...] = ()
     optimizer: torch.optim.Optimizer | None = None
     schedule: TimmSchedule | None = None
     parameters: list[nn.Parameter] = field(default_factory=list)
@@ -50,6 +58,16 @@ class Role:
     def __post_init__(self) -> None:
         self.module.requires_grad_(self.optim is not None)
         self.set_mode()
+
+    def show(
+        self, output: Output, stages: tuple[int, ...], embedding: bool, probes: tuple[Probe, ...] = ()
+    ) -> Output:
+        """Of everything that the role exposes, these stages, the embedding if asked for, and these probes."""
+        features = output.features
+        if stages != self.stages:
+            features = tuple(features[self.stages.index(stage)] for stage in stages)
+        extras = {probe: output.extras[probe] for probe in probes}
+        return Output(output.logits, features, output.embedding if embedding else None, extras)
 
     @property
     def learns(self) -> bool:

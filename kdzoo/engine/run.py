@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api.batch import UNLABELLED, Batch, Output
+from kdzoo.api.probe import Probe
 from kdzoo.api.run import Data
 from kdzoo.api.scheme import Scheme
 from kdzoo.engine.average import average_gradients
@@ -30,8 +31,11 @@ CONNECTORS = "knowledge"
 class NetworkSource(Protocol):
     """Where a run's networks come from; see :class:`kdzoo.engine.networks.Networks`."""
 
-    def build(self, role: str, like: str | None = None) -> nn.Module:
+    def build(self, role: str, like: str | None = None, num_classes: int | None = None) -> nn.Module:
         """The network of ``role``, on the device, with its weights loaded."""
+
+    def modality(self, module: nn.Module) -> str:
+        """Which of a batch's inputs a network that was built here reads."""
 
     def from_file(self, module: nn.Module) -> bool:
         """Whether the module's weights are those of a file, so that a checkpoint need not hold them."""
@@ -85,9 +89,9 @@ class TrainingRun:
         """The roles that learn as networks on the task."""
         return tuple(name for name, member in self.members.items() if member.student)
 
-    def build(self, role: str, *, like: str | None = None) -> nn.Module:
+    def build(self, role: str, *, like: str | None = None, num_classes: int | None = None) -> nn.Module:
         """See :meth:`kdzoo.api.Run.build`."""
-        return self.networks.build(role, like)
+        return self.networks.build(role, like, num_classes)
 
     def enroll(
         self,
@@ -96,7 +100,9 @@ class TrainingRun:
         *,
         learns: bool = True,
         student: bool | None = None,
-        modality: str = "image",
+        modality: str | None = None,
+        reads: str | None = None,
+        stages: tuple[int, ...] = (),
         train_mode: bool | None = None,
         optim: OptimConfig | None = None,
     ) -> nn.Module:
@@ -112,12 +118,17 @@ class TrainingRun:
             module.to(self.device),
             (optim or self.recipe.optim) if learns else None,
             student=(learns and self.networks.is_backbone(module)) if student is None else student,
-            modality=modality,
+            modality=modality or self.networks.modality(module),
             train_mode=train_mode,
             stored=not from_file,
             stages=before.stages if before else (),
             embedding=before.embedding if before else False,
+            probes=before.probes if before else (),
+            reads=reads,
+            read_stages=tuple(sorted(stages)),
         )
+        if reads is not None:
+            self.tap(reads, *stages)
         self._derived.pop(role, None)
         self._memo.forget([role])
         if self._phase:
@@ -130,15 +141,16 @@ class TrainingRun:
         self._derived[role] = compute
         self._memo.forget([role])
 
-    def tap(self, role: str, *stages: int, embedding: bool = False) -> None:
+    def tap(self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()) -> None:
         """See :meth:`kdzoo.api.Run.tap`."""
         member = self.members.get(role)
-        if member is None:
-            return  # a derived role shows what its computation returns
-        wanted = tuple(sorted({*member.stages, *stages}))
-        if wanted != member.stages or (embedding and not member.embedding):
-            member.stages = wanted
-            member.embedding |= embedding
+        if member is None or member.reads is not None:
+            return  # such a role shows what its computation returns
+        before = member.stages, member.embedding, member.probes
+        member.stages = tuple(sorted({*member.stages, *stages}))
+        member.embedding |= embedding
+        member.probes = tuple(dict.fromkeys([*member.probes, *probes]))
+        if before != (member.stages, member.embedding, member.probes):
             self._memo.forget([role])
 
     # What roles answer
@@ -147,7 +159,10 @@ class TrainingRun:
         """See :meth:`kdzoo.api.Run.see`."""
         member = self.members.get(role)
         graph = torch.is_grad_enabled() and (
-            member is None or member.learns or any(one.requires_grad for one in batch.inputs.values())
+            member is None
+            or member.learns
+            or member.reads is not None
+            or any(one.requires_grad for one in batch.inputs.values())
         )
         known = self._memo.get(role, batch, graph)
         if known is None:
@@ -168,13 +183,51 @@ class TrainingRun:
                 known = ", ".join([*self.members, *self._derived]) or "none"
                 raise KdzooError(f"no role {role!r} is enrolled; enrolled: {known}")
             return self._derived[role](batch)
+        if member.reads is not None:
+            read = self.see(member.reads, batch)
+            source = self.members.get(member.reads)
+            if source is not None and source.reads is None:
+                read = source.show(read, member.read_stages, source.embedding, source.probes)
+            with torch.set_grad_enabled(graph), self.autocast():
+                own: Output = member.module(read)
+            return own
         if member.modality not in batch.inputs:
             raise KdzooError(
                 f"role {role!r} reads the modality {member.modality!r}; the data has {', '.join(batch.inputs)}"
             )
         with torch.set_grad_enabled(graph), self.autocast():
-            answer: Output = member.module(batch.inputs[member.modality], member.stages, member.embedding)
+            answer: Output = member.module(
+                batch.inputs[member.modality],
+                member.stages,
+                member.embedding,
+                *([member.probes] if member.probes else []),
+            )
         return answer
+
+    def answer(self, role: str, batch: Batch) -> Output:
+        """``role``'s answer with nothing tapped and nothing remembered, for measuring."""
+        member = self.members[role]
+        if member.reads is None:
+            with self.autocast():
+                output: Output = member.module(batch.inputs[member.modality])
+            return output
+        output = self.see(role, batch)
+        self._memo.clear()
+        return output
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Every role in eval mode and no graph, for measuring; modes are put back."""
+        self._memo.clear()
+        for member in self.members.values():
+            member.module.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._memo.clear()
+            for member in self.members.values():
+                member.set_mode()
 
     def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for what networks compute."""

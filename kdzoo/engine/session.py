@@ -76,13 +76,14 @@ class Session:
             self._start(saved)
             seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
             loop = Loop(run, self._notify, checkpoint, self._bookkeeping)
-            position = loop.train(algorithm_of(self.recipe, self.zoo), saved)
-            result = measure(run, position, self.teacher_accuracy)
+            algorithm = algorithm_of(self.recipe, self.zoo)
+            position = loop.train(algorithm, saved)
+            result = measure(run, algorithm, position, self.teacher_accuracy)
             if self.networks.sources.get("teacher"):
                 result["teacher_path"] = self.networks.sources["teacher"]
             result |= self.clock.result(self.fabric.device)
             if self._main:
-                write_outcome(self.place, run, self.data, self.found, self.networks, result)
+                write_outcome(self.place, run, algorithm, self.data, self.found, self.networks, result)
             self.fabric.barrier()
             self._notify(RunEnded(self.place.path, result))
             return result

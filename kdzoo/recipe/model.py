@@ -60,8 +60,10 @@ class RoleConfig(Section):
     )
     img_size: PositiveInt | None = Field(
         None,
-        description="side in pixels that this network sees; default: the data's, or the model's own if fixed",
+        description="side in pixels that this network sees; default: the data's, or the model's own if fixed or "
+        "named by a local-dir: folder",
     )
+    modality: str = Field("image", description="which of the data's modalities this network reads")
     drop_path: Probability | None = Field(None, description="stochastic depth rate")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")
     epochs: PositiveInt | None = Field(
@@ -112,7 +114,9 @@ class DataConfig(Section):
         None, description="keep so many training labels of each class and withhold the rest"
     )
     batch_size: PositiveInt = Field(128, description="samples per step and process")
-    workers: NonNegativeInt | None = Field(None, description="decoding processes; default: one per core")
+    workers: NonNegativeInt | None = Field(
+        None, description="decoding threads, or processes where the set streams; default: one per core"
+    )
     cache_gb: NonNegativeFloat = Field(
         4.0, description="sets that decode to at most this are cached, others stream"
     )

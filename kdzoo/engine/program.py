@@ -1,0 +1,73 @@
+"""An assembled student as a program that runs with torch alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.api.assembled import Assembled
+
+_USAGE = """
+## Use
+
+This student is more than one timm model. It is a program for torch alone, from RGB or grey images in [0, 1] to
+logits:
+
+```python
+import json
+import torch
+
+classes = json.load(open("config.json"))["label_names"]
+model = torch.export.load("model.pt2").module()
+image = torch.rand(1, {channels}, {height}, {width})
+print(classes[model(image).argmax(dim=1)[0]])
+```
+"""
+
+
+class _Logits(nn.Module):
+    """Images to logits: a program returns tensors."""
+
+    def __init__(self, network: Assembled) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.network(image).logits
+        return logits
+
+
+def write_program(
+    student: Assembled, folder: Path, classes: Sequence[str], image_shape: tuple[int, int, int]
+) -> str:
+    """Write ``model.pt2`` and ``config.json``; Markdown that says how it is used.
+
+    Args:
+        student: the network; its device and mode are put back.
+        folder: where to.
+        classes: the class names in the order of the logits.
+        image_shape: (C, H, W) of its images.
+
+    """
+    device = next(student.parameters()).device
+    modes = [(module, module.training) for module in student.modules()]
+    try:
+        network = _Logits(student).cpu().eval()
+        example = torch.zeros(2, *image_shape)
+        with torch.no_grad():
+            program = torch.export.export(
+                network, (example,), dynamic_shapes={"image": {0: torch.export.Dim("batch")}}
+            )
+        torch.export.save(program, folder / "model.pt2")
+    finally:
+        student.to(device)
+        for module, mode in modes:
+            module.training = mode
+    channels, height, width = image_shape
+    description = {"label_names": list(classes), "input_size": list(image_shape), "range": [0, 1]}
+    (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return _USAGE.format(channels=channels, height=height, width=width)
