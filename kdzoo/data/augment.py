@@ -119,10 +119,13 @@ class Augment:
         self._config = config
         self._seed = seed
 
-    def __call__(self, store: Tensor, at: Tensor, index: Tensor, epoch: int, view: int = 0) -> Tensor:
+    def __call__(
+        self, store: Tensor, at: Tensor, index: Tensor, epoch: int, view: int = 0, color: bool = True
+    ) -> Tensor:
         """The views of the samples ``index`` (B,), which lie at ``at`` (B,) in ``store`` (N, H, W, C) uint8.
 
-        ``view`` 0 is what training sees; each other number draws everything anew.
+        ``view`` 0 is what training sees; each other number draws everything anew. Without ``color`` nothing but
+        the geometry changes: so another modality of the same samples stays in its place below the first.
 
         Returns:
             (B, C, H, W) float in [0, 1], in channels_last memory unless an operation left it otherwise.
@@ -137,7 +140,7 @@ class Augment:
         images = images.permute(0, 3, 1, 2)
         if config.rotate:
             images = rotate(images, draws(seeded, index, _ANGLE), config.rotate)
-        if config.color:
+        if config.color and color:
             images = jitter(images, draws(seeded, index, _COLOR), config.color)
         if config.erase:
             images = erase(images, draws(seeded, index, _ERASE), config.erase)

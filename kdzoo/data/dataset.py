@@ -64,13 +64,31 @@ class DataSet:
 
 
 def hashes(
-    parts: Mapping[str, Part], pixels: Mapping[str, str], classes: Sequence[str], img_size: int
+    parts: Mapping[str, Part],
+    pixels: Mapping[str, Mapping[str, str]],
+    classes: Sequence[str],
+    img_size: int,
+    computed: Mapping[str, str],
 ) -> tuple[str, str]:
-    """``hash`` and ``content_hash`` of a data set whose listings have these digests."""
+    """``hash`` and ``content_hash`` of a data set.
+
+    Args:
+        parts: the splits.
+        pixels: modality -> listing name -> digest.
+        classes: their names.
+        img_size: side in pixels.
+        computed: modality -> how it is computed.
+
+    """
+    first, *paired = pixels
     common: list[object] = [img_size, *classes]
+    for name in sorted(paired):
+        common += "paired", name, *(pixels[name][origin] for origin in sorted(pixels[name]))
+    for name in sorted(computed):
+        common += "computed", name, computed[name]
     shown, full = [*common], [*common]
     for name, part in parts.items():
-        about = name, pixels[part.origin], _digest(part.split.index)
+        about = name, pixels[first][part.origin], _digest(part.split.index)
         shown += *about, _digest(part.split.target)
         full += *about, hashlib.sha256(part.listing.targets[part.split.index.numpy()].tobytes()).hexdigest()
     return digest(shown), digest(full)

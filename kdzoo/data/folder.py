@@ -22,7 +22,7 @@ class FolderListing:
     """The images below one split folder, class by class."""
 
     def __init__(self, root: Path, images: Sequence[Sequence[str]]) -> None:
-        self._root = root
+        self.root = root
         self.names = tuple(name for names in images for name in names)
         self.keys = tuple(_below(root, name) for name in self.names)
         self.targets = np.repeat(np.arange(len(images)), [len(names) for names in images])
@@ -39,7 +39,7 @@ class FolderListing:
     @cached_property
     def stamp(self) -> str:
         """Digest of where the files are, their names, sizes and times of modification."""
-        return digest((self._root.resolve(), *(fact for facts in self._facts for fact in facts)))
+        return digest((self.root.resolve(), *(fact for facts in self._facts for fact in facts)))
 
     @cached_property
     def manifest(self) -> str:
@@ -98,6 +98,13 @@ def _find(root: Path) -> dict[str, list[str]]:
     if "" in found:
         raise KdzooError(f"{found[''][0]} lies outside any class sub-folder; accepted: {ACCEPTED}")
     return found
+
+
+def images_below(root: Path) -> dict[str, str]:
+    """Path below ``root`` -> the file, for every image there; names that begin with a dot are passed over."""
+    pairs, _ = find_images_and_targets(str(root), types=SUFFIXES)
+    found = {_below(root, file): file for file, _ in pairs}
+    return {key: file for key, file in found.items() if "/." not in f"/{key}"}
 
 
 def _below(root: Path, file: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -19,10 +19,12 @@ from kdzoo.data.defaults import default_augment
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, place
 from kdzoo.data.mix import Mix
+from kdzoo.data.modality import KINDS
+from kdzoo.data.pairs import Pairs, match
 from kdzoo.data.parts import Part, choose, needed, whole
 from kdzoo.data.shelf import Shelf, Shelves
 from kdzoo.data.split import Split
-from kdzoo.data.stream import Images, Share, Stream, TrainStream
+from kdzoo.data.stream import IMAGE, Images, Share, Stream, TrainStream
 from kdzoo.data.streaming import Streaming
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import AugmentConfig, DataConfig
@@ -62,52 +64,67 @@ def open_data(
     started = time.perf_counter()
     source = _source(config)
     img_size = _side(config, source)
+    pairs = {
+        name: match(name, root.expanduser(), source, config.bad_images)
+        for name, root in config.paired.items()
+    }
     scanned = time.perf_counter() - started
 
     shelves = Shelves(config, img_size, cache_dir or cache.folder(), progress)
-    parts, shelved = _decode(source, config, shelves)
-    skipped = [getattr(source, name).names[row] for name, shelf in shelved.items() for row in shelf.bad]
+    parts, shelved = _decode(source, pairs, config, shelves)
+    skipped = [*_unreadable(source, pairs, shelved)]
     if shelved:
-        images = _from_memory(parts, shelved, device)
+        images = {modality: _from_memory(parts, own, device) for modality, own in shelved.items()}
     else:
         workers = max(1, cores() // world) if config.workers is None else config.workers
-        images = {
+        images = {IMAGE: {
             name: Streaming(
                 part.listing, part.split.index, img_size=img_size, workers=workers, device=device,
                 tolerated=config.bad_images, what=f"the split {name}", skipped=skipped.append,
             )
             for name, part in parts.items()
-        }  # fmt: skip
+        }}  # fmt: skip
+    computed = {name: KINDS[kind] for name, kind in config.computed.items()}
+    compute = {name: kind.compute for name, kind in computed.items()}
+    paired = {name: {modality: images[modality][name] for modality in pairs} for name in parts}
 
     augment = config.augment or default_augment(_name(config), img_size)
     streams = {
         name: Stream(
-            part.split, len(part.listing.targets), images[name], batch_size=config.batch_size, device=device,
-            channels_last=channels_last, share=Share(rank, world),
+            part.split, len(part.listing.targets), images[IMAGE][name], batch_size=config.batch_size,
+            device=device, channels_last=channels_last, share=Share(rank, world), paired=paired[name],
+            computed=compute,
         )
         for name, part in parts.items() if name != "train"
     }  # fmt: skip
     train = TrainStream(
-        parts["train"].split, len(source.train.targets), images["train"], batch_size=config.batch_size,
-        device=device, channels_last=channels_last, share=Share(rank, world), seed=seed,
+        parts["train"].split, len(source.train.targets), images[IMAGE]["train"], batch_size=config.batch_size,
+        device=device, channels_last=channels_last, share=Share(rank, world), paired=paired["train"],
+        computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
     )  # fmt: skip
-    pixels = {part.origin: part.listing.manifest for part in parts.values() if not shelved}
-    pixels |= {name: shelf.digest for name, shelf in shelved.items()}
-    seen, content = hashes(parts, pixels, source.classes, img_size)
+    pixels = {
+        modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()
+    } or {IMAGE: {part.origin: part.listing.manifest for part in parts.values()}}
+    seen, content = hashes(parts, pixels, source.classes, img_size, config.computed)
+    channels = _channels(source.train)
     return DataSet(
         train=train,
         val=streams.get("val"),
         test=streams["test"],
         classes=source.classes,
-        channels={"image": _channels(source.train)},
+        channels={
+            IMAGE: channels,
+            **dict.fromkeys(pairs, 3),
+            **{name: kind.channels(channels) for name, kind in computed.items()},
+        },
         img_size=img_size,
         augment=augment,
         hash=seen,
         content_hash=content,
         names=source.train.keys,
         timing={"scan": scanned, "decode": shelves.seconds},
-        notes=source.notes,
+        notes=(*source.notes, *(note for one in pairs.values() for note in one.source.notes)),
         unreadable=skipped,
     )
 
@@ -145,23 +162,57 @@ def _channels(listing: Listing) -> int:
     return int(listing.images.shape[-1]) if isinstance(listing, ArrayListing) else 3
 
 
-def _decode(source: Source, config: DataConfig, shelves: Shelves) -> tuple[dict[str, Part], dict[str, Shelf]]:
+Shelved = Mapping[str, Mapping[str, Shelf]]
+"""Modality -> listing name -> its decoded samples."""
+
+
+def _decode(
+    source: Source, pairs: Mapping[str, Pairs], config: DataConfig, shelves: Shelves
+) -> tuple[dict[str, Part], Shelved]:
     """The parts of the splits, and the shelves that hold them: none if they are too many."""
 
     def fits(wanted: Mapping[str, tuple[Listing, Tensor]]) -> bool:
         count = sum(len(rows) for listing, rows in wanted.values() if not isinstance(listing, ArrayListing))
-        return count * shelves.img_size**2 * 3 <= config.cache_gb * 1e9
+        return (1 + len(pairs)) * count * shelves.img_size**2 * 3 <= config.cache_gb * 1e9
+
+    def fill(wanted: Mapping[str, tuple[Listing, Tensor]]) -> Shelved:
+        filled = {IMAGE: {name: shelves.fill(name, *rows) for name, rows in wanted.items()}}
+        for modality, one in pairs.items():
+            filled[modality] = {
+                name: shelves.fill(f"{modality}-{name}", getattr(one.source, name), rows)
+                for name, (_, rows) in wanted.items()
+            }
+        return filled
+
+    def bad(shelved: Shelved) -> dict[str, set[int]]:
+        return {name: {row for own in shelved.values() for row in own[name].bad} for name in shelved[IMAGE]}
 
     everything = whole(source)
     if fits(everything):
-        shelved = {name: shelves.fill(name, *wanted) for name, wanted in everything.items()}
-        return choose(source, config, {name: shelf.bad for name, shelf in shelved.items()}), shelved
+        shelved = fill(everything)
+        return choose(source, config, bad(shelved)), shelved
     parts = choose(source, config, {})
     wanted = needed(parts)
     if not fits(wanted):
+        if pairs:
+            raise KdzooError(
+                f"{' and '.join(f'data.paired.{name}' for name in pairs)}: the pairs decode to more than "
+                f"data.cache_gb = {config.cache_gb:g}, and pairs do not stream; raise it or use fewer images "
+                "(data.train_per_class, data.test_per_class)"
+            )
         return parts, {}
-    shelved = {name: shelves.fill(name, *rows) for name, rows in wanted.items()}
-    return {name: part.without(shelved[part.origin].bad) for name, part in parts.items()}, shelved
+    shelved = fill(wanted)
+    left_out = bad(shelved)
+    return {name: part.without(left_out[part.origin]) for name, part in parts.items()}, shelved
+
+
+def _unreadable(source: Source, pairs: Mapping[str, Pairs], shelved: Shelved) -> Iterator[str]:
+    """The names of images that could not be read; one that has no partner was reported as such."""
+    for modality, own in shelved.items():
+        for name, shelf in own.items():
+            listing = getattr(source if modality == IMAGE else pairs[modality].source, name)
+            alone = pairs[modality].alone[name] if modality in pairs else ()
+            yield from (listing.names[row] for row in shelf.bad if row not in alone)
 
 
 def _from_memory(

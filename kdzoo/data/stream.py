@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,12 @@ from kdzoo.data.counter_rng import key, permutation
 from kdzoo.data.mix import Mix
 from kdzoo.data.split import Split
 from kdzoo.errors import KdzooError
+
+IMAGE = "image"
+"""The usual modality."""
+
+Compute = Callable[[Tensor], Tensor]
+Views = Mapping[str, Tensor]
 
 
 class Piece(NamedTuple):
@@ -58,6 +64,9 @@ class Share:
 class Stream:
     """A split of a data set, as batches on the device.
 
+    Beside the images a batch has what is ``paired`` with them, read from elsewhere and varied alike except in
+    colour, and what is ``computed`` from them when all is done.
+
     Attributes:
         split: the samples.
         rows: exclusive upper bound of ``Batch.index``, for whoever keeps a table with a row per sample.
@@ -74,10 +83,13 @@ class Stream:
         device: torch.device,
         channels_last: bool = True,
         share: Share = Share(),
+        paired: Mapping[str, Images] | None = None,
+        computed: Mapping[str, Compute] | None = None,
     ) -> None:
         self.split = split
         self.rows = rows
-        self._images = images
+        self._images = {IMAGE: images, **(paired or {})}
+        self._computed = computed or {}
         self._batch_size = batch_size
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._share = share
@@ -95,20 +107,29 @@ class Stream:
         self.epoch, self.start = epoch, start
 
     def __iter__(self) -> Iterator[Batch]:
-        for step, piece in enumerate(self._images.read(self._batches()[self.start :]), self.start):
-            index = self._index[piece.chosen]
-            images, target = self._view(piece, index, self._target[piece.chosen], step)
-            yield self._batch(index, images, target)
+        batches = self._batches()[self.start :]
+        reading = [images.read(batches) for images in self._images.values()]
+        for step, together in enumerate(zip(*reading, strict=True), self.start):
+            pieces = dict(zip(self._images, together, strict=True))
+            chosen = pieces[IMAGE].chosen
+            index = self._index[chosen]
+            views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
+            yield self._batch(index, *self._mixed(views, self._target[chosen], step))
 
-    def _batch(self, index: Tensor, images: Tensor, target: Tensor) -> Batch:
-        return Batch(index, {"image": images.contiguous(memory_format=self._memory_format)}, target)
+    def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
+        seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}
+        inputs = {name: one.contiguous(memory_format=self._memory_format) for name, one in seen.items()}
+        return Batch(index, inputs, target)
 
     def _batches(self) -> Sequence[Tensor]:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
         return torch.split(own, self._batch_size) if len(own) else ()
 
-    def _view(self, piece: Piece, index: Tensor, target: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        return plain(piece.store, piece.at).permute(0, 3, 1, 2), target
+    def _view(self, modality: str, piece: Piece, index: Tensor) -> Tensor:
+        return plain(piece.store, piece.at).permute(0, 3, 1, 2)
+
+    def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
+        return views, target
 
 
 class TrainStream(Stream):
@@ -133,6 +154,8 @@ class TrainStream(Stream):
         device: torch.device,
         channels_last: bool = True,
         share: Share = Share(),
+        paired: Mapping[str, Images] | None = None,
+        computed: Mapping[str, Compute] | None = None,
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
@@ -140,7 +163,7 @@ class TrainStream(Stream):
         super().__init__(
             split, rows, images,
             batch_size=min(batch_size, len(split) // share.world),
-            device=device, channels_last=channels_last, share=share,
+            device=device, channels_last=channels_last, share=share, paired=paired, computed=computed,
         )  # fmt: skip
         if not self._batch_size:
             raise KdzooError(f"{len(split)} training images are too few for {share.world} processes")
@@ -166,9 +189,11 @@ class TrainStream(Stream):
             outside |= self._position[index.clamp(0, self.rows - 1)] < 0
             if bool(outside.any()):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
-        piece = self._images.pick(self._position.index_select(0, index))
-        images = self._augment(piece.store, piece.at, index, self.epoch, view)
-        return self._batch(index, images, self.labels.index_select(0, index))
+        chosen = self._position.index_select(0, index)
+        views = {
+            name: self._view(name, images.pick(chosen), index, view) for name, images in self._images.items()
+        }
+        return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
         return len(self.split) // (self._batch_size * self._share.world)
@@ -178,8 +203,11 @@ class TrainStream(Stream):
         everybody = order[: len(self) * self._batch_size * self._share.world]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 
-    def _view(self, piece: Piece, index: Tensor, target: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        images = self._augment(piece.store, piece.at, index, self.epoch)
+    def _view(self, modality: str, piece: Piece, index: Tensor, view: int = 0) -> Tensor:
+        return self._augment(piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE)
+
+    def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         if self._mix is None:
-            return images, target
-        return self._mix(images, target, self.epoch, step)
+            return views, target
+        mixed = {name: self._mix(images, target, self.epoch, step) for name, images in views.items()}
+        return {name: images for name, (images, _) in mixed.items()}, mixed[IMAGE][1]

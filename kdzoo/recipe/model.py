@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+ModalityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class Section(BaseModel):
@@ -122,6 +123,14 @@ class DataConfig(Section):
     )
     bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
     augment: AugmentConfig | None = Field(None, description="default: what suits the data set")
+    computed: dict[ModalityName, Literal["edges", "grey", "heat", "low-resolution"]] = Field(
+        default_factory=dict,
+        description="further modalities, computed from the image: name -> edges, grey, heat or low-resolution",
+    )
+    paired: dict[ModalityName, Path] = Field(
+        default_factory=dict,
+        description="further modalities: name -> an image folder with the files of data_dir, by name",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -130,6 +139,13 @@ class DataConfig(Section):
         if isinstance(value, dict) and value.get("data_dir") is not None and "dataset" not in value:
             return {**value, "dataset": "folder"}
         return value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> DataConfig:
+        twice = {"image", *self.computed}.intersection(self.paired) | {"image"}.intersection(self.computed)
+        if twice:
+            raise ValueError(f"the modality {sorted(twice)[0]!r} is there already: choose another name")
+        return self
 
 
 class OptimConfig(Section):

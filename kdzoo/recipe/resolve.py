@@ -113,7 +113,8 @@ def _absolute(recipe: Recipe) -> Mapping[str, Any]:
     def resolved(path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path else None
 
-    data = recipe.data.model_copy(update={"data_dir": resolved(recipe.data.data_dir)})
+    paired = {name: resolved(path) for name, path in recipe.data.paired.items()}
+    data = recipe.data.model_copy(update={"data_dir": resolved(recipe.data.data_dir), "paired": paired})
     roles = {
         name: role.model_copy(update={"checkpoint": resolved(role.checkpoint)})
         for name, role in recipe.roles.items()
