@@ -1,0 +1,122 @@
+"""Holistic knowledge by graph networks: Zhou, Wang, Chen, Chen, Wang, Wang and Bu 2021."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from kdzoo.api import UNLABELLED, Batch, KdzooError, Knowledge, Output, Run, Taps, softened_kl
+from kdzoo_graph.functional import aggregate, info_nce, neighbour_graph
+from kdzoo_graph.functional.precision import at_least_float32, without_autocast
+
+
+class HKD(Knowledge):
+    """The student's embedding, joined with those of its neighbours, tells the same of a sample as the teacher's.
+
+    Each network's logits say which samples are neighbours; a small graph network gathers the embeddings of the
+    neighbourhood; both sides' results are matched by contrast with the batch's other samples.
+
+    Args:
+        width: of the space in which both networks' embeddings are compared.
+        neighbours: of each sample in the graph, itself among them.
+        temperature: of the contrast.
+        holistic: weight of the contrast behind the graph network.
+        individual: weight of the contrast before it.
+        soft: weight of KL(teacher || student) on the logits, times soft_temperature².
+        soft_temperature: of that divergence.
+        negatives: ``all`` other samples of the batch, or those of other ``classes`` where labels are known.
+    """
+
+    name = "hkd"
+    kind = "relation"
+    taps = Taps(embedding=True)
+
+    def __init__(
+        self,
+        width: PositiveInt = 128,
+        neighbours: PositiveInt = 8,
+        temperature: PositiveFloat = 0.07,
+        holistic: NonNegativeFloat = 1.0,
+        individual: NonNegativeFloat = 1.0,
+        soft: NonNegativeFloat = 0.0,
+        soft_temperature: PositiveFloat = 4.0,
+        negatives: Literal["all", "classes"] = "all",
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.neighbours = neighbours
+        self.temperature = temperature
+        self.holistic = holistic
+        self.individual = individual
+        self.soft = soft
+        self.soft_temperature = soft_temperature
+        self.negatives = negatives
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """For each side a linear embedding and a graph convolution."""
+        if self.soft and student.logits.shape != teacher.logits.shape:
+            raise KdzooError(
+                "knowledge.soft (hkd) compares logits and needs as many classes on both sides, not "
+                f"{student.logits.shape[1]} and {teacher.logits.shape[1]}; take knowledge.soft=0"
+            )
+        if self.holistic or self.individual:
+            self.student = Vertices(student, self.width, gathers=self.holistic > 0)
+            self.teacher = Vertices(teacher, self.width, gathers=self.holistic > 0)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses; a sample's loss depends on the others of the batch."""
+        loss = at_least_float32(student.logits).new_zeros(len(student.logits))
+        if self.soft:
+            loss = loss + self.soft * softened_kl(student.logits, teacher.logits, self.soft_temperature)
+        if not (self.holistic or self.individual):
+            return loss
+        left_out = _same_class(batch) if self.negatives == "classes" else None
+        with without_autocast(student.logits):
+            ours, theirs = self.student.embed(student), self.teacher.embed(teacher)
+            if self.individual:
+                contrast = info_nce(ours, theirs, self.temperature, left_out=left_out)
+                loss = loss + self.individual * contrast
+            if self.holistic:
+                ours = self.student.gather(ours, neighbour_graph(student.logits, self.neighbours))
+                theirs = self.teacher.gather(theirs, neighbour_graph(teacher.logits, self.neighbours))
+                loss = loss + self.holistic * info_nce(ours, theirs, self.temperature, left_out=left_out)
+        return loss
+
+
+class Vertices(nn.Module):
+    """One side's vertices: embeddings in the common space, and what a graph convolution gathers from them.
+
+    Args:
+        output: an example of the network's answer.
+        width: of the common space.
+        gathers: whether there is a graph convolution.
+    """
+
+    def __init__(self, output: Output, width: int, gathers: bool) -> None:
+        super().__init__()
+        assert output.embedding is not None, "the taps ask for it"
+        dtype = torch.promote_types(output.embedding.dtype, torch.float32)
+        device = output.embedding.device
+        self.linear = nn.Linear(output.embedding.shape[1], width, device=device, dtype=dtype)
+        self.convolution = nn.Linear(2 * width, width, device=device, dtype=dtype) if gathers else None
+
+    def embed(self, output: Output) -> Tensor:
+        """(B, width), of length 1."""
+        assert output.embedding is not None, "the taps ask for it"
+        return nn.functional.normalize(self.linear(output.embedding.to(self.linear.weight.dtype)), dim=1)
+
+    def gather(self, vertices: Tensor, graph: Tensor) -> Tensor:
+        """(B, width): each vertex and the mean of its neighbours, mixed."""
+        assert self.convolution is not None, "asked for when the loss behind the graph has a weight"
+        mixed: Tensor = self.convolution(aggregate(vertices, graph))
+        return mixed
+
+
+def _same_class(batch: Batch) -> Tensor | None:
+    """(B, B) bool: both labels are known and the same; None where the batch has no class ids."""
+    if batch.target is None or batch.target.ndim != 1:
+        return None
+    return (batch.target[:, None] == batch.target) & (batch.target != UNLABELLED)

@@ -1,0 +1,143 @@
+"""Graphs by multi-head attention: Lee and Song 2019."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, cast
+
+import torch
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from kdzoo.api import Batch, Knowledge, Output, Ramp, Run, Taps
+from kdzoo_graph.functional import graph_divergence, main_direction
+from kdzoo_graph.functional.precision import without_autocast
+
+Stages = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(lambda stages: Taps(stages).student)]
+"""Stage numbers counted from the deepest, -1, ordered shallow to deep; at least two."""
+
+
+class MHGD(Knowledge):
+    """Which samples of a stage attend to which of the stage before, by heads that learn on the teacher alone.
+
+    Each map is compressed to its main direction over channels. Between two neighbouring stages, attention heads
+    learn to predict the teacher's deeper vectors from its shallower ones; their attention is the graph. The same
+    heads, frozen, make the student's graph, which follows the teacher's.
+
+    Args:
+        stages: the stages that are joined, each with the next, counted from the deepest, -1.
+        heads: of attention for each pair of stages.
+        estimate: weight of the loss by which the heads learn; it does not reach the student.
+        warmup: the part of the phase over which the transfer grows from 0 to its weight while the heads learn.
+    """
+
+    name = "mhgd"
+    kind = "relation"
+
+    def __init__(
+        self,
+        stages: Stages = (-3, -2, -1),
+        heads: PositiveInt = 8,
+        estimate: NonNegativeFloat = 1.0,
+        warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+    ) -> None:
+        super().__init__()
+        self.taps = Taps(student=stages)
+        self.heads = heads
+        self.estimate = estimate
+        self.ramp = Ramp(until=warmup)
+        self.attentions = nn.ModuleList()
+        self.widen = nn.ModuleList()
+        self.generator: torch.Generator | None = None
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """The teacher's heads for each pair of stages; a map of the student's vector where widths differ."""
+        self.generator = run.generator("mhgd")
+        for ours, theirs in zip(student.features, teacher.features, strict=True):
+            settings = {"device": ours.device, "dtype": torch.promote_types(ours.dtype, torch.float32)}
+            width, wanted = ours.shape[1], theirs.shape[1]
+            self.widen.append(
+                nn.Identity() if width == wanted else nn.Linear(width, wanted, bias=False, **settings)
+            )
+        for shallow, deep in pairwise(teacher.features):
+            attention = Attention(shallow.shape[1], deep.shape[1], self.heads)
+            self.attentions.append(attention.to(deep.device, torch.promote_types(deep.dtype, torch.float32)))
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses, one for each sample that attends, summed over pairs of stages."""
+        weight = self.ramp(batch.progress)
+        losses = []
+        with without_autocast(student.logits):
+            theirs = [main_direction(feature) for feature in teacher.features]
+            ours = [
+                functional.normalize(widen(main_direction(feature)), dim=1)
+                for widen, feature in zip(self.widen, student.features, strict=True)
+            ]
+            pairs = zip(self.attentions, pairwise(ours), pairwise(theirs), strict=True)
+            for module, (our_shallow, our_deep), (shallow, deep) in pairs:
+                attention = cast(Attention, module)
+                graph = attention(shallow, deep, shallow, deep)
+                losses.append(self.estimate * (1 - attention.likeness(graph, shallow, deep, self.generator)))
+                frozen = {name: value.detach() for name, value in attention.named_parameters()}
+                our_graph = functional_call(attention, frozen, (our_shallow, our_deep, shallow, deep))
+                losses.append(weight * graph_divergence(our_graph, graph.detach()))
+        return torch.stack(losses).sum(dim=0)
+
+
+class Attention(nn.Module):
+    """Heads of attention from the samples at a deep stage to those at a shallow one, and what they are learned by.
+
+    Args:
+        shallow: C, the width of the shallow stage's vectors.
+        deep: C', the width of the deep stage's.
+        heads: how many.
+    """
+
+    def __init__(self, shallow: int, deep: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        width = (shallow + deep) // 2
+        # Without bias: what follows is standardised over the batch.
+        self.sender = nn.Linear(deep, heads * width, bias=False)
+        self.receiver = nn.Linear(shallow, heads * width, bias=False)
+        self.value = nn.Linear(shallow, width, bias=False)
+        self.mix = nn.Linear(heads * width, deep)
+
+    def forward(self, shallow: Tensor, deep: Tensor, usual_shallow: Tensor, usual_deep: Tensor) -> Tensor:
+        """The graph before tanh and softmax.
+
+        Args:
+            shallow: (B, C).
+            deep: (B, C').
+            usual_shallow: (B, C) vectors whose statistics standardise ``shallow``: the teacher's, for both sides.
+            usual_deep: (B, C'), the same for ``deep``.
+
+        Returns:
+            (heads, B, B): at [h, i, j] how much the deep sample i attends to the shallow sample j.
+        """
+        senders = _standardise(self.sender(deep), self.sender(usual_deep))
+        receivers = _standardise(self.receiver(shallow), self.receiver(usual_shallow))
+        by_head = (len(deep), self.heads, -1)
+        return torch.einsum("bhd,chd->hbc", senders.reshape(by_head), receivers.reshape(by_head))
+
+    def likeness(
+        self, graph: Tensor, shallow: Tensor, deep: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """(B,) cosines of the deep vectors with what the heads make of the shallow ones.
+
+        For each sample about half of the heads are left out at random, so that each must be of use.
+        """
+        attention = graph.softmax(dim=2)
+        noise = torch.randn(graph.shape[:2], generator=generator, device=graph.device)
+        attention = attention * (noise >= noise.mean(dim=0)).unsqueeze(2)
+        value = self.value(shallow)
+        gathered = attention @ _standardise(value, value).relu()  # (heads, B, width)
+        estimated = self.mix(gathered.transpose(0, 1).flatten(1))
+        return functional.cosine_similarity(estimated, deep, dim=1)
+
+
+def _standardise(value: Tensor, usual: Tensor) -> Tensor:
+    """Batch normalisation by the statistics of ``usual``."""
+    return (value - usual.mean(dim=0)) / (usual.var(dim=0, correction=0) + 1e-5).sqrt()
