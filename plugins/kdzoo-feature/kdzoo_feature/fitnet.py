@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from kdzoo.api import Batch, KdzooError, Knowledge, Output, Run, Taps
+from kdzoo.api import Batch, Knowledge, Output, Run
 from kdzoo_feature.functional import hint_loss
-
-Stages = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+from kdzoo_feature.stages import Stages, paired
 
 
 class FitNet(Knowledge):
@@ -28,11 +23,7 @@ class FitNet(Knowledge):
 
     def __init__(self, stages: Stages = (-2,), teacher_stages: Stages | None = None) -> None:
         super().__init__()
-        if teacher_stages is not None and len(teacher_stages) != len(stages):
-            raise KdzooError(
-                f"knowledge.teacher_stages (fitnet): {teacher_stages} must pair up with stages {stages}"
-            )
-        self.taps = Taps(student=stages, teacher=teacher_stages)
+        self.taps = paired(self.name, stages, teacher_stages)
         self.regressors = nn.ModuleList()
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:

@@ -4,6 +4,26 @@ They take any floating dtype and compute in float32 at least. Neither side is de
 ``torch.no_grad`` where it should not learn.
 """
 
+from kdzoo_feature.functional.ab import boundary_loss
 from kdzoo_feature.functional.fitnet import hint_loss
+from kdzoo_feature.functional.ft import factor_loss
+from kdzoo_feature.functional.mgd import generation_loss, random_mask
+from kdzoo_feature.functional.nst import nst_loss
+from kdzoo_feature.functional.ofd import batch_norm_margin, ofd_loss
+from kdzoo_feature.functional.reviewkd import hcl_loss
+from kdzoo_feature.functional.srrl import regression_loss
+from kdzoo_feature.functional.vid import vid_loss
 
-__all__ = ["hint_loss"]
+__all__ = [
+    "batch_norm_margin",
+    "boundary_loss",
+    "factor_loss",
+    "generation_loss",
+    "hcl_loss",
+    "hint_loss",
+    "nst_loss",
+    "ofd_loss",
+    "random_mask",
+    "regression_loss",
+    "vid_loss",
+]

@@ -1,0 +1,33 @@
+"""The loss of activation boundaries."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from kdzoo_feature.functional.maps import Reduction, matched, reduced
+
+
+def boundary_loss(
+    student: Tensor, teacher: Tensor, *, margin: float = 1.0, reduction: Reduction = "mean"
+) -> Tensor:
+    """How far the student's neurons are from being active exactly where the teacher's are.
+
+    Heo et al. 2019, equation 4: where the teacher is above zero the student pays for what it lacks to ``margin``,
+    elsewhere for what it has above ``-margin``, squared and summed over the map. Where the maps differ in height
+    or width, the larger is average-pooled to the smaller. No gradient reaches the teacher: it counts by its sign.
+
+    Args:
+        student: (B, C, H, W) before the activation, mapped to the teacher's channels by a connector.
+        teacher: (B, C, H', W'), before the activation or after one that keeps the sign.
+        margin: > 0.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: batch or channels differ, or the reduction is unknown.
+    """
+    student, teacher = matched(student, teacher)
+    active = (teacher > 0).to(student.dtype)
+    lacking, exceeding = functional.relu(margin - student), functional.relu(margin + student)
+    loss = (active * lacking + (1 - active) * exceeding).square().sum(dim=(1, 2, 3))
+    return reduced(loss, reduction)

@@ -1,0 +1,39 @@
+"""The loss of factor transfer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from kdzoo_feature.functional.maps import Reduction, matched, reduced, unit_length
+
+
+def factor_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    power: Literal[1, 2] = 1,
+    form: Literal["mean", "sum"] = "mean",
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Distance of two factors that are scaled to length 1 each; Kim et al. 2018, equation 3.
+
+    Where the factors differ in height or width, the larger is average-pooled to the smaller before.
+
+    Args:
+        student: (B, C, H, W), the translator's factor.
+        teacher: (B, C, H', W'), the paraphraser's factor.
+        power: of the difference: 1 for its absolute value, 2 for its square.
+        form: ``"mean"`` over the elements of a factor as the authors' code has it, ``"sum"`` as printed.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: batch or channels differ, or the reduction, form or power is unknown.
+    """
+    if power not in (1, 2) or form not in ("mean", "sum"):
+        raise ValueError(f"power must be 1 or 2 and form 'mean' or 'sum', not {power!r} and {form!r}")
+    student, teacher = (unit_length(one.flatten(1)) for one in matched(student, teacher))
+    difference = student - teacher
+    difference = difference.abs() if power == 1 else difference.square()
+    return reduced(difference.mean(dim=1) if form == "mean" else difference.sum(dim=1), reduction)

@@ -1,0 +1,53 @@
+"""What the losses on pairs of feature maps check and do alike."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kdzoo.api import pool_to_smaller
+from kdzoo_feature.functional.precision import at_least_float32
+
+Reduction = Literal["none", "mean"]
+
+
+def matched(student: Tensor, teacher: Tensor, *, channels: bool = True) -> tuple[Tensor, Tensor]:
+    """Both maps in float32 at least, the larger pooled to the height and width of the smaller.
+
+    Args:
+        student: (B, C, H, W).
+        teacher: (B, C', H', W').
+        channels: whether C and C' must be the same.
+
+    Raises:
+        ValueError: the maps do not go together.
+    """
+    same = 2 if channels else 1
+    if student.ndim != 4 or teacher.ndim != 4 or student.shape[:same] != teacher.shape[:same]:
+        raise ValueError(
+            f"student and teacher maps must be (B, C, H, W) with the same {'B and C' if channels else 'B'}, "
+            f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    return pool_to_smaller(at_least_float32(student), at_least_float32(teacher))
+
+
+def reduced(loss: Tensor, reduction: Reduction) -> Tensor:
+    """The (B,) losses themselves, or their mean.
+
+    Raises:
+        ValueError: the reduction is unknown.
+    """
+    if reduction not in ("none", "mean"):
+        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    return loss.mean() if reduction == "mean" else loss
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """Scale along the last dimension to length 1; a vector of zeros stays what it is, with a gradient of 1.
+
+    Dividing it by an epsilon instead would blow its gradient up.
+    """
+    squares = vectors.square().sum(dim=-1, keepdim=True)
+    return vectors / torch.where(squares > 0, squares, 1).sqrt()

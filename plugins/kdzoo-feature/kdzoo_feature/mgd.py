@@ -1,0 +1,90 @@
+"""Masked generative distillation: Yang, Li, Shao, Shi, Yuan and Yuan 2022."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from kdzoo.api import Batch, Knowledge, Output, Run
+from kdzoo_feature.functional.mgd import Mask, generation_loss, random_mask
+from kdzoo_feature.stages import Stages, paired
+
+
+class MGD(Knowledge):
+    """From a student's map with random holes a small network generates the teacher's whole map.
+
+    Args:
+        stages: the student's stages that are taught, counted from the deepest, -1, shallow to deep.
+        teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
+        ratio: the probability that a pixel or channel is masked.
+        mask: ``pixels`` masks places of the map, ``channels`` whole channels.
+        form: ``sum`` over the elements of a map as printed, or their ``mean``, which takes a weight near 1.
+    """
+
+    name = "mgd"
+    kind = "feature"
+
+    def __init__(
+        self,
+        stages: Stages = (-2,),
+        teacher_stages: Stages | None = None,
+        ratio: Annotated[float, Field(ge=0, lt=1)] = 0.15,
+        mask: Mask = "pixels",
+        form: Literal["sum", "mean"] = "sum",
+    ) -> None:
+        super().__init__()
+        self.taps = paired(self.name, stages, teacher_stages)
+        self.ratio = ratio
+        self.mask: Mask = mask
+        self.form: Literal["sum", "mean"] = form
+        self.generators = nn.ModuleList()
+        self._run: Run | None = None
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """One generation block for each pair of stages."""
+        self._run = run
+        for ours, theirs in zip(student.features, teacher.features, strict=True):
+            self.generators.append(Generation(ours, theirs))
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses, summed over the pairs of stages."""
+        assert self._run is not None
+        # Asked for anew each time: a run that goes on from a checkpoint makes its generators again.
+        draw = self._run.generator(self.name)
+        losses = []
+        pairs = zip(self.generators, student.features, teacher.features, strict=True)
+        for generation, ours, theirs in pairs:
+            generated = generation(ours, lambda aligned: random_mask(aligned, self.ratio, self.mask, draw))
+            losses.append(generation_loss(generated, theirs, form=self.form, reduction="none"))
+        return torch.stack(losses).sum(dim=0)
+
+
+class Generation(nn.Module):
+    """Two 3x3 convolutions with a ReLU between them, behind a 1x1 one where the channels differ.
+
+    Args:
+        ours: an example of the student's map.
+        theirs: an example of the teacher's map.
+    """
+
+    def __init__(self, ours: Tensor, theirs: Tensor) -> None:
+        super().__init__()
+        dtype = torch.promote_types(ours.dtype, torch.float32)
+        width = theirs.shape[1]
+
+        def conv(channels: int, size: int) -> nn.Conv2d:
+            return nn.Conv2d(channels, width, size, padding=size // 2, device=ours.device, dtype=dtype)
+
+        self.dtype = dtype
+        self.aligner = nn.Identity() if ours.shape[1] == width else conv(ours.shape[1], 1)
+        self.block = nn.Sequential(conv(width, 3), nn.ReLU(), conv(width, 3))
+
+    def forward(self, feature: Tensor, mask: Callable[[Tensor], Tensor]) -> Tensor:
+        """The generated (B, C, H, W) map; ``mask`` draws zeros and ones for what is masked."""
+        aligned = self.aligner(feature.to(self.dtype))
+        generated: Tensor = self.block(aligned * mask(aligned))
+        return generated
