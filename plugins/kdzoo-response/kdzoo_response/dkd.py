@@ -19,6 +19,7 @@ class DKD(Knowledge):
         beta: weight of the divergence between the distributions over the other classes.
         temperature: divides both networks' logits.
         warmup: the fraction of the phase over which the loss grows linearly from zero to its full weight.
+        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
     """
 
     name = "dkd"
@@ -30,12 +31,14 @@ class DKD(Knowledge):
         beta: NonNegativeFloat = 8.0,
         temperature: PositiveFloat = 4.0,
         warmup: Annotated[float, Field(ge=0, le=1)] = 20 / 240,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
         self.alpha = alpha
         self.beta = beta
         self.temperature = temperature
         self.weight = Ramp(until=warmup)
+        self.standardize = standardize
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses; a sample without a label is decoupled at the teacher's most likely class."""
@@ -46,6 +49,7 @@ class DKD(Knowledge):
             alpha=self.alpha,
             beta=self.beta,
             temperature=self.temperature,
+            standardize=self.standardize,
             reduction="none",
         )
         return self.weight(batch.progress) * loss

@@ -14,15 +14,23 @@ class KD(Knowledge):
 
     Args:
         temperature: divides both networks' logits; higher shows more of how the wrong classes rank.
+        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
     """
 
     name = "kd"
     kind = "response"
 
-    def __init__(self, temperature: PositiveFloat = 4.0) -> None:
+    def __init__(self, temperature: PositiveFloat = 4.0, standardize: bool = False) -> None:
         super().__init__()
         self.temperature = temperature
+        self.standardize = standardize
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses; the labels are not used."""
-        return kd_loss(student.logits, teacher.logits, temperature=self.temperature, reduction="none")
+        return kd_loss(
+            student.logits,
+            teacher.logits,
+            temperature=self.temperature,
+            standardize=self.standardize,
+            reduction="none",
+        )

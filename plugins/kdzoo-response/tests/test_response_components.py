@@ -10,6 +10,8 @@ from kdzoo_response.dkd import DKD
 from kdzoo_response.functional import dkd_loss, kd_loss
 from kdzoo_response.kd import KD
 
+METHODS = ["kd", "dkd", "nkd", "wsld", "dist", "ctkd", "mlkd", "ofa", "hard"]
+
 
 @pytest.fixture
 def pair():
@@ -22,7 +24,8 @@ def batch(target=None, progress=0.5):
 
 
 def test_the_plugin_announces_itself_without_torch():
-    assert [knowledge.name for knowledge in kdzoo_response.kdzoo_knowledge()] == ["kd", "dkd"]
+    assert [knowledge.name for knowledge in kdzoo_response.kdzoo_knowledge()] == METHODS
+    assert [scheme.name for scheme in kdzoo_response.kdzoo_schemes()] == ["experts"]
     script = "import sys, kdzoo_response; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

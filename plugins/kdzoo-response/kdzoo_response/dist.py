@@ -1,0 +1,47 @@
+"""Correlated probabilities: Huang, You, Wang, Qian and Xu 2022."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output
+from kdzoo_response.functional import dist_loss
+
+
+class DIST(Knowledge):
+    """The student's probabilities correlate with the teacher's, over classes and over the samples of a batch.
+
+    Args:
+        beta: weight of the correlation over the classes of each sample.
+        gamma: weight of the correlation over the samples of each class.
+        temperature: divides both networks' logits.
+        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
+    """
+
+    name = "dist"
+    kind = "response"
+
+    def __init__(
+        self,
+        beta: NonNegativeFloat = 1.0,
+        gamma: NonNegativeFloat = 1.0,
+        temperature: PositiveFloat = 1.0,
+        standardize: bool = False,
+    ) -> None:
+        super().__init__()
+        self.beta = beta
+        self.gamma = gamma
+        self.temperature = temperature
+        self.standardize = standardize
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """A scalar, for the second part compares the samples of a batch; the labels are not used."""
+        return dist_loss(
+            student.logits,
+            teacher.logits,
+            beta=self.beta,
+            gamma=self.gamma,
+            temperature=self.temperature,
+            standardize=self.standardize,
+        )

@@ -1,0 +1,36 @@
+"""Softened logits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from kdzoo.api import softened_kl
+from kdzoo_response.functional.logits import pair, reduced
+
+
+def kd_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    temperature: float = 4.0,
+    standardize: bool = False,
+    reduction: Literal["none", "mean"] = "mean",
+) -> Tensor:
+    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)); Hinton et al. 2014, section 2.
+
+    T² keeps the gradient's size about the same whatever the temperature.
+
+    Args:
+        student: (B, K) logits.
+        teacher: (B, K) logits.
+        temperature: T > 0.
+        standardize: bring each row of logits to mean 0 and deviation 1 first (Sun et al. 2024).
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: the shapes differ, or the reduction is unknown.
+    """
+    student, teacher = pair(student, teacher, standardize)
+    return reduced(softened_kl(student, teacher, temperature), reduction)

@@ -1,0 +1,92 @@
+"""What the losses share: checked and widened logits, the label's class, the mean."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def standardized(logits: Tensor) -> Tensor:
+    """Each row with mean 0 and standard deviation 1; Sun et al. 2024, section 4.
+
+    The deviation is the sample's (divided by K - 1), and 1e-7 is added to it, as in the authors' code: a row of
+    equal logits becomes zeros.
+
+    Args:
+        logits: (B, K), K of at least 2.
+    """
+    logits = wide(logits)
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    return centred / (logits.std(dim=1, keepdim=True) + 1e-7)
+
+
+def pair(student: Tensor, teacher: Tensor, standardize: bool = False) -> tuple[Tensor, Tensor]:
+    """Both logits in float32 at least, standardised if so wished.
+
+    Raises:
+        ValueError: the shapes differ or are not (B, K).
+    """
+    if student.ndim != 2 or student.shape != teacher.shape:
+        raise ValueError(
+            f"student and teacher logits must both be (B, K), not {tuple(student.shape)} "
+            f"and {tuple(teacher.shape)}"
+        )
+    if standardize:
+        return standardized(student), standardized(teacher)
+    return wide(student), wide(teacher)
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """In float32 at least."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def target_class(teacher: Tensor, target: Tensor | None) -> Tensor:
+    """(B,) class ids: the label, the largest of a mixture, else the teacher's most likely class.
+
+    Args:
+        teacher: (B, K) logits.
+        target: (B,) class ids or (B, K) probabilities. Without label: None, a negative id, a row of zeros.
+
+    Raises:
+        ValueError: a target of another shape.
+    """
+    predicted = teacher.detach().argmax(dim=1)
+    if target is None:
+        return predicted
+    if target.shape == predicted.shape:
+        return torch.where(target < 0, predicted, target)
+    if target.shape == teacher.shape:
+        return torch.where(target.sum(dim=1) > 0, target.argmax(dim=1), predicted)
+    raise ValueError(
+        f"the target must be (B,) = {tuple(predicted.shape)} class ids or (B, K) = {tuple(teacher.shape)} "
+        f"probabilities, not {tuple(target.shape)}"
+    )
+
+
+def other_classes(true: Tensor, classes: int) -> Tensor:
+    """(B, K - 1), the ids of the classes that are not each sample's ``true`` (B,) one."""
+    others = torch.arange(classes - 1, device=true.device).expand(len(true), -1)
+    return others + (others >= true.unsqueeze(1))
+
+
+def kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher ‖ student) of log-probabilities, per sample. Logs on both sides: no log of an underflow."""
+    return F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
+
+
+def cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
+    """(B,) cross-entropy of the student's softmax under the teacher's, both (B, N) logits."""
+    return -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1)
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The (B,) losses, or their mean.
+
+    Raises:
+        ValueError: an unknown reduction.
+    """
+    if reduction not in ("none", "mean"):
+        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    return loss.mean() if reduction == "mean" else loss

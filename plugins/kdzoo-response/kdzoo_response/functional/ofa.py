@@ -1,0 +1,47 @@
+"""The loss for unlike architectures: the target class counts for more where the teacher is sure of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kdzoo_response.functional.logits import pair, reduced, target_class
+
+
+def ofa_loss(
+    student: Tensor,
+    teacher: Tensor,
+    target: Tensor | None,
+    *,
+    gamma: float = 1.0,
+    form: Literal["paper", "code"] = "paper",
+    reduction: Literal["none", "mean"] = "mean",
+) -> Tensor:
+    """Cross-entropy weighted by a teacher whose target class is enhanced; Hao et al. 2023, section 3.
+
+    paper: -(1 + p_y)^γ log q_y - Σ_{c ≠ y} p_c log q_c, with the cross-entropy with the label inside.
+    code: -[(1 + p_y)^γ - 1] log q_y - Σ_{c ≠ y} p_c^γ log q_c, to be added to a task loss.
+    p is the teacher's softmax and q the student's, both at temperature 1.
+
+    Args:
+        student: (B, K) logits.
+        teacher: (B, K) logits.
+        target: as for :func:`dkd_loss`; without label the teacher's most likely class counts.
+        gamma: γ > 0; above 1 it enhances a target of which the teacher is sure.
+        form: the paper's formula or that of the authors' code.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: the shapes do not fit, or the reduction is unknown.
+    """
+    student, teacher = pair(student, teacher)
+    true = target_class(teacher, target).unsqueeze(1)
+    is_true = true == torch.arange(student.shape[1], device=student.device)
+    likely = teacher.softmax(dim=1)
+    if form == "code":
+        weight = torch.where(is_true, (1 + likely).pow(gamma) - 1, likely.pow(gamma))
+    else:
+        weight = torch.where(is_true, (1 + likely).pow(gamma), likely)
+    return reduced(-(weight * student.log_softmax(dim=1)).sum(dim=1), reduction)

@@ -1,0 +1,37 @@
+"""Weighted soft labels: Zhou, Song, Chen, Zhou, Wang, Yuan and Zhang 2021."""
+
+from __future__ import annotations
+
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output
+from kdzoo_response.functional import wsld_loss
+
+
+class WSLD(Knowledge):
+    """The student imitates softened probabilities, the less the better it already does than the teacher.
+
+    Args:
+        temperature: divides both networks' logits; the weights are computed without it.
+        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
+    """
+
+    name = "wsld"
+    kind = "response"
+
+    def __init__(self, temperature: PositiveFloat = 4.0, standardize: bool = False) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.standardize = standardize
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses; a sample without a label is weighed by the teacher's most likely class."""
+        return wsld_loss(
+            student.logits,
+            teacher.logits,
+            batch.target,
+            temperature=self.temperature,
+            standardize=self.standardize,
+            reduction="none",
+        )
