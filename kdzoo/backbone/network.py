@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -17,8 +19,8 @@ from kdzoo.backbone.classifier import find_classifiers, read_inputs
 from kdzoo.backbone.probing import attached
 from kdzoo.errors import KdzooError
 
-_AFTER_THE_LAST_STAGE = ("final_conv", "conv_head", "bn2")
-"""What timm's convolutional families compute after their last stage and before ``forward_head``, in order."""
+_AFTER_THE_LAST_STAGE = ((), ("final_conv",), ("conv_head", "bn2"))
+"""What timm's convolutional families compute between their last stage and ``forward_head``."""
 
 
 class Backbone(nn.Module):
@@ -66,7 +68,7 @@ class Backbone(nn.Module):
         self.register_buffer("std", _per_channel(cfg["std"], self.channels), persistent=False)
         # timm's relative-position models keep the biases that they computed in eval mode and do not notice
         # when the parameters change, by loading or by an average that is updated in place.
-        self._head_known = False
+        self._head: tuple[str, ...] | None = None
         self._remembering: list[Any] = [
             module for module in model.modules() if hasattr(module, "attention_bias_cache")
         ]
@@ -136,39 +138,41 @@ class Backbone(nn.Module):
             KdzooError: the model does more between its last stage and its logits than is known here.
 
         """
-        if not self._head_known:
-            self._head_known = self._check_head()
-        for name in _AFTER_THE_LAST_STAGE:
-            step = getattr(self.model, name, None)
-            if step is not None:
-                feature = step(feature)
+        if self._head is None:
+            self._head = self._find_head()
+        return self._from_last_stage(feature, self._head)
+
+    def _from_last_stage(self, feature: Tensor, steps: tuple[str, ...]) -> Tensor:
+        for step in steps:
+            feature = getattr(self.model, step)(feature)
         logits: Tensor = self.model.forward_head(feature)
         return logits
 
-    def _check_head(self) -> bool:
-        """Whether :meth:`head` gives this model's own logits."""
+    def _find_head(self) -> tuple[str, ...]:
+        """The modules between the last stage and ``forward_head`` with which this model's own logits come out."""
         modes = [(module, module.training) for module in self.model.modules()]
-        self._head_known = True
+        shape = (2, self.channels, *self.input_size)
+        image = torch.linspace(0, 1, math.prod(shape), device=next(self.model.parameters()).device).view(
+            shape
+        )
+        self.model.eval()
         try:
-            self.model.eval()
             with torch.no_grad():
-                where = next(self.model.parameters())
-                image = torch.linspace(0, 1, 2 * self.channels * self.input_size[0] * self.input_size[1])
-                image = image.view(2, self.channels, *self.input_size).to(where.device)
                 own = self.forward(image, (-1,))
-                same = torch.allclose(self.head(own.features[0]), own.logits, atol=1e-5)
-        except (RuntimeError, ValueError, TypeError):
-            same = False
+                for steps in _AFTER_THE_LAST_STAGE:
+                    if not all(hasattr(self.model, step) for step in steps):
+                        continue
+                    with suppress(RuntimeError, ValueError, TypeError):
+                        logits = self._from_last_stage(own.features[0], steps)
+                        if torch.allclose(logits, own.logits, atol=1e-5):
+                            return steps
         finally:
-            self._head_known = False
             for module, mode in modes:
                 module.training = mode
-        if not same:
-            raise KdzooError(
-                f"model {self.name!r}: its logits do not follow from the map of its last stage alone, so its "
-                "classifier cannot be borrowed; take a convolutional network such as a ResNet"
-            )
-        return True
+        raise KdzooError(
+            f"model {self.name!r}: its logits do not follow from the map of its last stage alone, so its "
+            "classifier cannot be borrowed; take a convolutional network such as a ResNet"
+        )
 
     def _answer(self, image: Tensor, stages: tuple[int, ...], read: list[Tensor] | None = None) -> Output:
         """Everything that torch.compile sees as one graph; the hooks that fill ``read`` are set outside of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,26 +48,23 @@ def write_program(
     """Write ``model.pt2`` and ``config.json``; Markdown that says how it is used.
 
     Args:
-        student: the network; its device and mode are put back.
+        student: the network; it is left as it is.
         folder: where to.
         classes: the class names in the order of the logits.
         image_shape: (C, H, W) of its images.
 
     """
-    device = next(student.parameters()).device
-    modes = [(module, module.training) for module in student.modules()]
-    try:
-        network = _Logits(student).cpu().eval()
-        example = torch.zeros(2, *image_shape)
-        with torch.no_grad():
-            program = torch.export.export(
-                network, (example,), dynamic_shapes={"image": {0: torch.export.Dim("batch")}}
-            )
-        torch.export.save(program, folder / "model.pt2")
-    finally:
-        student.to(device)
-        for module, mode in modes:
-            module.training = mode
+    network = _Logits(copy.deepcopy(student)).cpu().eval()
+    for tensor in (*network.parameters(), *network.buffers()):
+        # torch.export takes a tensor whose strides are not the usual ones for a part of another.
+        tensor.data = tensor.detach().clone(memory_format=torch.contiguous_format)
+    with torch.no_grad():
+        program = torch.export.export(
+            network,
+            (torch.zeros(2, *image_shape),),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+        )
+    torch.export.save(program, folder / "model.pt2")
     channels, height, width = image_shape
     description = {"label_names": list(classes), "input_size": list(image_shape), "range": [0, 1]}
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")

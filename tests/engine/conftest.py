@@ -51,6 +51,13 @@ class MadeUpData:
 
     def __init__(self) -> None:
         self.train, self.val, self.test = MadeUp(), MadeUp(1), MadeUp(1)
+        self.names = tuple(f"{number}.png" for number in range(self.train.size))
+        self.labels = torch.arange(self.train.size) % len(CLASSES)
+
+    def fetch(self, index: torch.Tensor, view: int = 0) -> Batch:
+        generator = torch.Generator().manual_seed(100 + view)
+        images = torch.rand(self.train.size, 3, self.train.pixels, self.train.pixels, generator=generator)
+        return Batch(index, {"image": images[index]}, self.labels[index])
 
 
 @pytest.fixture(scope="session")

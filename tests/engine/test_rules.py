@@ -219,7 +219,9 @@ def test_a_derived_teacher_without_stages_is_refused_where_stages_are_compared(m
     run = make_run("fitnet")
     run.derive("uniform", lambda one: Output(torch.zeros(len(one), 4)))
     run.scheme.lessons = lambda run, batch: [Lesson("student", "uniform")]
-    with pytest.raises(KdzooError, match="'uniform' of scheme .* is computed from others and has logits alone"):
+    with pytest.raises(
+        KdzooError, match=r"'uniform' of scheme .* is computed from others and has logits alone"
+    ):
         run.teach(batch)
 
 
