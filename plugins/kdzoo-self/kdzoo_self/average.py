@@ -1,0 +1,80 @@
+"""A student that is taught by the average of its own weights: Tarvainen and Valpola 2017."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from safetensors.torch import save_file
+
+from kdzoo.api import Batch, Lesson, Output, Ramp, Run, Scheme
+from kdzoo_self.functional import follow
+
+STEP = "ema/step"
+FILE = "average.safetensors"
+
+_CARD = f"""## The average
+
+`{FILE}` holds the moving average of the student's weights, the teacher of its training. To use it:
+
+```python
+import timm
+from safetensors.torch import load_file
+
+model = timm.create_model("local-dir:{{folder}}", pretrained=True).eval()
+model.load_state_dict(load_file("{{folder}}/{FILE}"))
+```
+"""
+
+
+class WeightAverage(Scheme):
+    """The moving average of the student's weights, BatchNorm's statistics among them, teaches the student.
+
+    The average sees the same images under another augmentation. It is the frozen role ``ema``.
+
+    Args:
+        decay: part of itself that the average keeps at each step; less in the first steps.
+        ramp_up: part of training over which the weight of what is taught grows, by exp(-5 (1 - t)²).
+    """
+
+    name = "ema"
+    kind = "self"
+
+    def __init__(
+        self,
+        decay: Annotated[float, Field(ge=0, lt=1)] = 0.999,
+        ramp_up: Annotated[float, Field(ge=0, le=1)] = 0.2,
+    ) -> None:
+        self.decay = decay
+        self.weight = Ramp(0.0, 1.0, until=ramp_up, shape="sigmoid")
+
+    def enroll(self, run: Run) -> None:
+        """Enroll the student and its average, which begins as a copy."""
+        student = run.enroll("student", run.build("student"))
+        modality = run.recipe.roles["student"].modality  # a copy does not know what it reads
+        run.enroll("ema", copy.deepcopy(student), learns=False, modality=modality)
+        run.derive("ema-elsewhere", lambda batch: self._answer(run, batch))
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """The average teaches the student."""
+        return [Lesson("student", "ema-elsewhere", self.weight(batch.progress))]
+
+    def after_step(self, run: Run) -> None:
+        """Let the average follow."""
+        step = run.state[STEP] = run.state.get(STEP, 0) + 1
+        follow(run.roles["ema"], run.roles["student"], min(self.decay, 1 - 1 / (step + 1)))
+
+    def export(self, run: Run, folder: Path) -> str:
+        """Write the average's weights beside the student."""
+        weights = {
+            name.removeprefix("model."): one.detach().cpu().contiguous().clone()
+            for name, one in run.roles["ema"].state_dict().items()
+        }
+        save_file(weights, folder / FILE)
+        return _CARD.format(folder="student")
+
+    def _answer(self, run: Run, batch: Batch) -> Output:
+        return run.see("ema", run.data.fetch(batch.index, view=1))

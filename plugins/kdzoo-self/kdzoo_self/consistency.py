@@ -1,0 +1,22 @@
+"""What a student learns from its own average: Tarvainen and Valpola 2017."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output
+from kdzoo_self.functional import probability_mse
+
+
+class Consistency(Knowledge):
+    """The student's probabilities stay near the teacher's, in the mean squared sense."""
+
+    name = "consistency"
+    kind = "response"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses; the labels are not used."""
+        return probability_mse(student.logits, teacher.logits, reduction="none")

@@ -1,0 +1,42 @@
+"""The algorithm in which the exits learn less from labels than the network itself does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from kdzoo.api import Algorithm, Batch, Phase, Run
+
+
+class DeepSupervision(Algorithm):
+    """The student minimises its task loss; every other role a part of its own; all what they are taught.
+
+    Args:
+        exit_task_weight: weight of the task loss of every role but ``student``.
+        teach_weight: weight of the knowledge, summed over the scheme's lessons.
+    """
+
+    name = "deep-supervision"
+
+    def __init__(
+        self, exit_task_weight: NonNegativeFloat = 0.9, teach_weight: NonNegativeFloat = 1.0
+    ) -> None:
+        self.exit_task_weight = exit_task_weight
+        self.teach_weight = teach_weight
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase over the training split."""
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            task = torch.stack([self._weight(role) * run.task(role, batch) for role in run.students]).sum()
+            teach = run.teach(batch)
+            run.update(task + self.teach_weight * teach, *run.students, "knowledge")
+            return {"task": task, "teach": teach}
+
+        yield Phase("distill", run.data.train, step, run.recipe.epochs)
+
+    def _weight(self, role: str) -> float:
+        return 1.0 if role == "student" else self.exit_task_weight

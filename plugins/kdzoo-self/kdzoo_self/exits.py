@@ -1,0 +1,195 @@
+"""A network that teaches its own exits: Zhang, Song, Gao, Chen, Bao and Ma 2019."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Lesson, Run, Scheme
+from kdzoo_self.exit import Exit
+from kdzoo_self.functional import first_confident
+from kdzoo_self.progressive import Progressive
+
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+"""Those that are reported, and that the threshold is chosen from where there is a validation split."""
+
+TOLERANCE = 0.5
+"""Percentage points of validation accuracy that answering early may cost."""
+
+_CARD = """## Answering early
+
+`exits.safetensors` and `exits.json` hold the exits that were trained with this network. With them an image leaves the
+network at the first exit that is sure of it, and the deeper layers see the rest only (needs `kdzoo-self`):
+
+```python
+import torch
+from kdzoo_self.progressive import Progressive
+
+model = Progressive.load("{folder}")  # or Progressive.load("{folder}", threshold=0.95)
+images = torch.rand(8, {channels}, {height}, {width})  # values in [0, 1]; the model normalises them itself
+logits, exit_that_answered = model.answer(images)
+```
+
+Here an exit is sure where its highest probability is above {threshold}, {why}. On the test split:
+
+| threshold | accuracy, % | cost | {columns} |
+|---|---|---|{rules}|
+{rows}
+
+Cost is in floating-point operations, relative to the network without exits. The columns after it say how many images
+each exit answered, in percent.
+"""
+
+
+class SelfExits(Scheme):
+    """Classifiers on the student's own stages; the deepest one, which is the student, teaches the others.
+
+    The roles are ``student`` and ``exit1``, ``exit2``, ... from shallow to deep.
+
+    Args:
+        stages: where the exits hang; -1 = the deepest stage, which has the student's own classifier.
+        threshold: probability above which an exit answers; where there is a validation split, it is instead the
+            lowest of a few that costs at most half a point of accuracy there.
+    """
+
+    name = "self-exits"
+    kind = "self"
+
+    def __init__(
+        self,
+        stages: Annotated[tuple[Annotated[int, Field(le=-2)], ...], Field(min_length=1)] = (-3, -2),
+        threshold: Annotated[float, Field(ge=0, le=1)] = 0.9,
+    ) -> None:
+        self.stages = tuple(sorted(set(stages)))
+        self.threshold = threshold
+        self.roles = tuple(f"exit{number}" for number in range(1, len(self.stages) + 1))
+        self._figures: Mapping[str, float] = {}
+        self._why = "the value that was set"
+
+    def enroll(self, run: Run) -> None:
+        """Enroll the student and its exits, which share its work."""
+        student = run.enroll("student", run.build("student"))
+        assert isinstance(student, Backbone)
+        maps = _shapes(student, (*self.stages, -1))
+        width, side = maps[-1][1], maps[-1][2]
+        # The exits' first weights depend on the recipe's seed alone, and nobody else's random numbers on them.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_seed(run))
+            for role, stage, shape in zip(self.roles, self.stages, maps, strict=False):
+                halvings = max(0, round(math.log2(shape[2] / side)))
+                exit_ = Exit(shape[1], width, student.num_classes, halvings)
+                run.enroll(role, exit_, student=True, reads="student", stages=(stage,))
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """The deepest teaches each exit."""
+        return [Lesson(role, "student") for role in self.roles]
+
+    def measure(self, run: Run) -> Mapping[str, float]:
+        """What answering early gives and costs on the test split, for several thresholds.
+
+        ``progressive/T/accuracy`` and ``.../exitN`` (how many answered there; the last N is the student) in
+        percent, ``.../cost`` relative to the network without exits; ``progressive/threshold``: the one chosen.
+        """
+        progressive = self._progressive(run)
+        if run.data.val is not None:
+            self.threshold = self._choose(run)
+            self._why = f"the lowest that cost at most {TOLERANCE} points of accuracy on the validation split"
+        answers, target = self._answers(run, run.data.test)
+        costs = progressive.costs(_image(run, next(iter(run.data.test)))[:1])
+        figures: dict[str, float] = {"progressive/threshold": self.threshold}
+        for threshold in sorted({*THRESHOLDS, self.threshold}):
+            number = first_confident(answers, threshold)
+            shares = torch.bincount(number, minlength=len(costs)).double() / len(number)
+            name = f"progressive/{threshold:g}"
+            figures[f"{name}/accuracy"] = _accuracy(answers, number, target)
+            figures[f"{name}/cost"] = float((shares * torch.tensor(costs, dtype=torch.float64)).sum())
+            figures |= {f"{name}/exit{n}": 100 * share for n, share in enumerate(shares.tolist(), 1)}
+        mean = torch.stack([one.float().softmax(dim=1) for one in answers]).mean(dim=0)
+        figures["test/ensemble"] = _accuracy([mean], torch.zeros_like(target), target)
+        self._figures = figures
+        return figures
+
+    def export(self, run: Run, folder: Path) -> str:
+        """Write the exits beside the student, and say how they are used."""
+        self._progressive(run).save(folder)
+        student = cast(Backbone, run.roles["student"])
+        names = [f"exit{number}" for number in range(1, len(self.stages) + 2)]
+        rows = []
+        for threshold in sorted({*THRESHOLDS, self.threshold}) if self._figures else ():
+            of = {
+                key: self._figures[f"progressive/{threshold:g}/{key}"] for key in ("accuracy", "cost", *names)
+            }
+            shares = " | ".join(f"{of[name]:.0f}" for name in names)
+            rows.append(f"| {threshold:g} | {of['accuracy']:.2f} | {of['cost']:.2f} | {shares} |")
+        return _CARD.format(
+            folder="student", channels=student.channels, height=student.input_size[0],
+            width=student.input_size[1], threshold=f"{self.threshold:g}", why=self._why,
+            columns=" | ".join(["exit " + str(n) for n in range(1, len(names))] + ["the deepest"]),
+            rules="|".join("---" for _ in names), rows="\n".join(rows),
+        )  # fmt: skip
+
+    def _progressive(self, run: Run) -> Progressive:
+        exits = [cast(Exit, run.roles[role]) for role in self.roles]
+        return Progressive(cast(Backbone, run.roles["student"]), exits, self.stages, self.threshold)
+
+    def _choose(self, run: Run) -> float:
+        assert run.data.val is not None
+        answers, target = self._answers(run, run.data.val)
+        wanted = _accuracy(answers[-1:], torch.zeros_like(target), target) - TOLERANCE
+        for threshold in THRESHOLDS:
+            if _accuracy(answers, first_confident(answers, threshold), target) >= wanted:
+                return threshold
+        return 1.0
+
+    def _answers(self, run: Run, split: Iterable[Batch]) -> tuple[list[Tensor], Tensor]:
+        """The logits (N, K) of every exit, the deepest last, and the targets (N,)."""
+        student = run.roles["student"]
+        answers: list[list[Tensor]] = []
+        targets: list[Tensor] = []
+        for batch in split:
+            assert batch.target is not None
+            seen = student(_image(run, batch), self.stages)
+            own = [
+                cast(Exit, run.roles[role]).classify(feature)
+                for role, feature in zip(self.roles, seen.features, strict=True)
+            ]
+            answers.append([*own, seen.logits])
+            targets.append(batch.target)
+        return [torch.cat(parts) for parts in zip(*answers, strict=True)], torch.cat(targets)
+
+
+def _shapes(network: Backbone, stages: tuple[int, ...]) -> list[torch.Size]:
+    """The shapes of these stages' maps; looking changes nothing in the network."""
+    image = torch.zeros(1, network.channels, *network.input_size, device=network.mean.device)
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            shapes = [one.shape for one in network(image, stages).features]
+    finally:
+        network.train(was_training)
+    if len(shapes) != len(stages):
+        raise KdzooError(f"model {network.name!r} shows {len(shapes)} of the stages {stages}")
+    return shapes
+
+
+def _seed(run: Run) -> int:
+    drawn = torch.randint(2**62, (1,), generator=run.generator("self-exits"), device=run.device)
+    return int(drawn)
+
+
+def _image(run: Run, batch: Batch) -> Tensor:
+    return batch.inputs[run.recipe.roles["student"].modality]
+
+
+def _accuracy(answers: list[Tensor], number: Tensor, target: Tensor) -> float:
+    """Percent of the labelled samples that the exit of this number gets right."""
+    found = torch.stack([one.argmax(dim=1) for one in answers]).gather(0, number.unsqueeze(0))[0]
+    labelled = target != UNLABELLED
+    return 100 * float((found == target)[labelled].double().mean())

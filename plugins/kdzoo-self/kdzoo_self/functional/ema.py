@@ -1,0 +1,60 @@
+"""The average of a network's own weights as its teacher: Tarvainen and Valpola 2017."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move every weight of ``average`` towards that of ``network``: decay x own + (1 - decay) x other's.
+
+    Floating buffers (BatchNorm's statistics) move likewise; others (its counter) are copied.
+
+    Args:
+        average: changed in place.
+        network: with the same state as ``average``.
+        decay: in [0, 1].
+
+    Raises:
+        ValueError: the two do not have the same state.
+
+    """
+    own, other = average.state_dict(), network.state_dict()
+    if own.keys() != other.keys():
+        raise ValueError(
+            "the average and the network that it follows must have the same parameters and buffers"
+        )
+    for name, value in own.items():
+        if value.is_floating_point():
+            value.lerp_(other[name].to(value.dtype), 1 - decay)
+        else:
+            value.copy_(other[name])
+
+
+def probability_mse(
+    student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean"
+) -> Tensor:
+    """Mean over the classes of the squared difference of two networks' probabilities.
+
+    Args:
+        student: (B, K) logits.
+        teacher: (B, K) logits; not detached here.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    """
+    if student.ndim != 2 or student.shape != teacher.shape:
+        raise ValueError(
+            f"logits must be (B, K) on both sides, not {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    student, teacher = (
+        one.to(torch.promote_types(one.dtype, torch.float32)).softmax(dim=1) for one in (student, teacher)
+    )
+    loss = (student - teacher).square().mean(dim=1)
+    return loss.mean() if reduction == "mean" else loss

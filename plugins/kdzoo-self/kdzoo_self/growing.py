@@ -1,0 +1,44 @@
+"""The algorithm that trusts the teacher more and the labels less as training goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from kdzoo.api import Algorithm, Batch, Phase, Ramp, Run
+
+
+class GrowingTrust(Algorithm):
+    """(1 - alpha) x task + alpha x what is taught; alpha grows from epoch to epoch, from 0.
+
+    Args:
+        alpha: what it would reach at the end of the last epoch.
+    """
+
+    name = "growing-trust"
+
+    def __init__(self, alpha: Annotated[float, Field(ge=0, le=1)] = 0.8) -> None:
+        self.alpha = Ramp(0.0, alpha)
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase over the training split."""
+        epochs = run.recipe.epochs
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            alpha = self.alpha(_epoch_began(batch.progress, epochs))
+            task = torch.stack([run.task(role, batch) for role in run.students]).sum()
+            teach = run.teach(batch)
+            run.update((1 - alpha) * task + alpha * teach, *run.students, "knowledge")
+            return {"task": task, "teach": teach}
+
+        yield Phase("distill", run.data.train, step, epochs)
+
+
+def _epoch_began(progress: float, epochs: int) -> float:
+    """The progress at which the present epoch began; a hair's breadth is for what division rounds off."""
+    return math.floor(progress * epochs + 1e-9) / epochs

@@ -1,0 +1,78 @@
+"""The last mini-batch teaches this one: Shen, Xu, Yang, Li and Guo 2022."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from kdzoo.api import Algorithm, Batch, KdzooError, Phase, Run, softened_kl
+
+INDEX, LOGITS = "last-batch/index", "last-batch/logits"
+
+
+class LastBatch(Algorithm):
+    """Every step joins the batch with the last one under another augmentation.
+
+    Both halves are learned from their labels, and the second also from what the network answered a step ago.
+    Every student has its own memory; the scheme's lessons, if any, are taught on both halves.
+
+    Args:
+        alpha: weight of KL(last answer || answer), which is multiplied by temperature².
+        temperature: divides both answers' logits.
+        teach_weight: weight of the knowledge, if the recipe has one.
+    """
+
+    name = "last-batch"
+
+    def __init__(
+        self,
+        alpha: NonNegativeFloat = 1.0,
+        temperature: PositiveFloat = 3.0,
+        teach_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        self.alpha = alpha
+        self.temperature = temperature
+        self.teach_weight = teach_weight
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase over the training split."""
+        augment = run.recipe.data.augment
+        if augment is not None and (augment.mixup or augment.cutmix):
+            raise KdzooError(
+                "algorithm 'last-batch' shows each batch a second time under another augmentation, and mixed images "
+                "have no second view: turn data.augment.mixup and data.augment.cutmix off"
+            )
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            joint = self._join(run, batch)
+            task = torch.stack([run.task(role, joint) for role in run.students]).sum()
+            last = torch.stack([self._last(run, role, joint, len(batch)) for role in run.students]).sum()
+            teach = run.teach(joint)
+            answers = {role: run.see(role, joint).logits[: len(batch)].detach() for role in run.students}
+            run.update(task + self.alpha * last + self.teach_weight * teach, *run.students, "knowledge")
+            run.state[INDEX] = batch.index.clone()
+            run.state |= {f"{LOGITS}/{role}": logits.clone() for role, logits in answers.items()}
+            return {"task": task, "last": last, "teach": teach}
+
+        yield Phase("distill", run.data.train, step, run.recipe.epochs)
+
+    def _join(self, run: Run, batch: Batch) -> Batch:
+        """The batch and behind it the last one, seen anew; at the first step the batch alone."""
+        if INDEX not in run.state:
+            return batch
+        last = run.data.fetch(run.state[INDEX], view=1)
+        inputs = {name: torch.cat([images, last.inputs[name]]) for name, images in batch.inputs.items()}
+        target = None
+        if batch.target is not None and last.target is not None:
+            target = torch.cat([batch.target, last.target])
+        return Batch(torch.cat([batch.index, last.index]), inputs, target, batch.progress)
+
+    def _last(self, run: Run, role: str, joint: Batch, size: int) -> Tensor:
+        """The divergence of the second half's answers from those of a step ago, a scalar."""
+        now = run.see(role, joint).logits[size:]
+        if not len(now):
+            return torch.zeros((), device=run.device)
+        return softened_kl(now, run.state[f"{LOGITS}/{role}"], self.temperature, reduction="mean")

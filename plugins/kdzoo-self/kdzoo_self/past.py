@@ -1,0 +1,56 @@
+"""A student that is taught by its own past: Kim, Ji, Yoon and Hwang 2021."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from kdzoo.api import Batch, Lesson, Output, Run, Scheme
+
+TABLE = "own-past/logits"
+
+
+class OwnPast(Scheme):
+    """The student learns from the logits that it gave to the same sample the last time, an epoch ago.
+
+    A sample that it has not seen yet is taught its own present answer, which teaches nothing. The memory is a
+    table (rows, K) in the run's state and so in the checkpoint.
+    """
+
+    name = "own-past"
+    kind = "self"
+
+    def __init__(self) -> None:
+        self._seen: tuple[Tensor, Tensor] | None = None
+
+    def enroll(self, run: Run) -> None:
+        """Enroll the student, and its past as a teacher that is looked up."""
+        run.enroll("student", run.build("student"))
+        run.derive("past", lambda batch: self._look_up(run, batch))
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """The past teaches the student."""
+        self._seen = batch.index, run.see("student", batch).logits.detach()
+        return [Lesson("student", "past")]
+
+    def after_step(self, run: Run) -> None:
+        """Remember what the student answered in this step."""
+        if self._seen is not None:
+            index, logits = self._seen
+            _table(run, logits.shape[1])[index] = logits.float()
+            self._seen = None
+
+    def _look_up(self, run: Run, batch: Batch) -> Output:
+        now = run.see("student", batch).logits.detach().float()
+        past = _table(run, now.shape[1])[batch.index]
+        return Output(torch.where(past.isnan(), now, past))
+
+
+def _table(run: Run, classes: int) -> Tensor:
+    """(rows, K), NaN where nothing is remembered. Never keep it: a resumed run has another."""
+    if TABLE not in run.state:
+        run.state[TABLE] = torch.full((len(run.data.labels), classes), torch.nan, device=run.device)
+    table: Tensor = run.state[TABLE]
+    return table

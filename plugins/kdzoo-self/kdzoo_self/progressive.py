@@ -1,0 +1,239 @@
+"""Progressive hierarchical inference: a network that answers as soon as it is sure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdzoo.api import Backbone, KdzooError
+from kdzoo_self.exit import Exit
+from kdzoo_self.functional.byot import confident
+
+WEIGHTS, SETTINGS = "exits.safetensors", "exits.json"
+
+Layout = Callable[[Tensor], Tensor]
+"""From what a stage's module returns to the stage's map (B, C, H, W)."""
+
+
+class _Answered(Exception):
+    """Every sample has its answer; what is left of the network need not run."""
+
+
+class Progressive(nn.Module):
+    """A network with exits on its inner stages: each image leaves at the first exit that is sure of it.
+
+    A forward hook on each exit's stage computes the exit's logits and hands the deeper layers the images that
+    are still in doubt, and no others. So the work that is left out is not done, in any timm model whose stages
+    are modules that return one tensor, batch first.
+
+    Args:
+        backbone: the network; it and the exits are put into eval mode.
+        exits: one for each of ``stages``.
+        stages: negative numbers, -1 = the deepest; ascending, so shallow to deep.
+        threshold: an exit answers where its highest probability is above this.
+
+    Raises:
+        KdzooError: the model's stages are no such modules.
+
+    """
+
+    def __init__(
+        self, backbone: Backbone, exits: Sequence[Exit], stages: Sequence[int], threshold: float = 0.9
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.exits = nn.ModuleList(exits)
+        self.stages = tuple(stages)
+        self.threshold = threshold
+        self.eval()
+        self._modules_of_stages = [self._module(stage) for stage in self.stages]
+        self._layouts = self._find_layouts()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) images in [0, 1] to logits (B, K), each from the exit that answered."""
+        return self.answer(image)[0]
+
+    @torch.no_grad()
+    def answer(self, image: Tensor, thresholds: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
+        """Answer, and say who did.
+
+        Args:
+            image: (B, C, H, W) in [0, 1].
+            thresholds: one for each exit; default: ``threshold`` for all.
+
+        Returns:
+            logits (B, K), and (B,) int64: the number of the exit that answered, from 0; ``len(exits)`` = the
+            network itself.
+
+        """
+        thresholds = [self.threshold] * len(self.exits) if thresholds is None else thresholds
+        doubtful = torch.arange(len(image), device=image.device)
+        left = torch.full_like(doubtful, len(self.exits))
+        logits = image.new_zeros((len(image), self.backbone.num_classes))
+
+        def at(number: int) -> Callable[..., Tensor]:
+            def leave(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor:
+                nonlocal doubtful
+                exit_ = cast(Exit, self.exits[number])
+                own = exit_.classify(self._layouts[number](output))
+                sure = confident(own, thresholds[number])
+                logits[doubtful[sure]] = own[sure].to(logits.dtype)
+                left[doubtful[sure]] = number
+                doubtful = doubtful[~sure]
+                if not len(doubtful):
+                    raise _Answered
+                return output[~sure]
+
+            return leave
+
+        with self._hooks(at), suppress(_Answered):
+            last = self._whole(image)  # the hooks change who is in doubt
+            logits[doubtful] = last.to(logits.dtype)
+        return logits, left
+
+    def costs(self, image: Tensor) -> tuple[float, ...]:
+        """What leaving at each exit costs, and what the network with all its exits does, relative to it without.
+
+        Args:
+            image: (1, C, H, W); only its shape matters.
+
+        Returns:
+            One ratio of floating-point operations for each exit, shallow to deep, and one for the deepest.
+
+        """
+        never, at_once = 2.0, -1.0
+        count = len(self.exits)
+        patterns = [[never] * number + [at_once] * (count - number) for number in range(count + 1)]
+        with torch.no_grad():
+            whole = _flops(lambda: self._whole(image))
+        return tuple(_flops(lambda p=p: self.answer(image, p)) / whole for p in patterns)  # type: ignore[misc]
+
+    def save(self, folder: Path) -> None:
+        """Write the exits and their settings into the folder of the exported network."""
+        weights = {
+            name: one.detach().cpu().contiguous().clone() for name, one in self.exits.state_dict().items()
+        }
+        save_file(weights, folder / WEIGHTS)
+        settings = {
+            "stages": list(self.stages),
+            "threshold": self.threshold,
+            "exits": [cast(Exit, one).shape for one in self.exits],
+        }
+        (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path, threshold: float | None = None) -> Progressive:
+        """The exported network of ``folder`` with the exits that lie beside it.
+
+        Args:
+            folder: with ``config.json``, ``model.safetensors``, ``exits.json`` and ``exits.safetensors``.
+            threshold: default: the one that was saved.
+
+        Raises:
+            KdzooError: the folder has no exits.
+
+        """
+        folder = Path(folder)
+        try:
+            settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            weights = load_file(folder / WEIGHTS)
+        except OSError as error:
+            raise KdzooError(
+                f"{folder}: no exits here ({error}); byot exports them beside its student"
+            ) from None
+        model = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        backbone = Backbone(model, input_size=tuple(model.pretrained_cfg["input_size"][1:]))
+        exits = [Exit(**shape) for shape in settings["exits"]]
+        nn.ModuleList(exits).load_state_dict(weights)
+        return cls(
+            backbone, exits, settings["stages"], settings["threshold"] if threshold is None else threshold
+        )
+
+    def _whole(self, image: Tensor) -> Tensor:
+        """The network's own logits, not compiled: hooks do not reach into a compiled graph."""
+        return self.backbone.forward(image).logits
+
+    @contextmanager
+    def _hooks(self, hook: Callable[[int], Callable[..., Any]]) -> Iterator[None]:
+        handles = [
+            module.register_forward_hook(hook(number))
+            for number, module in enumerate(self._modules_of_stages)
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _module(self, stage: int) -> nn.Module:
+        info = self.backbone.model.feature_info
+        known = info if isinstance(info, list) else list(info.info)
+        module: nn.Module = self.backbone.model.get_submodule(known[stage]["module"])
+        return module
+
+    @torch.no_grad()
+    def _find_layouts(self) -> list[Layout]:
+        """How the output of each stage's module becomes the stage's map; found on two made-up images."""
+        height, width = self.backbone.input_size
+        pixels = torch.linspace(0, 1, 2 * self.backbone.channels * height * width)
+        image = pixels.reshape(2, self.backbone.channels, height, width).to(self.backbone.mean.device)
+        shown = self.backbone.forward(image, self.stages).features
+        outputs: dict[int, Tensor] = {}
+
+        def keep(number: int) -> Callable[..., None]:
+            def look(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+                if isinstance(output, Tensor):
+                    outputs[number] = output
+
+            return look
+
+        with self._hooks(keep):
+            self._whole(image)
+        return [self._layout(outputs.get(number), map_) for number, map_ in enumerate(shown)]
+
+    def _layout(self, output: Tensor | None, shown: Tensor) -> Layout:
+        for layout in (_as_it_is, _channels_last, _tokens(shown.shape[-2], shown.shape[-1])):
+            if output is not None:
+                try:
+                    found = layout(output)
+                except (RuntimeError, ValueError):
+                    continue
+                if found.shape == shown.shape and torch.allclose(found, shown, atol=1e-4, rtol=1e-3):
+                    return layout
+        raise KdzooError(
+            f"model {self.backbone.name!r} cannot answer early: a stage that an exit reads is not the output of one "
+            "module; take a network such as a ResNet, an EfficientNet or a ViT, or other stages"
+        )
+
+
+def _as_it_is(output: Tensor) -> Tensor:
+    return output
+
+
+def _channels_last(output: Tensor) -> Tensor:
+    return output.permute(0, 3, 1, 2)
+
+
+def _tokens(height: int, width: int) -> Layout:
+    """Tokens (B, N, C) to a map; what comes before the patches, such as a class token, is left out."""
+
+    def layout(output: Tensor) -> Tensor:
+        patches = output[:, output.shape[1] - height * width :]
+        return patches.transpose(1, 2).reshape(output.shape[0], -1, height, width)
+
+    return layout
+
+
+def _flops(compute: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        compute()
+    return int(counter.get_total_flops())

@@ -1,0 +1,45 @@
+"""Samples of a class teach each other: Yun, Park, Lee and Shin 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from kdzoo.api import Batch, Lesson, Output, Run, Scheme
+from kdzoo_self.functional import draw_same_class
+
+
+class SameClass(Scheme):
+    """The student's answer to another image of the same class, drawn anew in every step, teaches the student.
+
+    An image whose label is withheld is paired with itself under another augmentation.
+    """
+
+    name = "same-class"
+    kind = "self"
+
+    def __init__(self) -> None:
+        self._pair: tuple[Batch, Batch] | None = None
+
+    def enroll(self, run: Run) -> None:
+        """Enroll the student, and its answers to the partners as a teacher."""
+        run.enroll("student", run.build("student"))
+        run.derive("partner", lambda batch: self._answer(run, batch))
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """Draw a partner for each sample; the partner teaches."""
+        drawn = torch.rand(len(batch), generator=run.generator("same-class"), device=run.device)
+        partner = draw_same_class(batch.index, run.data.labels, drawn)
+        self._pair = batch, run.data.fetch(partner, view=1)
+        return [Lesson("student", "partner")]
+
+    def after_step(self, run: Run) -> None:
+        """Let the images of this step go."""
+        self._pair = None
+
+    def _answer(self, run: Run, batch: Batch) -> Output:
+        # Who asks about other samples than those of the lesson (the core does, to learn shapes) gets their own.
+        partner = self._pair[1] if self._pair is not None and self._pair[0] is batch else batch
+        with torch.no_grad():
+            return run.see("student", partner)
