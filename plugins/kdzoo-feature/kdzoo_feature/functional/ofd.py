@@ -1,0 +1,66 @@
+"""Margins and partial distance of the overhaul of feature distillation."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from kdzoo_feature.functional.maps import Reduction, matched, reduced
+from kdzoo_feature.functional.precision import at_least_float32
+
+
+def batch_norm_margin(weight: Tensor, bias: Tensor) -> Tensor:
+    """The mean of the negative values that a BatchNorm channel puts out: E[x | x < 0] of N(bias, weight²).
+
+    Heo et al. 2019, equation 3 and section 3.2, in closed form: ``bias - |weight| φ(a) / Φ(-a)`` with
+    ``a = bias / |weight|``. Where fewer than a thousandth of the values are negative it is ``-3 |weight|``, as in
+    the authors' code; the closed form is of no use there.
+
+    Args:
+        weight: (C,), the scale.
+        bias: (C,), the shift.
+
+    Returns:
+        (C,) margins, <= 0.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+    if weight.shape != bias.shape or weight.ndim != 1:
+        raise ValueError(f"weight and bias must be (C,), not {tuple(weight.shape)} and {tuple(bias.shape)}")
+    weight, bias = at_least_float32(weight).abs(), at_least_float32(bias)
+    # A dead channel puts out its shift alone.
+    standard = bias / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+    negative = torch.special.ndtr(-standard)
+    density = torch.exp(-0.5 * standard.square()) / math.sqrt(2 * math.pi)
+    mean = bias - weight * density / negative.clamp(min=1e-3)
+    return torch.where(negative > 1e-3, mean, -3 * weight)
+
+
+def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+    """Partial squared distance between pre-activations: Heo et al. 2019, equations 1 and 4.
+
+    The teacher's values below the margin are raised to it. A negative target asks only that the student be no
+    greater: where student <= target <= 0 there is no loss. Where the maps differ in height or width, the larger is
+    average-pooled to the smaller, after the margin.
+
+    Args:
+        student: (B, C, H, W), before the activation, already mapped to the teacher's channels.
+        teacher: (B, C, H', W'), before the activation.
+        margin: (C,), <= 0.
+        reduction: ``"none"`` for (B,) sums over a map, ``"mean"`` for their mean over the batch.
+
+    Raises:
+        ValueError: shapes that do not fit, or an unknown reduction.
+    """
+    if margin.shape != teacher.shape[1:2]:
+        raise ValueError(
+            f"margin must be ({teacher.shape[1]},), one for each channel, not {tuple(margin.shape)}"
+        )
+    target = torch.maximum(at_least_float32(teacher), at_least_float32(margin)[:, None, None])
+    student, target = matched(student, target)
+    counts = (student > target) | (target > 0)
+    loss = torch.where(counts, (student - target).square(), 0.0).sum(dim=(1, 2, 3))
+    return reduced(loss, reduction)

@@ -1,0 +1,42 @@
+"""The hierarchical context loss of ReviewKD."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kdzoo_feature.functional.maps import Reduction, matched, reduced
+
+_LEVELS = (4, 2, 1)
+
+
+def hcl_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+    """Mean squared differences of two maps at several resolutions: Chen et al. 2021, section 3.4 and figure 4.
+
+    The maps are compared as they are and average-pooled to 4x4, 2x2 and 1x1, as far as these are smaller than the
+    map, with weights 1, 1/2, 1/4 and 1/8 in the order of the levels present, divided by their sum. Where the two
+    maps differ in height or width, the larger is average-pooled to the smaller first.
+
+    Args:
+        student: (B, C, H, W).
+        teacher: (B, C, H', W').
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: batch or channels differ, or the reduction is unknown.
+    """
+    student, teacher = matched(student, teacher)
+    difference = student - teacher  # pooling is linear: the difference can be pooled in their stead
+    levels = [difference]
+    levels += [
+        functional.adaptive_avg_pool2d(difference, level)
+        for level in _LEVELS
+        if level < min(difference.shape[2:])
+    ]
+    weights = [0.5**rank for rank in range(len(levels))]
+    losses = [
+        weight * level.square().mean(dim=(1, 2, 3)) for weight, level in zip(weights, levels, strict=True)
+    ]
+    loss = torch.stack(losses).sum(dim=0) / sum(weights)
+    return reduced(loss, reduction)

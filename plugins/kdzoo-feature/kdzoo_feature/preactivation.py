@@ -1,0 +1,127 @@
+"""What a stage computes before its last activation, and the BatchNorm that feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.hooks import RemovableHandle
+
+from kdzoo.api import KdzooError, Probe
+from kdzoo_feature.functional.ofd import batch_norm_margin
+
+_ACTIVATIONS = ("torch.nn.modules.activation", "timm.layers.activations")
+_SHORTCUTS = ("downsample", "shortcut", "identity")
+"""Parts of the names of timm's modules that are beside a block's main path."""
+
+
+@dataclass(frozen=True)
+class PreActivation(Probe):
+    """The maps of stages before the activation in which they end, shallow to deep.
+
+    A stage that ends in no activation, such as a linear bottleneck, is kept as it is. With ``margins`` each map is
+    followed by its margin, (B, C): what :func:`~kdzoo_feature.functional.batch_norm_margin` makes of the last
+    BatchNorm on the stage's main path.
+
+    Attributes:
+        stages: counted from the deepest, -1, shallow to deep.
+        margins: whether to read the margins too.
+    """
+
+    stages: tuple[int, ...]
+    margins: bool = False
+
+    def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
+        """Set hooks on every activation within the stages.
+
+        Raises:
+            KdzooError: the model does not have these stages as modules, or they have no BatchNorm where margins
+                are asked for.
+        """
+        handles: list[RemovableHandle] = []
+        for stage in self.stages:
+            name, module = _stage(model, stage)
+            margin = _margin(model, name, stage) if self.margins else None
+            handles.extend(_hook(module, margin, keep))
+        return handles
+
+
+def _stage(model: nn.Module, stage: int) -> tuple[str, nn.Module]:
+    """Name and module of a stage, as timm tells them.
+
+    Raises:
+        KdzooError: timm does not tell.
+    """
+    known: Any = cast(Any, model).feature_info if hasattr(model, "feature_info") else ()
+    try:
+        name = str(known[stage]["module"])
+        return name, model.get_submodule(name)
+    except (IndexError, KeyError, AttributeError):
+        raise KdzooError(
+            f"model {type(model).__name__} has no module that computes its stage {stage} alone, so its "
+            "pre-activations cannot be read; take a convolutional network such as a ResNet, or knowledge 'fitnet'"
+        ) from None
+
+
+def _margin(model: nn.Module, stage_name: str, stage: int) -> Tensor:
+    """(C,) of the last BatchNorm on the main path up to the end of the stage.
+
+    Raises:
+        KdzooError: there is none.
+    """
+    found: _BatchNorm | None = None
+    inside = False
+    for name, module in model.named_modules():
+        if name == stage_name or name.startswith(f"{stage_name}."):
+            inside = True
+        elif inside:
+            break
+        if isinstance(module, _BatchNorm) and not any(part in name for part in _SHORTCUTS):
+            found = module
+    if found is None or found.weight is None:
+        raise KdzooError(
+            f"model {type(model).__name__} has no BatchNorm in its stage {stage}, from which the margins are "
+            "computed; take a teacher with BatchNorm such as a ResNet, or knowledge 'fitnet'"
+        )
+    return batch_norm_margin(found.weight.detach(), found.bias.detach())
+
+
+def _hook(
+    stage: nn.Module, margin: Tensor | None, keep: Callable[[Tensor], None]
+) -> Iterator[RemovableHandle]:
+    """Remember what the last activation read and returned; keep it if that is what the stage returns."""
+    last: dict[str, Tensor] = {}
+    changed: list[Any] = []
+
+    def before(activation: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if getattr(activation, "inplace", False):
+            # What it reads would be overwritten; it gets its setting back when it has answered.
+            cast(Any, activation).inplace = False
+            changed.append(activation)
+        last["read"] = inputs[0]
+
+    def after(activation: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if changed and changed[-1] is activation:
+            changed.pop().inplace = True
+        last["returned"] = output
+
+    def end(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        feature = last["read"] if last.get("returned") is output else output
+        last.clear()
+        keep(feature)
+        if margin is not None:
+            if margin.shape != feature.shape[1:2]:
+                raise KdzooError(
+                    f"{type(module).__name__}: the stage's last BatchNorm has {margin.shape[0]} channels and its map "
+                    f"{feature.shape[1]}, so there are no margins; take another teacher such as a ResNet"
+                )
+            keep(margin.expand(feature.shape[0], -1))
+
+    for module in stage.modules():
+        if type(module).__module__.startswith(_ACTIVATIONS):
+            yield module.register_forward_pre_hook(before)
+            yield module.register_forward_hook(after)
+    yield stage.register_forward_hook(end)

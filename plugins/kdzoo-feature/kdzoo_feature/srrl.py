@@ -1,0 +1,102 @@
+"""Softmax regression representation learning: Yang, Martinez, Bulat and Tzimiropoulos 2021."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from kdzoo.api import Backbone, Batch, KdzooError, Knowledge, Output, Run, Taps
+from kdzoo_feature.functional.srrl import regression_loss
+
+
+class SRRL(Knowledge):
+    """The teacher's own classifier shall not tell the student's embedding from the teacher's.
+
+    Args:
+        feature: weight of the mean squared difference of the embeddings.
+        regression: weight of the difference of what the teacher's classifier makes of them.
+        form: that difference, on logits (``mse``) or with the teacher's probabilities (``cross-entropy``).
+    """
+
+    name = "srrl"
+    kind = "feature"
+    taps = Taps(embedding=True)
+
+    def __init__(
+        self,
+        feature: NonNegativeFloat = 1.0,
+        regression: NonNegativeFloat = 1.0,
+        form: Literal["mse", "cross-entropy"] = "mse",
+    ) -> None:
+        super().__init__()
+        self.feature = feature
+        self.regression = regression
+        self.form = form
+        self.connector: nn.Module = nn.Identity()
+        # In a tuple, so that the teacher's parameters are none of the connectors'.
+        self._classifier: tuple[nn.Module, ...] = ()
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """The connector to the width of the teacher's embedding, and the teacher's classifier as it is."""
+        assert student.embedding is not None
+        assert teacher.embedding is not None
+        self._classifier = (find_classifier(run.roles, teacher),)
+        width = teacher.embedding.shape[1]
+        layers: list[nn.Module] = [
+            nn.Linear(student.embedding.shape[1], width, bias=False),
+            nn.BatchNorm1d(width),
+        ]
+        if (teacher.embedding >= 0).all():  # asked once; a network whose embedding has both signs needs both
+            layers.append(nn.ReLU())
+        self.connector = nn.Sequential(*layers).to(student.embedding.device)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses."""
+        assert student.embedding is not None
+        assert teacher.embedding is not None
+        connected = self.connector(student.embedding)
+        logits = classify(self._classifier[0], connected)
+        feature = (connected - teacher.embedding).square().mean(dim=1)
+        regression = regression_loss(logits, teacher.logits, form=self.form, reduction="none")
+        return self.feature * feature + self.regression * regression
+
+
+def find_classifier(roles: Mapping[str, nn.Module], teacher: Output) -> nn.Module:
+    """The classifier of the frozen network that gave this answer.
+
+    Raises:
+        KdzooError: no frozen network has one classifier that makes these logits of this embedding.
+    """
+    assert teacher.embedding is not None
+    found: list[tuple[float, nn.Module]] = []
+    wanted = teacher.logits.float()
+    for network in roles.values():
+        if not isinstance(network, Backbone) or any(one.requires_grad for one in network.parameters()):
+            continue
+        try:
+            with torch.no_grad():
+                logits = classify(network.classifier, teacher.embedding.float())
+        except (KdzooError, RuntimeError):
+            continue  # several classifiers, or another teacher's width
+        if logits.shape == wanted.shape:
+            difference = (logits - wanted).abs().max() / wanted.abs().max()
+            found.append((difference.item(), network.classifier))
+    if found:
+        distance, classifier = min(found, key=lambda one: one[0])
+        if distance < 0.05:  # so much may half precision do
+            return classifier
+    raise KdzooError(
+        "knowledge 'srrl' lets the teacher's classifier judge the student, and no frozen role has one that makes its "
+        "logits of its embedding alone: use scheme 'offline' with a teacher that has one classifier"
+    )
+
+
+def classify(classifier: nn.Module, embedding: Tensor) -> Tensor:
+    """(B, K) logits of (B, D) embeddings; timm's convolutional classifiers read (B, D, 1, 1)."""
+    convolves = isinstance(classifier, nn.Conv2d)
+    logits: Tensor = classifier(embedding[:, :, None, None] if convolves else embedding)
+    return logits.flatten(1)
