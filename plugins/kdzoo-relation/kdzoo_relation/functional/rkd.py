@@ -1,9 +1,4 @@
-"""Relation-based losses as pure functions of embeddings, student before teacher.
-
-They take any floating dtype and compute in float32 at least, under autocast too. Neither side is detached:
-run the teacher under ``torch.no_grad`` where it should not learn. The two embeddings may differ in width. A
-relation belongs to a pair or a triplet, so there is no per-sample form.
-"""
+"""Distances and angles between embeddings: Park, Kim, Lu and Cho 2019."""
 
 from __future__ import annotations
 

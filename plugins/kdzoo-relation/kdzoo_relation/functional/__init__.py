@@ -1,0 +1,30 @@
+"""Relation-based losses as pure functions, student before teacher; one module for each method.
+
+They take any floating dtype and compute in float32 at least, under autocast too. Neither side is detached:
+run the teacher under ``torch.no_grad`` where it should not learn. What relates samples to each other (``rkd``,
+``sp``, ``cc``, ``pkt``, ``crd``) takes networks of any widths; ``fsp`` and ``ickd`` relate the channels of one
+sample, so they need the same number of channels on both sides.
+"""
+
+from kdzoo_relation.functional.cc import cc_loss
+from kdzoo_relation.functional.crd import info_nce_loss, nce_loss
+from kdzoo_relation.functional.fsp import fsp_loss, fsp_matrix
+from kdzoo_relation.functional.ickd import channel_correlations, ickd_loss
+from kdzoo_relation.functional.pkt import pkt_loss
+from kdzoo_relation.functional.rkd import rkd_angle_loss, rkd_distance_loss, rkd_loss
+from kdzoo_relation.functional.sp import sp_loss
+
+__all__ = [
+    "cc_loss",
+    "channel_correlations",
+    "fsp_loss",
+    "fsp_matrix",
+    "ickd_loss",
+    "info_nce_loss",
+    "nce_loss",
+    "pkt_loss",
+    "rkd_angle_loss",
+    "rkd_distance_loss",
+    "rkd_loss",
+    "sp_loss",
+]

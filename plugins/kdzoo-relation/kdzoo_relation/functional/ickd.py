@@ -1,0 +1,56 @@
+"""Correlations between the channels of one sample: Liu et al. 2021."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from kdzoo_relation.functional.vectors import (
+    Reduction,
+    at_least_float32,
+    check_choice,
+    check_maps,
+    product,
+    reduced,
+    unit,
+)
+
+
+def channel_correlations(feature: Tensor) -> Tensor:
+    """Inner products of the channels' maps: (B, C, H, W) to (B, C, C)."""
+    feature = at_least_float32(feature).flatten(2)
+    return product(feature, feature.mT)
+
+
+def ickd_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    form: Literal["code", "paper"] = "code",
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Distance of the networks' channel correlations; Liu et al. 2021, section 3.2.
+
+    - ``"code"``: each row of the correlations is scaled to unit length; the sum of squares over C.
+    - ``"paper"``: the correlations as they are; the sum of squares over C².
+
+    The maps may differ in height and width: the correlations have no places.
+
+    Args:
+        student: (B, C, H, W).
+        teacher: (B, C, H', W').
+        form: which of the two.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: the inputs are not two maps of one batch and one number of channels, or an option is unknown.
+    """
+    check_maps(student, teacher)
+    check_choice("form", form, "code", "paper")
+    ours, theirs = channel_correlations(student), channel_correlations(teacher)
+    if form == "code":
+        loss = (unit(ours) - unit(theirs)).square().sum(dim=2).mean(dim=1)
+    else:
+        loss = (ours - theirs).square().mean(dim=(1, 2))
+    return reduced(loss, reduction)

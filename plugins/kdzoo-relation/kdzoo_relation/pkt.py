@@ -1,0 +1,22 @@
+"""Probabilistic knowledge transfer: Passalis and Tefas 2018."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output, Taps
+from kdzoo_relation.functional import pkt_loss
+
+
+class PKT(Knowledge):
+    """Each sample's neighbours in the student's embedding are as likely as in the teacher's."""
+
+    name = "pkt"
+    kind = "relation"
+    taps = Taps(embedding=True)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses, one for the neighbourhood of each sample."""
+        assert student.embedding is not None, "the taps ask for it"
+        assert teacher.embedding is not None, "the taps ask for it"
+        return pkt_loss(student.embedding, teacher.embedding, reduction="none")

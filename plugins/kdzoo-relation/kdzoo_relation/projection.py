@@ -1,0 +1,43 @@
+"""Learned maps that bring the student's answers to the width of the teacher's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.api import Output
+
+
+class Projection(nn.Linear):
+    """A linear map of an embedding, in float32 at least.
+
+    Args:
+        example: an answer of the network, with its embedding.
+        width: of the result.
+    """
+
+    def __init__(self, example: Output, width: int) -> None:
+        assert example.embedding is not None, "the taps ask for it"
+        dtype = torch.promote_types(example.embedding.dtype, torch.float32)
+        super().__init__(example.embedding.shape[1], width, device=example.embedding.device, dtype=dtype)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(B, D) to (B, width)."""
+        return super().forward(embedding.to(self.weight.dtype))
+
+
+class Channels(nn.Conv2d):
+    """A 1x1 convolution without bias to another number of channels, in float32 at least.
+
+    Args:
+        example: a map (B, C, H, W) of the student.
+        channels: of the result.
+    """
+
+    def __init__(self, example: Tensor, channels: int) -> None:
+        dtype = torch.promote_types(example.dtype, torch.float32)
+        super().__init__(example.shape[1], channels, 1, bias=False, device=example.device, dtype=dtype)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, channels, H, W)."""
+        return super().forward(feature.to(self.weight.dtype))

@@ -1,0 +1,36 @@
+"""Similarity-preserving distillation: Tung and Mori 2019."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output, Taps
+from kdzoo_relation.functional import sp_loss
+from kdzoo_relation.stages import Stages, paired
+
+
+class SP(Knowledge):
+    """Samples of a batch that are alike for the teacher are alike for the student.
+
+    Args:
+        stages: the student's stages that are compared, counted from the deepest, -1, shallow to deep; none
+            compares the embeddings.
+        teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
+    """
+
+    name = "sp"
+    kind = "relation"
+
+    def __init__(self, stages: Stages = (-1,), teacher_stages: Stages | None = None) -> None:
+        super().__init__()
+        self.taps = paired(self.name, stages, teacher_stages) if stages else Taps(embedding=True)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """A scalar, summed over the pairs of stages: a relation belongs to several samples."""
+        if self.taps.embedding:
+            assert student.embedding is not None, "the taps ask for it"
+            assert teacher.embedding is not None, "the taps ask for it"
+            return sp_loss(student.embedding, teacher.embedding)
+        pairs = zip(student.features, teacher.features, strict=True)
+        return torch.stack([sp_loss(ours, theirs) for ours, theirs in pairs]).sum()
