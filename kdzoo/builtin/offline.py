@@ -21,4 +21,4 @@ class Offline(Scheme):
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """The teacher teaches the student."""
-        return [Lesson("student", "teacher")] if "teacher" in run.roles else []
+        return [Lesson("student", "teacher")] if "teacher" in run.recipe.roles else []

@@ -73,6 +73,7 @@ class TrainingRun:
         self._derived: dict[str, Callable[[Batch], Output]] = {}
         self._memo = Memo()
         self._origins: list[set[str]] = []
+        self._looking: Batch | bool | None = None
         self._phase: tuple[int, int] | None = None
         self._step = 0
         self._pending: dict[str, dict[str, Any]] = {}
@@ -164,6 +165,9 @@ class TrainingRun:
             or member.reads is not None
             or any(one.requires_grad for one in batch.inputs.values())
         )
+        if self._looking is not None and self._looking is not batch and not self._origins:
+            self._memo.clear()  # a whole split passes by: what was seen of it is not kept
+            self._looking = batch
         known = self._memo.get(role, batch, graph)
         if known is None:
             self._origins.append({role})
@@ -211,14 +215,13 @@ class TrainingRun:
             with self.autocast():
                 output: Output = member.module(batch.inputs[member.modality])
             return output
-        output = self.see(role, batch)
-        self._memo.clear()
-        return output
+        return self.see(role, batch)
 
     @contextmanager
     def looking(self) -> Iterator[None]:
         """Every role in eval mode and no graph, for measuring; modes are put back."""
         self._memo.clear()
+        self._looking = True
         for member in self.members.values():
             member.module.eval()
         try:
@@ -226,6 +229,7 @@ class TrainingRun:
                 yield
         finally:
             self._memo.clear()
+            self._looking = None
             for member in self.members.values():
                 member.set_mode()
 
