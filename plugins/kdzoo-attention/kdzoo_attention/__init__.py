@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def kdzoo_knowledge() -> list[type[Knowledge]]:
-    """Activation-based attention maps."""
+    """Maps of activity, of classes and of self-attention; links between all pairs of stages."""
+    from kdzoo_attention.afd import AFD
     from kdzoo_attention.at import AT
+    from kdzoo_attention.catkd import CATKD
+    from kdzoo_attention.semckd import SemCKD
+    from kdzoo_attention.vit_attention import ViTAttention
 
-    return [AT]
+    return [AT, AFD, SemCKD, CATKD, ViTAttention]

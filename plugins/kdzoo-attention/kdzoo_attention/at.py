@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from kdzoo.api import Batch, KdzooError, Knowledge, Output, Taps
 from kdzoo_attention.functional import attention_loss
-
-Stages = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+from kdzoo_attention.stages import Stages
 
 
 class AT(Knowledge):

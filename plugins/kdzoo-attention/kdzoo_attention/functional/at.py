@@ -1,8 +1,4 @@
-"""Attention-based losses as pure functions of feature maps, student before teacher.
-
-They take any floating dtype and compute in float32 at least. Neither side is detached: run the teacher under
-``torch.no_grad`` where it should not learn. The channels of the two maps may differ.
-"""
+"""Where two feature maps are active; Zagoruyko and Komodakis 2017. Their channels may differ."""
 
 from __future__ import annotations
 
@@ -11,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from kdzoo.api import pool_to_smaller
 
 
 def attention_map(feature: Tensor, *, power: float = 2.0) -> Tensor:
@@ -64,7 +62,9 @@ def attention_loss(
         raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
     if reduction not in ("none", "mean"):
         raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    student, teacher = _pool_to_smaller(student, teacher)
+    student, teacher = pool_to_smaller(
+        *(one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
+    )
     difference = attention_map(student, power=power) - attention_map(teacher, power=power)
     loss: Tensor
     if form == "paper":
@@ -72,15 +72,3 @@ def attention_loss(
     else:
         loss = difference.square().mean(dim=1)
     return loss.mean() if reduction == "mean" else loss
-
-
-def _pool_to_smaller(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    height, width = (min(sides) for sides in zip(student.shape[2:], teacher.shape[2:], strict=True))
-    return _pool(student, height, width), _pool(teacher, height, width)
-
-
-def _pool(feature: Tensor, height: int, width: int) -> Tensor:
-    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
-    if feature.shape[2:] == (height, width):
-        return feature
-    return F.adaptive_avg_pool2d(feature, (height, width))

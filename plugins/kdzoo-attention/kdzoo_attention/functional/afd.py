@@ -1,0 +1,92 @@
+"""Attention maps of all pairs of stages, each pair weighed by a learned link; Ji, Heo and Park 2021."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def link_weights(queries: Tensor, keys: Tensor, bilinear: Tensor, positions: Tensor) -> Tensor:
+    """How much each teacher stage is linked to each student stage; equation 3.
+
+    softmax over s of (q_t W_t k_s + p_t p_s) / √d.
+
+    Args:
+        queries: (B, T, d), one for each stage of the teacher.
+        keys: (B, S, d), one for each stage of the student.
+        bilinear: (T, d, d), W.
+        positions: (T, S), the products of the stages' position vectors.
+
+    Returns:
+        (B, T, S); each row over S sums to 1.
+    """
+    dtype = torch.promote_types(queries.dtype, torch.float32)
+    queries, keys, bilinear = queries.to(dtype), keys.to(dtype), bilinear.to(dtype)
+    scores = torch.einsum("btd,tde,bse->bts", queries, bilinear, keys) + positions
+    return torch.softmax(scores / queries.shape[-1] ** 0.5, dim=-1)
+
+
+def linked_attention_loss(
+    students: Sequence[Tensor],
+    teachers: Sequence[Tensor],
+    links: Tensor,
+    *,
+    form: Literal["paper", "code"] = "paper",
+    reduction: Literal["none", "mean"] = "mean",
+) -> Tensor:
+    """Differences of the attention maps of every pair of stages, weighed by ``links``; equation 5.
+
+    A map is the mean over channels of the squared activations, scaled to unit length; a student's is brought to
+    the teacher's size before it is scaled. A pair's difference is, so that both take the same overall weight:
+
+    - ``"paper"``: ‖q_s − q_t‖₂ / (H · W)
+    - ``"code"``: ‖q_s − q_t‖₂² / (H · W)
+
+    Args:
+        students: S maps (B, C, H, W), of any sizes and channels.
+        teachers: T maps (B, C', H', W'), of any sizes and channels.
+        links: (B, T, S).
+        form: which of the two.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: the maps and the links do not belong together, or an option is unknown.
+    """
+    if links.ndim != 3 or links.shape[1:] != (len(teachers), len(students)):
+        raise ValueError(
+            f"links must be (B, T, S) = (B, {len(teachers)}, {len(students)}), not {tuple(links.shape)}"
+        )
+    if any(one.ndim != 4 or one.shape[0] != links.shape[0] for one in (*students, *teachers)):
+        raise ValueError("the maps of all stages must be (B, C, H, W) with the B of the links")
+    if form not in ("paper", "code"):
+        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
+    if reduction not in ("none", "mean"):
+        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    energies = [_energy(one) for one in students]
+    losses = []
+    for teacher in map(_energy, teachers):
+        target = F.normalize(teacher.flatten(1), dim=1).unsqueeze(1)
+        sized = [_resized(one, teacher) for one in energies]
+        difference = F.normalize(torch.stack(sized, dim=1), dim=2) - target  # (B, S, H * W)
+        if form == "paper":
+            losses.append(torch.linalg.vector_norm(difference, dim=2) / difference.shape[2])
+        else:
+            losses.append(difference.square().mean(dim=2))
+    loss = (links * torch.stack(losses, dim=1)).sum(dim=(1, 2))
+    return loss.mean() if reduction == "mean" else loss
+
+
+def _energy(feature: Tensor) -> Tensor:
+    """(B, H, W), the mean over channels of the squared activations."""
+    return feature.to(torch.promote_types(feature.dtype, torch.float32)).square().mean(dim=1)
+
+
+def _resized(energy: Tensor, like: Tensor) -> Tensor:
+    """(B, H · W) at the size of ``like``: averaged where it shrinks, repeated where it grows."""
+    if energy.shape[1:] == like.shape[1:]:
+        return energy.flatten(1)
+    return F.adaptive_avg_pool2d(energy, (like.shape[1], like.shape[2])).flatten(1)

@@ -1,0 +1,100 @@
+"""Feature maps of all pairs of layers, weighed by how alike their batches look; Chen et al. 2021."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdzoo.api import pool_to_smaller
+
+
+def similarity_profiles(feature: Tensor, points: int = 64) -> Tensor:
+    """How each sample of a batch resembles the batch, in a form that knows neither its order nor its size.
+
+    A row of the matrix of cosines between the flattened samples, sorted from the most alike (the sample itself) to
+    the least, and read off at ``points`` equal steps, linearly in between. Samples come in random order, so what a
+    row can say is in its sorted values.
+
+    Args:
+        feature: (B, ...), B ≥ 1.
+        points: ≥ 1.
+
+    Returns:
+        (B, points) in [-1, 1].
+    """
+    feature = feature.to(torch.promote_types(feature.dtype, torch.float32)).flatten(1)
+    unit = F.normalize(feature, dim=1)
+    ranked = (unit @ unit.T).sort(dim=1, descending=True).values
+    count = ranked.shape[1]
+    where = torch.linspace(0, count - 1, points, dtype=ranked.dtype, device=ranked.device)
+    order = torch.arange(count, dtype=ranked.dtype, device=ranked.device)
+    return ranked @ (1 - (order.unsqueeze(1) - where).abs()).clamp(min=0)
+
+
+def layer_attention(queries: Tensor, keys: Tensor) -> Tensor:
+    """Which layers of the teacher each layer of the student learns from; equation 5.
+
+    Args:
+        queries: (B, S, d), one for each layer of the student.
+        keys: (B, T, d), one for each layer of the teacher.
+
+    Returns:
+        (B, S, T); each row over T sums to 1.
+    """
+    dtype = torch.promote_types(queries.dtype, torch.float32)
+    return torch.softmax(queries.to(dtype) @ keys.to(dtype).transpose(1, 2), dim=-1)
+
+
+def cross_layer_loss(
+    projected: Sequence[Sequence[Tensor]],
+    teachers: Sequence[Tensor],
+    attention: Tensor,
+    *,
+    form: Literal["paper", "code"] = "paper",
+    reduction: Literal["none", "mean"] = "mean",
+) -> Tensor:
+    """Mean squared differences of every pair of layers, weighed by ``attention``; equation 6.
+
+    Args:
+        projected: for each of S layers of the student its T maps (B, C', H, W), with the channels of the teacher's
+            T layers; where sizes differ, the larger map of a pair is average-pooled to the smaller.
+        teachers: T maps (B, C', H', W').
+        attention: (B, S, T).
+        form: ``"paper"`` sums over the student's layers, ``"code"`` takes their mean.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: the maps and the attention do not belong together, or an option is unknown.
+    """
+    if attention.shape[1:] != (len(projected), len(teachers)):
+        raise ValueError(
+            f"attention must be (B, S, T) = (B, {len(projected)}, {len(teachers)}), not {tuple(attention.shape)}"
+        )
+    if form not in ("paper", "code"):
+        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
+    if reduction not in ("none", "mean"):
+        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    rows = []
+    for maps in projected:
+        row = [_difference(ours, theirs) for ours, theirs in zip(maps, teachers, strict=True)]
+        rows.append(torch.stack(row, dim=1))
+    loss = (attention * torch.stack(rows, dim=1)).sum(dim=(1, 2))
+    if form == "code":
+        loss = loss / len(projected)
+    return loss.mean() if reduction == "mean" else loss
+
+
+def _difference(student: Tensor, teacher: Tensor) -> Tensor:
+    if student.ndim != 4 or student.shape[:2] != teacher.shape[:2]:
+        raise ValueError(
+            "a pair of maps must be (B, C, H, W) with the same B and C, "
+            f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    student, teacher = pool_to_smaller(
+        *(one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
+    )
+    return (student - teacher).square().mean(dim=(1, 2, 3))
