@@ -1,0 +1,36 @@
+"""Supervision transfer as a pure function of two networks' features.
+
+It takes any floating dtype and computes in float32 at least.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+def transfer_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean") -> Tensor:
+    """The squared L2 distance of paired features; Gupta, Hoffman and Malik 2016, equation 1.
+
+    It is divided by the number of features, so that its weight holds for networks of any width. Neither side is
+    detached.
+
+    Args:
+        student: (B, D) or (B, C, H, W), of the student's modality.
+        teacher: the same shape, of the teacher's modality of the same samples.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: shapes that differ, or an unknown reduction.
+    """
+    if student.shape != teacher.shape or student.ndim < 2:
+        raise ValueError(
+            f"features must have one shape (B, ...), not {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    if reduction not in ("none", "mean"):
+        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    student, teacher = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
+    loss = (student - teacher).square().flatten(1).mean(dim=1)
+    return loss.mean() if reduction == "mean" else loss

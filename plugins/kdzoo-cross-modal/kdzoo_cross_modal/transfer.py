@@ -1,0 +1,64 @@
+"""Supervision transfer: Gupta, Hoffman and Malik 2016."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor, nn
+
+from kdzoo.api import Batch, Knowledge, Output, Run, Taps, pool_to_smaller
+from kdzoo_cross_modal.functional import transfer_loss
+
+Stages = Annotated[tuple[int, ...], AfterValidator(lambda stages: Taps(stages).student)]
+"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+
+
+class Transfer(Knowledge):
+    """The student's features of one modality are to be the teacher's features of the other.
+
+    Where the widths differ, a learned linear map takes the student's to the teacher's.
+
+    Args:
+        stages: the stages whose maps are compared, counted from the deepest, -1; none: the embedding.
+    """
+
+    name = "transfer"
+    kind = "feature"
+
+    def __init__(self, stages: Stages = ()) -> None:
+        super().__init__()
+        self.taps = Taps(stages, embedding=not stages)
+        self.maps = nn.ModuleList()
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """One linear map for each pair of features whose widths differ."""
+        for own, other in self._pairs(student, teacher):
+            same = own.shape[1] == other.shape[1]
+            self.maps.append(nn.Identity() if same else _Linear(own, other))
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses, summed over the stages."""
+        losses = []
+        for into, (own, other) in zip(self.maps, self._pairs(student, teacher), strict=True):
+            if own.ndim == 4:
+                own, other = pool_to_smaller(own, other)
+            losses.append(transfer_loss(into(own), other, reduction="none"))
+        return torch.stack(losses).sum(dim=0)
+
+    def _pairs(self, student: Output, teacher: Output) -> list[tuple[Tensor, Tensor]]:
+        if student.embedding is not None and teacher.embedding is not None:
+            return [(student.embedding, teacher.embedding)]
+        return list(zip(student.features, teacher.features, strict=True))
+
+
+class _Linear(nn.Linear):
+    """From the channels of one to those of the other, at every position, in float32 at least."""
+
+    def __init__(self, own: Tensor, other: Tensor) -> None:
+        dtype = torch.promote_types(own.dtype, torch.float32)
+        super().__init__(own.shape[1], other.shape[1], device=own.device, dtype=dtype)
+
+    def forward(self, own: Tensor) -> Tensor:
+        return super().forward(own.to(self.weight.dtype).movedim(1, -1)).movedim(-1, 1)
