@@ -30,6 +30,7 @@ class MHGD(Knowledge):
         stages: the stages that are joined, each with the next, counted from the deepest, -1.
         heads: of attention for each pair of stages.
         estimate: weight of the loss by which the heads learn; it does not reach the student.
+        scaled: divide what goes into tanh by the square root of the heads' width, so that it saturates less.
         warmup: the part of the phase over which the transfer grows from 0 to its weight while the heads learn.
     """
 
@@ -41,12 +42,14 @@ class MHGD(Knowledge):
         stages: Stages = (-3, -2, -1),
         heads: PositiveInt = 8,
         estimate: NonNegativeFloat = 1.0,
+        scaled: bool = False,
         warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1,
     ) -> None:
         super().__init__()
         self.taps = Taps(student=stages)
         self.heads = heads
         self.estimate = estimate
+        self.scaled = scaled
         self.ramp = Ramp(until=warmup)
         self.attentions = nn.ModuleList()
         self.widen = nn.ModuleList()
@@ -62,7 +65,7 @@ class MHGD(Knowledge):
                 nn.Identity() if width == wanted else nn.Linear(width, wanted, bias=False, **settings)
             )
         for shallow, deep in pairwise(teacher.features):
-            attention = Attention(shallow.shape[1], deep.shape[1], self.heads)
+            attention = Attention(shallow.shape[1], deep.shape[1], self.heads, self.scaled)
             self.attentions.append(attention.to(deep.device, torch.promote_types(deep.dtype, torch.float32)))
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
@@ -78,10 +81,10 @@ class MHGD(Knowledge):
             pairs = zip(self.attentions, pairwise(ours), pairwise(theirs), strict=True)
             for module, (our_shallow, our_deep), (shallow, deep) in pairs:
                 attention = cast(Attention, module)
-                graph = attention(shallow, deep, shallow, deep)
+                graph = attention(shallow, deep)
                 losses.append(self.estimate * (1 - attention.likeness(graph, shallow, deep, self.generator)))
                 frozen = {name: value.detach() for name, value in attention.named_parameters()}
-                our_graph = functional_call(attention, frozen, (our_shallow, our_deep, shallow, deep))
+                our_graph = functional_call(attention, frozen, (our_shallow, our_deep))
                 losses.append(weight * graph_divergence(our_graph, graph.detach()))
         return torch.stack(losses).sum(dim=0)
 
@@ -93,34 +96,34 @@ class Attention(nn.Module):
         shallow: C, the width of the shallow stage's vectors.
         deep: C', the width of the deep stage's.
         heads: how many.
+        scaled: whether products are divided by the square root of the heads' width.
     """
 
-    def __init__(self, shallow: int, deep: int, heads: int) -> None:
+    def __init__(self, shallow: int, deep: int, heads: int, scaled: bool = False) -> None:
         super().__init__()
         self.heads = heads
         width = (shallow + deep) // 2
+        self.scale = width**-0.5 if scaled else 1.0
         # Without bias: what follows is standardised over the batch.
         self.sender = nn.Linear(deep, heads * width, bias=False)
         self.receiver = nn.Linear(shallow, heads * width, bias=False)
         self.value = nn.Linear(shallow, width, bias=False)
         self.mix = nn.Linear(heads * width, deep)
 
-    def forward(self, shallow: Tensor, deep: Tensor, usual_shallow: Tensor, usual_deep: Tensor) -> Tensor:
+    def forward(self, shallow: Tensor, deep: Tensor) -> Tensor:
         """The graph before tanh and softmax.
 
         Args:
             shallow: (B, C).
             deep: (B, C').
-            usual_shallow: (B, C) vectors whose statistics standardise ``shallow``: the teacher's, for both sides.
-            usual_deep: (B, C'), the same for ``deep``.
 
         Returns:
             (heads, B, B): at [h, i, j] how much the deep sample i attends to the shallow sample j.
         """
-        senders = _standardise(self.sender(deep), self.sender(usual_deep))
-        receivers = _standardise(self.receiver(shallow), self.receiver(usual_shallow))
+        senders = _standardise(self.sender(deep))
+        receivers = _standardise(self.receiver(shallow))
         by_head = (len(deep), self.heads, -1)
-        return torch.einsum("bhd,chd->hbc", senders.reshape(by_head), receivers.reshape(by_head))
+        return self.scale * torch.einsum("bhd,chd->hbc", senders.reshape(by_head), receivers.reshape(by_head))
 
     def likeness(
         self, graph: Tensor, shallow: Tensor, deep: Tensor, generator: torch.Generator | None
@@ -133,11 +136,11 @@ class Attention(nn.Module):
         noise = torch.randn(graph.shape[:2], generator=generator, device=graph.device)
         attention = attention * (noise >= noise.mean(dim=0)).unsqueeze(2)
         value = self.value(shallow)
-        gathered = attention @ _standardise(value, value).relu()  # (heads, B, width)
+        gathered = attention @ _standardise(value).relu()  # (heads, B, width)
         estimated = self.mix(gathered.transpose(0, 1).flatten(1))
         return functional.cosine_similarity(estimated, deep, dim=1)
 
 
-def _standardise(value: Tensor, usual: Tensor) -> Tensor:
-    """Batch normalisation by the statistics of ``usual``."""
-    return (value - usual.mean(dim=0)) / (usual.var(dim=0, correction=0) + 1e-5).sqrt()
+def _standardise(value: Tensor) -> Tensor:
+    """Batch normalisation without weights and without memory: each side by its own batch."""
+    return (value - value.mean(dim=0)) / (value.var(dim=0, correction=0) + 1e-5).sqrt()
