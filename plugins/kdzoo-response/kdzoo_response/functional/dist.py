@@ -45,5 +45,6 @@ def dist_loss(
 def _pearson(ours: Tensor, theirs: Tensor, dim: int) -> Tensor:
     """Correlation along ``dim``; zero, without gradient, where either side is constant."""
     ours, theirs = (one - one.mean(dim=dim, keepdim=True) for one in (ours, theirs))
-    sizes = [torch.linalg.vector_norm(one, dim=dim) for one in (ours, theirs)]
-    return (ours * theirs).sum(dim=dim) / (sizes[0] * sizes[1] + 1e-8)
+    ours_size, theirs_size = (torch.linalg.vector_norm(one, dim=dim) for one in (ours, theirs))
+    correlation: Tensor = (ours * theirs).sum(dim=dim) / (ours_size * theirs_size + 1e-8)
+    return correlation
