@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -35,18 +36,17 @@ class PreActivation(Probe):
     margins: bool = False
 
     def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
-        """Set hooks on every activation within the stages.
+        """Set hooks on every activation and on the stages.
 
         Raises:
             KdzooError: the model does not have these stages as modules, or they have no BatchNorm where margins
                 are asked for.
         """
-        handles: list[RemovableHandle] = []
+        ends = []
         for stage in self.stages:
             name, module = _stage(model, stage)
-            margin = _margin(model, name, stage) if self.margins else None
-            handles.extend(_hook(module, margin, keep))
-        return handles
+            ends.append((module, _margin(model, name, stage) if self.margins else None))
+        return _hook(model, ends, keep)
 
 
 def _stage(model: nn.Module, stage: int) -> tuple[str, nn.Module]:
@@ -90,10 +90,11 @@ def _margin(model: nn.Module, stage_name: str, stage: int) -> Tensor:
 
 
 def _hook(
-    stage: nn.Module, margin: Tensor | None, keep: Callable[[Tensor], None]
-) -> Iterator[RemovableHandle]:
-    """Remember what the last activation read and returned; keep it if that is what the stage returns."""
-    last: dict[str, Tensor] = {}
+    model: nn.Module, ends: Sequence[tuple[nn.Module, Tensor | None]], keep: Callable[[Tensor], None]
+) -> list[RemovableHandle]:
+    """Remember what the last activation read and returned; keep it if that is what a stage returns."""
+    read: list[Tensor] = []
+    returned: list[Tensor] = []
     changed: list[Any] = []
 
     def before(activation: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -101,27 +102,29 @@ def _hook(
             # What it reads would be overwritten; it gets its setting back when it has answered.
             cast(Any, activation).inplace = False
             changed.append(activation)
-        last["read"] = inputs[0]
+        read[:] = inputs[:1]
 
     def after(activation: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if changed and changed[-1] is activation:
+        while changed:
             changed.pop().inplace = True
-        last["returned"] = output
+        returned[:] = [output]
 
-    def end(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        feature = last["read"] if last.get("returned") is output else output
-        last.clear()
+    def end(margin: Tensor | None, stage: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        feature = read[0] if returned and returned[0] is output else output
         keep(feature)
         if margin is not None:
             if margin.shape != feature.shape[1:2]:
                 raise KdzooError(
-                    f"{type(module).__name__}: the stage's last BatchNorm has {margin.shape[0]} channels and its map "
+                    f"{type(stage).__name__}: the stage's last BatchNorm has {margin.shape[0]} channels and its map "
                     f"{feature.shape[1]}, so there are no margins; take another teacher such as a ResNet"
                 )
             keep(margin.expand(feature.shape[0], -1))
 
-    for module in stage.modules():
+    handles = []
+    # Of the whole model: timm may name an identity behind a stage as what computes the stage.
+    for module in model.modules():
         if type(module).__module__.startswith(_ACTIVATIONS):
-            yield module.register_forward_pre_hook(before)
-            yield module.register_forward_hook(after)
-    yield stage.register_forward_hook(end)
+            handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    for stage, margin in ends:
+        handles.append(stage.register_forward_hook(partial(end, margin)))
+    return handles

@@ -58,7 +58,7 @@ class SRRL(Knowledge):
         """(B,) losses."""
         assert student.embedding is not None
         assert teacher.embedding is not None
-        connected = self.connector(student.embedding)
+        connected: Tensor = self.connector(student.embedding)
         logits = classify(self._classifier[0], connected)
         feature = (connected - teacher.embedding).square().mean(dim=1)
         regression = regression_loss(logits, teacher.logits, form=self.form, reduction="none")
