@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def transfer_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean") -> Tensor:
-    """The squared L2 distance of paired features; Gupta, Hoffman and Malik 2016, equation 1.
+    """The squared L2 distance of paired features; Gupta, Hoffman and Malik 2016, with L2 for their f.
 
     It is divided by the number of features, so that its weight holds for networks of any width. Neither side is
     detached.
