@@ -71,13 +71,14 @@ class BornAgain(Algorithm):
         return {"test/ensemble": 100 * right / max(labelled, 1)}
 
     def _step(self, run: Run, number: int) -> Step:
+        # What is taught comes first: it may ask for stages, which are then seen in one pass.
         def first(batch: Batch) -> Mapping[str, Tensor]:
-            task, teach = run.task("student", batch), run.teach(batch)
+            teach, task = run.teach(batch), run.task("student", batch)
             run.update(task + self.teach_weight * teach, "student", "knowledge")
             return {"task": task, "teach": teach}
 
         def again(batch: Batch) -> Mapping[str, Tensor]:
-            task, teach = run.task("student", batch), run.teach(batch)
+            teach, task = run.teach(batch), run.task("student", batch)
             before = run.see(_name(number - 1), batch).logits
             born = softened_kl(run.see("student", batch).logits, before, self.temperature, reduction="mean")
             total = self.task_weight * task + self.born_weight * born + self.teach_weight * teach

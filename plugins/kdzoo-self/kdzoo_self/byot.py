@@ -40,12 +40,16 @@ class Byot(Knowledge):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses; the labels are not used."""
-        maps = (student.features[-1], teacher.features[-1]) if self.hint else (None, None)
-        if maps[0] is not None and maps[1] is not None and maps[0].shape[1] != maps[1].shape[1]:
-            raise KdzooError(
-                f"knowledge 'byot' subtracts maps, and these have {maps[0].shape[1]} and {maps[1].shape[1]} channels: take "
-                "scheme 'self-exits', whose exits have the deepest stage's, or knowledge.hint=0"
-            )
+        if not self.hint:
+            maps: tuple[Tensor, ...] = ()
+        else:
+            maps = student.features[-1], teacher.features[-1]
+            own, other = (one.shape[1] for one in maps)
+            if own != other:
+                raise KdzooError(
+                    f"knowledge 'byot' subtracts maps, and these have {own} and {other} channels: take scheme "
+                    "'self-exits', whose exits have the deepest stage's, or knowledge.hint=0"
+                )
         return byot_loss(
             student.logits, teacher.logits, *maps, alpha=self.alpha, temperature=self.temperature,
             hint=self.hint, squared=self.t2, reduction="none",

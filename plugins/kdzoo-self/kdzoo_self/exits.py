@@ -74,17 +74,23 @@ class SelfExits(Scheme):
 
     def enroll(self, run: Run) -> None:
         """Enroll the student and its exits, which share its work."""
-        student = run.enroll("student", run.build("student"))
+        student = run.build("student")
         assert isinstance(student, Backbone)
         maps = _shapes(student, (*self.stages, -1))
         width, side = maps[-1][1], maps[-1][2]
         # The exits' first weights depend on the recipe's seed alone, and nobody else's random numbers on them.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(run))
-            for role, stage, shape in zip(self.roles, self.stages, maps, strict=False):
-                halvings = max(0, round(math.log2(shape[2] / side)))
-                exit_ = Exit(shape[1], width, student.num_classes, halvings)
-                run.enroll(role, exit_, student=True, reads="student", stages=(stage,))
+            exits = [
+                Exit(shape[1], width, student.num_classes, max(0, round(math.log2(shape[2] / side))))
+                for shape in maps[:-1]
+            ]
+        Progressive(
+            student, [one.to(run.device) for one in exits], self.stages
+        )  # refuses what cannot answer early
+        run.enroll("student", student)
+        for role, stage, one in zip(self.roles, self.stages, exits, strict=True):
+            run.enroll(role, one, student=True, reads="student", stages=(stage,))
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """The deepest teaches each exit."""

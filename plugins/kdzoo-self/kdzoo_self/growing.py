@@ -31,8 +31,8 @@ class GrowingTrust(Algorithm):
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             alpha = self.alpha(_epoch_began(batch.progress, epochs))
+            teach = run.teach(batch)  # first: it may ask for stages, which are then seen in one pass
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
-            teach = run.teach(batch)
             run.update((1 - alpha) * task + alpha * teach, *run.students, "knowledge")
             return {"task": task, "teach": teach}
 

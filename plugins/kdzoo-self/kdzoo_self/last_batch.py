@@ -48,9 +48,9 @@ class LastBatch(Algorithm):
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             joint = self._join(run, batch)
+            teach = run.teach(joint)  # first: it may ask for stages, which are then seen in one pass
             task = torch.stack([run.task(role, joint) for role in run.students]).sum()
             last = torch.stack([self._last(run, role, joint, len(batch)) for role in run.students]).sum()
-            teach = run.teach(joint)
             answers = {role: run.see(role, joint).logits[: len(batch)].detach() for role in run.students}
             run.update(task + self.alpha * last + self.teach_weight * teach, *run.students, "knowledge")
             run.state[INDEX] = batch.index.clone()
