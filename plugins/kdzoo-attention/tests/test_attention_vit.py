@@ -173,7 +173,7 @@ def test_relations_are_float32_under_autocast():
     ("name", "settings", "why"),
     [
         ("test_resnet", {}, "ResNet has none that can be read"),
-        ("swin_tiny_patch4_window7_224", {"img_size": 56}, "attends otherwise"),
+        ("swin_tiny_patch4_window7_224", {"img_size": 32, "window_size": 2}, "attends otherwise"),
         ("cait_xxs24_224", {"img_size": 32}, "set knowledge.value_weight=0"),
     ],
 )
