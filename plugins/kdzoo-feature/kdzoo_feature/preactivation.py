@@ -44,13 +44,13 @@ class PreActivation(Probe):
         """
         ends = []
         for stage in self.stages:
-            name, module = _stage(model, stage)
-            ends.append((module, _margin(model, name, stage) if self.margins else None))
+            name, module, channels = _stage(model, stage)
+            ends.append((module, channels, _margin(model, name, stage) if self.margins else None))
         return _hook(model, ends, keep)
 
 
-def _stage(model: nn.Module, stage: int) -> tuple[str, nn.Module]:
-    """Name and module of a stage, as timm tells them.
+def _stage(model: nn.Module, stage: int) -> tuple[str, nn.Module, int]:
+    """Name, module and channels of a stage, as timm tells them.
 
     Raises:
         KdzooError: timm does not tell.
@@ -58,7 +58,7 @@ def _stage(model: nn.Module, stage: int) -> tuple[str, nn.Module]:
     known: Any = cast(Any, model).feature_info if hasattr(model, "feature_info") else ()
     try:
         name = str(known[stage]["module"])
-        return name, model.get_submodule(name)
+        return name, model.get_submodule(name), int(known[stage]["num_chs"])
     except (IndexError, KeyError, AttributeError):
         raise KdzooError(
             f"model {type(model).__name__} has no module that computes its stage {stage} alone, so its "
@@ -90,7 +90,7 @@ def _margin(model: nn.Module, stage_name: str, stage: int) -> Tensor:
 
 
 def _hook(
-    model: nn.Module, ends: Sequence[tuple[nn.Module, Tensor | None]], keep: Callable[[Tensor], None]
+    model: nn.Module, ends: Sequence[tuple[nn.Module, int, Tensor | None]], keep: Callable[[Tensor], None]
 ) -> list[RemovableHandle]:
     """Remember what the last activation read and returned; keep it if that is what a stage returns."""
     read: list[Tensor] = []
@@ -109,8 +109,15 @@ def _hook(
             changed.pop().inplace = True
         returned[:] = [output]
 
-    def end(margin: Tensor | None, stage: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def end(
+        channels: int, margin: Tensor | None, stage: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> None:
         feature = read[0] if returned and returned[0] is output else output
+        if feature.ndim != 4 or feature.shape[1] != channels:
+            raise KdzooError(
+                f"{type(stage).__name__}, a stage of {type(model).__name__}, returns {tuple(feature.shape)} and no "
+                f"map (B, {channels}, H, W); take a convolutional network such as a ResNet, or knowledge 'fitnet'"
+            )
         keep(feature)
         if margin is not None:
             if margin.shape != feature.shape[1:2]:
@@ -125,6 +132,6 @@ def _hook(
     for module in model.modules():
         if type(module).__module__.startswith(_ACTIVATIONS):
             handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
-    for stage, margin in ends:
-        handles.append(stage.register_forward_hook(partial(end, margin)))
+    for stage, channels, margin in ends:
+        handles.append(stage.register_forward_hook(partial(end, channels, margin)))
     return handles

@@ -181,6 +181,12 @@ def test_a_teacher_without_batch_norm_is_refused(name, size):
         network(name, size)(torch.rand(2, 1, size, size), (), False, (PreActivation((-2,), margins=True),))
 
 
+@pytest.mark.parametrize(("name", "size"), [("test_vit", 160), ("swin_s3_tiny_224", 224)])
+def test_tokens_are_no_maps(name, size):
+    with torch.no_grad(), pytest.raises(KdzooError, match=r"no map \(B, \d+, H, W\); take a convolutional"):
+        network(name, size)(torch.rand(1, 1, size, size), (), False, (PreActivation((-2,)),))
+
+
 def test_stages_that_timm_does_not_name_are_refused():
     with pytest.raises(KdzooError, match=r"Linear has no module that computes its stage -1"):
         PreActivation((-1,)).attach(nn.Linear(2, 2), print)

@@ -1,6 +1,6 @@
 """What the methods on deep maps and on the teacher's classifier are good for, on digits.
 
-`make effects` runs this over several seeds.
+`make effects` runs this over several seeds. The margins are half of the least difference over three.
 """
 
 import pytest
@@ -48,19 +48,19 @@ def alone(experiment):
 
 def test_vid_alone_makes_a_representation(alone, untaught, beats):
     """`vid` alone, without labels or logits, against random weights"""
-    beats("5-NN accuracy, %", neighbours(alone("vid")), neighbours(untaught), by=10)
+    beats("5-NN accuracy, %", neighbours(alone("vid")), neighbours(untaught), by=15)
 
 
 def test_ofd_alone_makes_a_representation(alone, untaught, beats):
     """`ofd` alone, without labels or logits, against random weights"""
-    beats("5-NN accuracy, %", neighbours(alone("ofd")), neighbours(untaught), by=10)
+    beats("5-NN accuracy, %", neighbours(alone("ofd")), neighbours(untaught), by=13)
 
 
 def test_reviewkd_alone_makes_a_representation(alone, untaught, beats):
     """`reviewkd` alone, without labels or logits, against random weights"""
-    beats("5-NN accuracy, %", neighbours(alone("reviewkd")), neighbours(untaught), by=10)
+    beats("5-NN accuracy, %", neighbours(alone("reviewkd")), neighbours(untaught), by=15)
 
 
 def test_srrl_alone_makes_a_representation(alone, untaught, beats):
     """`srrl` alone, without labels or logits, against random weights"""
-    beats("5-NN accuracy, %", neighbours(alone("srrl")), neighbours(untaught), by=10)
+    beats("5-NN accuracy, %", neighbours(alone("srrl")), neighbours(untaught), by=15)

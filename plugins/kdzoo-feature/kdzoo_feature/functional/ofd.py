@@ -14,7 +14,7 @@ from kdzoo_feature.functional.precision import at_least_float32
 def batch_norm_margin(weight: Tensor, bias: Tensor) -> Tensor:
     """The mean of the negative values that a BatchNorm channel puts out: E[x | x < 0] of N(bias, weight²).
 
-    Heo et al. 2019, equation 3 and section 3.2, in closed form: ``bias - |weight| φ(a) / Φ(-a)`` with
+    The margin of Heo et al. 2019 (their margin ReLU) in closed form: ``bias - |weight| φ(a) / Φ(-a)`` with
     ``a = bias / |weight|``. Where fewer than a thousandth of the values are negative it is ``-3 |weight|``, as in
     the authors' code; the closed form is of no use there.
 
@@ -40,7 +40,7 @@ def batch_norm_margin(weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor, *, reduction: Reduction = "mean") -> Tensor:
-    """Partial squared distance between pre-activations: Heo et al. 2019, equations 1 and 4.
+    """Partial squared distance between pre-activations: Heo et al. 2019, margin ReLU and partial L2.
 
     The teacher's values below the margin are raised to it. A negative target asks only that the student be no
     greater: where student <= target <= 0 there is no loss. Where the maps differ in height or width, the larger is

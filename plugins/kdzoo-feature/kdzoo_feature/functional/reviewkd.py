@@ -12,7 +12,7 @@ _LEVELS = (4, 2, 1)
 
 
 def hcl_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
-    """Mean squared differences of two maps at several resolutions: Chen et al. 2021, section 3.4 and figure 4.
+    """Mean squared differences of two maps at several resolutions: hierarchical context loss, Chen et al. 2021.
 
     The maps are compared as they are and average-pooled to 4x4, 2x2 and 1x1, as far as these are smaller than the
     map, with weights 1, 1/2, 1/4 and 1/8 in the order of the levels present, divided by their sum. Where the two

@@ -12,7 +12,7 @@ from kdzoo_feature.functional.precision import at_least_float32
 def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Negative log-likelihood of the teacher's map under a Gaussian that the student predicts.
 
-    Ahn et al. 2019, equation 5, without its constant and as a mean over the elements of a map:
+    The bound of Ahn et al. 2019 without its constant and as a mean over the elements of a map:
     ``(log variance + (teacher - mean)² / variance) / 2``. It may be negative. Where the maps differ in height or
     width, the larger is average-pooled to the smaller.
 
