@@ -93,6 +93,10 @@ class TestComputed:
         batch = next(iter(data.train))
         assert torch.equal(batch.inputs["lines"], edges(batch.inputs["image"]))
 
+    def test_a_recipe_may_name_every_kind(self):
+        every = {kind: kind for kind in KINDS}
+        assert DataConfig.model_validate({"computed": every}).computed == every
+
     def test_the_hash_covers_it(self, open_):
         found = [
             open_(train_per_class=4, computed=computed)

@@ -129,3 +129,12 @@ def test_every_flag_reaches_a_key_of_the_recipe():
         assert section in known, flag
         if section in ("data", "optim"):
             assert rest[0] in known[section].annotation.model_fields, flag
+
+
+def test_the_folders_of_pairs_hold_wherever_the_recipe_is_run_again(zoo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = go(zoo, "data.paired.thermal=warm", "data.computed.lines=edges", data_dir=tmp_path)
+    assert recipe.data.paired == {"thermal": tmp_path.resolve() / "warm"}
+    file = tmp_path / "recipe.yaml"
+    write(recipe, file)
+    assert resolve(zoo=zoo, registry=load_registry(zoo), file=file) == recipe
