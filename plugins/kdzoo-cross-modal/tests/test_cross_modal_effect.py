@@ -41,7 +41,7 @@ def test_features_of_pairs_replace_labels(experiment, beats, labels_alone):
     """`transfer` to another modality, 1,257 unlabelled pairs, against 50 labels"""
     transfer = experiment("transfer", epochs=EPOCHS, labels_per_class=0, **HEAT)
     beats("accuracy, %", transfer.accuracy, labels_alone.accuracy, by=15)
-    assert transfer.accuracy > 95
+    assert transfer.accuracy > 90
 
 
 def test_features_need_right_pairs(experiment, beats, shuffled):
@@ -54,7 +54,7 @@ def test_logits_of_pairs_replace_labels(experiment, beats, labels_alone):
     """`cmkd` to another modality, 1,257 unlabelled pairs, against 50 labels"""
     cmkd = experiment("cmkd", epochs=EPOCHS, labels_per_class=0, **HEAT)
     beats("accuracy, %", cmkd.accuracy, labels_alone.accuracy, by=15)
-    assert cmkd.accuracy > 95
+    assert cmkd.accuracy > 90
 
 
 def test_transferred_features_help_a_few_labels(experiment, beats, labels_alone):
