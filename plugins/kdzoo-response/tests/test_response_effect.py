@@ -69,24 +69,26 @@ def test_dist_needs_either_of_its_parts_alone(experiment, beats):
         beats(f"accuracy by the {part}-class part, %", dist.accuracy, control, by=10)
 
 
-def resemblance(one, level):
-    """How alike student and teacher relate samples, or classes: correlation of the products of probabilities."""
-    products = []
-    for role in ("student", "teacher"):
-        likely = (one.answer(role).logits / 4).softmax(dim=1)
-        products.append((likely @ likely.T if level == "batch" else likely.T @ likely).flatten())
-    return F.cosine_similarity(*(one - one.mean() for one in products), dim=0).item()
+def products(logits):
+    """How samples resemble each other: the inner products of their probabilities, centred."""
+    likely = (logits / 4).softmax(dim=1)
+    alike = (likely @ likely.T).flatten()
+    return alike - alike.mean()
 
 
-def test_mlkd_teaches_how_samples_and_classes_resemble(experiment, beats):
-    """`mlkd` on 1,257 unlabelled images, and its batch and class terms alone, against 50 labelled ones"""
+def test_mlkd_teaches_how_samples_resemble(experiment, beats):
+    """`mlkd` on 1,257 unlabelled images, and its batch term alone, against 50 labelled ones"""
     control = fifty_labels(experiment)
     mlkd = experiment("mlkd", epochs=8, **ONLY_THE_TEACHER)
     beats("accuracy, %", mlkd.accuracy, control.accuracy, by=10)
-    for level, other in (("batch", "classes"), ("classes", "batch")):
-        off = {"knowledge.instance": 0.0, f"knowledge.{other}": 0.0, "algorithm.teach_weight": 100.0}
-        alone = experiment("mlkd", epochs=8, **{**ONLY_THE_TEACHER, **off})
-        beats(f"correlation, {level}", resemblance(alone, level), resemblance(control, level), by=0.01)
+    alone = {"knowledge.instance": 0.0, "knowledge.classes": 0.0}
+    batch = experiment("mlkd", epochs=8, **ONLY_THE_TEACHER, **alone)
+    teacher = products(mlkd.answer("teacher").logits)
+    ours, theirs = (
+        F.cosine_similarity(products(one.answer("student").logits), teacher, dim=0).item()
+        for one in (batch, control)
+    )
+    beats("correlation of the samples' inner products, batch term alone", ours, theirs, by=0.1)
 
 
 def test_ctkd_makes_the_lesson_harder(experiment, beats):
@@ -98,9 +100,8 @@ def test_ctkd_makes_the_lesson_harder(experiment, beats):
     learned = connector.module.temperature.item()
     start = CTKD(theta=low).temperature.item()
     loss = {at: kd_loss(student, teacher, temperature=at).item() for at in (learned, start)}
-    print(learned, start, loss)
     beats("accuracy, %, against 50 labels", ctkd.accuracy, fifty_labels(experiment).accuracy, by=10)
-    beats("loss at the learned temperature, against the first", loss[learned] / loss[start], 1.0, by=0.0)
+    beats("loss at the learned temperature, against the first", loss[learned] / loss[start], 1.0, by=0.03)
 
 
 def test_ofa_teaches_every_stage_of_an_unlike_student(experiment, beats):
@@ -116,7 +117,6 @@ def test_ofa_teaches_every_stage_of_an_unlike_student(experiment, beats):
             (leave(feature).argmax(dim=1) == truth).float().mean().item() * 100
             for leave, feature in zip(connector.module.exits, features, strict=True)
         ]
-    print(exits)
     beats("accuracy, %", ofa.accuracy, control.accuracy, by=5)
     beats("accuracy of the worst exit, %", min(exits), control.accuracy, by=5)
 

@@ -142,7 +142,7 @@ def test_the_teacher_says_what_the_experts_said(write):
 
 def test_missing_samples_are_refused_or_skipped(write):
     file = write("\n".join(line for line in CSV.splitlines() if "b.png" not in line))
-    with pytest.raises(KdzooError, match="1 of 4 training samples have none, the first is 'b.png'"):
+    with pytest.raises(KdzooError, match="1 of 4 training samples have none"):
         Experts(file).enroll(Run())
     scheme, run = Experts(file, missing="skip"), Run()
     scheme.enroll(run)
