@@ -1,11 +1,17 @@
-"""What the method is good for, on digits. `make effects` runs this over several seeds.
+"""What the methods are good for, on digits. `make effects` runs this over several seeds.
 
-The margins held over ten seeds: python benchmarks/effects.py --seeds 10
+The margin of `rkd` held over ten seeds, those of the others over three: python benchmarks/effects.py --seeds 10
 """
 
+import pytest
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
+
+from kdzoo_relation.functional import channel_correlations, fsp_matrix
+from kdzoo_relation.functional.vectors import unit
+
+ALONE = {"algorithm.task_weight": 0.0}
 
 
 def neighbours(one):
@@ -17,8 +23,62 @@ def neighbours(one):
     return 100 * float(scores.mean())
 
 
+def untaught(experiment):
+    """Random weights: one epoch without labels settles the BatchNorm statistics only."""
+    return neighbours(experiment("baseline", epochs=1, labels_per_class=0))
+
+
+def explained(ours, theirs):
+    """The part of the variance over images of the teacher's relations that the student's account for."""
+    return 1 - ((ours - theirs).square().mean() / (theirs - theirs.mean(dim=0)).square().mean()).item()
+
+
+def connected(one, *stages):
+    """Both networks' maps of the test images, the student's behind the connectors."""
+    connectors = one.run.classroom.connectors["student", "teacher"].module.connectors.eval()
+    with torch.no_grad():
+        ours = one.answer("student", *stages).features
+        return (
+            [connector(feature) for connector, feature in zip(connectors, ours, strict=True)],
+            list(one.answer("teacher", *stages).features),
+        )
+
+
 def test_relations_alone_make_an_embedding(experiment, beats):
     """`rkd` alone, without labels or logits, against random weights"""
-    rkd = experiment("rkd", epochs=10, labels_per_class=0, **{"algorithm.task_weight": 0.0})
-    untaught = experiment("baseline", epochs=1, labels_per_class=0)  # settles the BatchNorm statistics only
-    beats("5-NN accuracy, %", neighbours(rkd), neighbours(untaught), by=15)
+    rkd = experiment("rkd", epochs=10, labels_per_class=0, **ALONE)
+    beats("5-NN accuracy, %", neighbours(rkd), untaught(experiment), by=15)
+
+
+@pytest.mark.parametrize("method", ["sp", "cc", "pkt"])
+def test_similarities_alone_make_an_embedding(experiment, beats, method):
+    """`sp`, `cc` and `pkt` alone on embeddings, without labels or logits, against random weights"""
+    settings = {"knowledge.stages": ()} if method == "sp" else {}
+    one = experiment(method, epochs=6, labels_per_class=0, **ALONE, **settings)
+    beats(f"5-NN accuracy of `{method}`, %", neighbours(one), untaught(experiment), by=15)
+
+
+@pytest.mark.parametrize("bank", [True, False])
+def test_telling_answers_apart_makes_an_embedding(experiment, beats, bank):
+    """`crd` alone, without labels or logits, with and without its bank, against random weights"""
+    one = experiment("crd", epochs=8, labels_per_class=0, **ALONE, **{"knowledge.bank": bank})
+    name = "with" if bank else "without"
+    beats(f"5-NN accuracy {name} the bank, %", neighbours(one), untaught(experiment), by=10)
+
+
+def test_the_flow_between_stages_is_learned(experiment, beats):
+    """`fsp`'s first phase, which sees no label, against the teacher's average flow"""
+    stages = (-4, -3, -2)
+    one = experiment("fsp", epochs=7, labels_per_class=0, **{"algorithm.fraction": 0.9})
+    ours, theirs = connected(one, *stages)
+    for level in (0, 1):
+        flows = (fsp_matrix(side[level], side[level + 1]) for side in (ours, theirs))
+        beats(f"explained variance of flow {level + 1}", explained(*flows), 0.0, by=0.3)
+
+
+def test_the_correlations_of_channels_are_learned(experiment, beats):
+    """`ickd` alone, without labels or logits, against the teacher's average correlations"""
+    one = experiment("ickd", epochs=6, labels_per_class=0, **ALONE, **{"knowledge.stages": (-3, -2)})
+    for stage, ours, theirs in zip((-3, -2), *connected(one, -3, -2), strict=True):
+        rows = (unit(channel_correlations(side)) for side in (ours, theirs))
+        beats(f"explained variance at stage {stage}", explained(*rows), 0.0, by=0.2)
