@@ -29,6 +29,7 @@ class MHGD(Knowledge):
     Args:
         stages: the stages that are joined, each with the next, counted from the deepest, -1.
         heads: of attention for each pair of stages.
+        width: of each head; None = the mean of the two stages' widths, as the authors take it.
         estimate: weight of the loss by which the heads learn; it does not reach the student.
         scaled: divide what goes into tanh by the square root of the heads' width, so that it saturates less.
         warmup: the part of the phase over which the transfer grows from 0 to its weight while the heads learn.
@@ -41,6 +42,7 @@ class MHGD(Knowledge):
         self,
         stages: Stages = (-3, -2, -1),
         heads: PositiveInt = 8,
+        width: PositiveInt | None = None,
         estimate: NonNegativeFloat = 1.0,
         scaled: bool = False,
         warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1,
@@ -48,6 +50,7 @@ class MHGD(Knowledge):
         super().__init__()
         self.taps = Taps(student=stages)
         self.heads = heads
+        self.width = width
         self.estimate = estimate
         self.scaled = scaled
         self.ramp = Ramp(until=warmup)
@@ -65,7 +68,7 @@ class MHGD(Knowledge):
                 nn.Identity() if width == wanted else nn.Linear(width, wanted, bias=False, **settings)
             )
         for shallow, deep in pairwise(teacher.features):
-            attention = Attention(shallow.shape[1], deep.shape[1], self.heads, self.scaled)
+            attention = Attention(shallow.shape[1], deep.shape[1], self.heads, self.width, self.scaled)
             self.attentions.append(attention.to(deep.device, torch.promote_types(deep.dtype, torch.float32)))
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
@@ -96,13 +99,16 @@ class Attention(nn.Module):
         shallow: C, the width of the shallow stage's vectors.
         deep: C', the width of the deep stage's.
         heads: how many.
+        width: of each head; None = the mean of the stages' widths.
         scaled: whether products are divided by the square root of the heads' width.
     """
 
-    def __init__(self, shallow: int, deep: int, heads: int, scaled: bool = False) -> None:
+    def __init__(
+        self, shallow: int, deep: int, heads: int, width: int | None = None, scaled: bool = False
+    ) -> None:
         super().__init__()
         self.heads = heads
-        width = (shallow + deep) // 2
+        width = width or (shallow + deep) // 2
         self.scale = width**-0.5 if scaled else 1.0
         # Without bias: what follows is standardised over the batch.
         self.sender = nn.Linear(deep, heads * width, bias=False)

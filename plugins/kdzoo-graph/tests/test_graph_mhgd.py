@@ -119,6 +119,12 @@ def test_a_graph_is_made_of_standardised_products():
     torch.testing.assert_close(scaled(shallow, deep), expected / math.sqrt(4))
 
 
+def test_heads_are_as_wide_as_the_stages_in_the_mean_unless_told():
+    student, teacher = output(0, (5, 3, 3), (6, 2, 2)), output(9, (4, 3, 3), (10, 2, 2))
+    assert built(student, teacher).attentions[0].sender.out_features == 2 * 7
+    assert built(student, teacher, width=3).attentions[0].sender.out_features == 2 * 3
+
+
 @pytest.mark.parametrize("other", [[(4, 3, 3), (5, 2, 2), (7, 1, 1)], [(8, 2, 2)] * 3])
 def test_every_parameter_and_every_stage_learns(other):
     student, teacher = output(0, (5, 3, 3), (6, 2, 2), (9, 1, 1)), output(9, *other)
