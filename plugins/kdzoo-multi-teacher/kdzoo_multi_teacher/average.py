@@ -1,0 +1,55 @@
+"""Teachers with equal weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import PositiveFloat
+
+from kdzoo.api import Batch, Lesson, Output, Run
+from kdzoo_multi_teacher.functional import mean_logits, mean_probabilities
+from kdzoo_multi_teacher.teachers import Count, Teachers
+
+
+class Average(Teachers):
+    """Every teacher counts the same; what is averaged can be chosen.
+
+    Args:
+        teachers: how many.
+        average: ``losses``: each teacher gives its lesson, on any knowledge, with weight 1/M. ``probabilities`` or
+            ``logits``: one derived teacher, ``ensemble``, whose logits come from the mean; for knowledge on logits.
+        temperature: of the softmaxes whose mean is taken, for ``probabilities``.
+    """
+
+    name = "average"
+
+    def __init__(
+        self,
+        teachers: Count = 2,
+        average: Literal["losses", "probabilities", "logits"] = "losses",
+        temperature: PositiveFloat = 1.0,
+    ) -> None:
+        super().__init__(teachers)
+        self.average = average
+        self.temperature = temperature
+
+    def enroll(self, run: Run) -> None:
+        """Enroll everybody, and derive the ensemble if there is one."""
+        super().enroll(run)
+        if self.average == "losses":
+            return
+
+        def ensemble(batch: Batch) -> Output:
+            logits = self.logits(run, batch)
+            if self.average == "logits":
+                return Output(mean_logits(logits))
+            return Output(mean_probabilities(logits, self.temperature))
+
+        run.derive("ensemble", ensemble)
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """One lesson of each teacher, or one of the ensemble."""
+        if self.average == "losses":
+            return self.weighed([1 / len(self.roles)] * len(self.roles))
+        return [Lesson("student", "ensemble")]

@@ -1,0 +1,32 @@
+"""Teachers weighed by how well they fit the labels: Zhang, Chen and Wang 2022."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kdzoo.api import Batch, KdzooError, Lesson, Run
+from kdzoo_multi_teacher.functional import confidence_weights
+from kdzoo_multi_teacher.teachers import Teachers
+
+
+class ConfidenceAware(Teachers):
+    """For each sample, a teacher whose answer fits the label counts more.
+
+    Labels only weigh the teachers; a sample without one weighs them alike.
+
+    Args:
+        teachers: how many. The best of them weighs at most 1 / (teachers - 1).
+    """
+
+    name = "confidence-aware"
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """One lesson of each teacher, weighed for each sample."""
+        if batch.target is None:
+            return self.weighed([1 / len(self.roles)] * len(self.roles))
+        if batch.target.is_floating_point():
+            raise KdzooError(
+                "scheme 'confidence-aware' weighs teachers by class ids, and mixup or cutmix blends them: turn both "
+                "off in data.augment, or take scheme entropy-weighted"
+            )
+        return self.weighed(confidence_weights(self.logits(run, batch), batch.target))

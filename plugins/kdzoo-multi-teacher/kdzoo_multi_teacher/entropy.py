@@ -1,0 +1,28 @@
+"""Teachers weighed by how sure they are: Kwon, Na, Lee and Kim 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kdzoo.api import Batch, Lesson, Run
+from kdzoo_multi_teacher.functional import entropy_weights
+from kdzoo_multi_teacher.teachers import Count, Teachers
+
+
+class EntropyWeighted(Teachers):
+    """For each sample, a teacher with a low entropy counts more. It needs no label, and trusts confident errors.
+
+    Args:
+        teachers: how many.
+        normalize: let the weights of a sample sum to 1; else they sum to M - 1.
+    """
+
+    name = "entropy-weighted"
+
+    def __init__(self, teachers: Count = 2, normalize: bool = True) -> None:
+        super().__init__(teachers)
+        self.normalize = normalize
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """One lesson of each teacher, weighed for each sample."""
+        return self.weighed(entropy_weights(self.logits(run, batch), normalize=self.normalize))

@@ -1,0 +1,40 @@
+"""What every scheme with several teachers has in common: its roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor
+
+from kdzoo.api import Batch, Lesson, Run, Scheme
+
+Count = Annotated[int, Field(ge=2)]
+
+
+class Teachers(Scheme):
+    """``teacher1`` to ``teacherN``, frozen, and one student.
+
+    A recipe may name each of them (``--set roles.teacher2=resnet34``). One that it does not name is what
+    ``--teacher`` names, trained from an initialisation of its own.
+    """
+
+    kind = "offline"
+
+    def __init__(self, teachers: Count = 2) -> None:
+        self.roles = tuple(f"teacher{number}" for number in range(1, teachers + 1))
+
+    def enroll(self, run: Run) -> None:
+        """Enroll the student and every teacher."""
+        run.enroll("student", run.build("student"))
+        for role in self.roles:
+            run.enroll(role, run.build(role, like="teacher"), learns=False)
+
+    def logits(self, run: Run, batch: Batch) -> list[Tensor]:
+        """(B, K) of each teacher."""
+        return [run.see(role, batch).logits for role in self.roles]
+
+    def weighed(self, weights: Iterable[Tensor | float]) -> list[Lesson]:
+        """One lesson for each teacher."""
+        return [Lesson("student", role, weight) for role, weight in zip(self.roles, weights, strict=True)]
