@@ -77,8 +77,8 @@ def require_class_maps(side: str, maps: tuple[Tensor, ...], logits: Tensor) -> N
     if maps[0].shape[2:].numel() == 1:
         raise KdzooError(
             f"knowledge 'catkd': the {side}'s class maps are a single pixel, which says nothing about where; give it "
-            "larger images (img_size of 64 or more) or, in families that have it, a finer last stage "
-            f"({side}.kwargs.output_stride=8)"
+            f"larger images (roles.{side}.img_size=64) or, in families that have it, a finer last stage "
+            f"(roles.{side}.kwargs.output_stride=8)"
         )
 
 

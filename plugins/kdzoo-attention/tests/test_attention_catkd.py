@@ -146,7 +146,7 @@ def test_single_pixels_are_refused_and_a_finer_last_stage_is_not():
     _, fine = answer("test_resnet", 32, output_stride=8)
     CATKD().build(fine, fine, None)
     with pytest.raises(
-        KdzooError, match=r"teacher's class maps are a single pixel.*teacher.kwargs.output_stride=8"
+        KdzooError, match=r"teacher's class maps are a single pixel.*roles.teacher.kwargs.output_stride=8"
     ):
         CATKD().build(fine, coarse, None)
 
