@@ -22,15 +22,12 @@ def teachers(tmp_path_factory, _train):
         made[name] = str(folder / f"{name}.safetensors")
         classifier = {key: change(weights[key]).contiguous() for key in ("fc.weight", "fc.bias")}
         save_file({**weights, **classifier}, made[name])
-    return {name: {"model": "test_resnet", "checkpoint": path} for name, path in made.items()}
+    return made
 
 
 def two(teachers, *names):
     settings = {f"roles.teacher{number}.model": "test_resnet" for number in range(1, len(names) + 1)}
-    paths = {
-        f"roles.teacher{number}.checkpoint": teachers[name]["checkpoint"]
-        for number, name in enumerate(names, 1)
-    }
+    paths = {f"roles.teacher{number}.checkpoint": teachers[name] for number, name in enumerate(names, 1)}
     return {**ONLY_THE_TEACHERS, **settings, **paths}
 
 
@@ -64,7 +61,7 @@ def worst(one):
 
 
 def test_aekd_sacrifices_no_teacher(experiment, beats, teachers):
-    """`aekd` with two teachers that agree and one that contradicts them: how far the student is from the worst served"""
+    """`aekd` with two teachers that agree and one that contradicts them, against `avg`"""
     three = {**two(teachers, "good", "good", "poisoned"), "scheme.teachers": 3}
     aekd, average = (experiment(method, epochs=8, **three) for method in ("aekd", "avg"))
     beats("divergence from the worst served (control: aekd)", worst(average), worst(aekd), by=0.2)
