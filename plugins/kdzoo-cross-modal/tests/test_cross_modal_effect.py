@@ -1,6 +1,7 @@
 """What the methods are good for, on digits. `make effects` runs this over several seeds.
 
 The teacher reads scanned digits, the student heat maps computed from them: dark and blurred where there is an edge.
+The margins are at most half of the least difference that was seen over two seeds, rounded.
 """
 
 from dataclasses import replace
@@ -40,7 +41,7 @@ def shuffled(experiment):
 def test_features_of_pairs_replace_labels(experiment, beats, labels_alone):
     """`transfer` to another modality, 1,257 unlabelled pairs, against 50 labels"""
     transfer = experiment("transfer", epochs=EPOCHS, labels_per_class=0, **HEAT)
-    beats("accuracy, %", transfer.accuracy, labels_alone.accuracy, by=15)
+    beats("accuracy, %", transfer.accuracy, labels_alone.accuracy, by=18)
     assert transfer.accuracy > 90
 
 
@@ -53,7 +54,7 @@ def test_features_need_right_pairs(experiment, beats, shuffled):
 def test_logits_of_pairs_replace_labels(experiment, beats, labels_alone):
     """`cmkd` to another modality, 1,257 unlabelled pairs, against 50 labels"""
     cmkd = experiment("cmkd", epochs=EPOCHS, labels_per_class=0, **HEAT)
-    beats("accuracy, %", cmkd.accuracy, labels_alone.accuracy, by=15)
+    beats("accuracy, %", cmkd.accuracy, labels_alone.accuracy, by=18)
     assert cmkd.accuracy > 90
 
 
