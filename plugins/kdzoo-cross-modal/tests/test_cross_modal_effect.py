@@ -48,7 +48,7 @@ def test_features_of_pairs_replace_labels(experiment, beats, labels_alone):
 def test_features_need_right_pairs(experiment, beats, shuffled):
     """`transfer` to another modality, no labels, against shuffled pairs"""
     transfer = experiment("transfer", epochs=EPOCHS, labels_per_class=0, **HEAT)
-    beats("accuracy, %", transfer.accuracy, shuffled("transfer").accuracy, by=50)
+    beats("accuracy, %", transfer.accuracy, shuffled("transfer").accuracy, by=40)
 
 
 def test_logits_of_pairs_replace_labels(experiment, beats, labels_alone):
