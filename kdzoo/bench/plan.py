@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,7 +14,7 @@ from kdzoo.engine.teacher import recipe_hash, teacher_recipe
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.layers import Layer, Merged, dotted
 from kdzoo.recipe.model import Recipe, RoleConfig
-from kdzoo.recipe.resolve import resolve
+from kdzoo.recipe.resolve import dump, resolve
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
 from kdzoo.zoo import Zoo
@@ -24,6 +25,12 @@ _OWN_KEYS = ("seed", "method")
 
 TUNING = "tuning"
 """The last tag of a run that tries settings."""
+
+
+EVERY = "*"
+"""In a suite's ``tune``: every method that is not named there."""
+
+_FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)")
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,10 @@ class Planner:
             for method in self.methods():
                 entry = Entry(method, method, pair)
                 try:
-                    runs += self.runs(entry)
-                    searches += self._search(entry)
+                    search = self._search(entry)
+                    if not (search and self.suite.only_tuned) or method == self.suite.baseline:
+                        runs += self.runs(entry)
+                    searches += search
                 except KdzooError as error:
                     if not tolerant:
                         raise
@@ -174,7 +183,7 @@ class Planner:
             if not self._zoo.has(package):
                 raise KdzooError(f"suite {self.name}: method {name} is not installed: pip install {package}")
         for name in self.suite.tune:
-            if name not in self._registry.methods:
+            if name != EVERY and name not in self._registry.methods:
                 raise UnknownName(f"method in tune of suite {self.name}", name, self._registry.methods)
         return names
 
@@ -185,10 +194,12 @@ class Planner:
         ]
 
     def _search(self, entry: Entry) -> list[Search]:
-        candidates = self.suite.tune.get(entry.method, ())
-        if not candidates:
+        given = self.suite.tune.get(entry.method, self.suite.tune.get(EVERY, ()))
+        if not given:
             return []
         seed = self.suite.tune_seed
+        own = self._recipe(entry, seed, {})
+        candidates = [{key: _scaled(key, value, own) for key, value in one.items()} for one in given]
         tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
         tried = (Candidate(one, self._task(TUNING, tuned, seed, one)) for one in candidates)
         return [Search(tuned, seed, tuple(tried))]
@@ -281,6 +292,22 @@ class Planner:
 def run_hash(recipe: Recipe) -> str:
     """A hash of everything in the recipe that decides a run's results: the weights, and when one looks at them."""
     return recipe_hash(recipe, f"eval_every {recipe.eval_every}")
+
+
+def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
+    """``"x0.3"`` as 0.3 times what the method's own recipe has at ``key``; other values as they are."""
+    factor = _FACTOR.fullmatch(value) if isinstance(value, str) else None
+    if factor is None:
+        return value
+    own: Any = dump(recipe)
+    for part in key.split("."):
+        own = own.get(part) if isinstance(own, dict) else None
+    if isinstance(own, bool) or not isinstance(own, int | float):
+        raise KdzooError(
+            f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has "
+            f"{'none there' if own is None else repr(own)}; name the method's candidates in the suite's tune"
+        )
+    return own * float(factor[1])
 
 
 def _is_trained_here(config: RoleConfig) -> bool:

@@ -84,7 +84,12 @@ class Suite(Section):
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
     tune: dict[str, tuple[dict[str, Any], ...]] = Field(
         default_factory=dict,
-        description="method -> candidate settings (dotted keys), compared by validation accuracy on tune_seed",
+        description="method -> candidate settings (dotted keys), compared by validation accuracy on tune_seed; '*' "
+        "stands for every method that is not named, and a value such as 'x0.3' is a factor on the method's own",
+    )
+    only_tuned: bool = Field(
+        False,
+        description="report a method that has candidates with its tuned settings alone; not the baseline",
     )
     tune_seed: NonNegativeInt = Field(1000, description="a seed that is not among seeds")
 

@@ -100,7 +100,9 @@ def test_installed_methods_are_those_whose_package_is(zoo: Zoo, tmp_path: Path) 
 def test_one_installed_method_that_cannot_be_planned_is_recorded(planner: Callable[..., Planner]) -> None:
     # the baseline has no knowledge whose temperature could be set; kd has
     plan = planner(Layer("--set", {"algorithm": {"task_weight": 0.5}}), methods="installed").plan()
-    assert not plan.refused
+    refused = {entry.name: reason for entry, reason in plan.refused.items()}
+    assert "expert-labels" in refused, "the labels are the user's"
+    assert not {"baseline", "kd", "rkd", "dml"} & refused.keys()
     plan = planner(Layer("--set", {"knowledge": {"temperature": 2.0}}), methods="installed").plan()
     assert {entry.name for entry in plan.refused} >= {"baseline", "rkd"}
     assert "kd" in {run.entry.name for run in plan.runs}
@@ -180,3 +182,29 @@ def test_the_suites_that_ship_can_be_planned(zoo: Zoo, tmp_path: Path) -> None:
         assert not plan.refused
         entries = {run.entry.name for run in plan.runs}
         assert entries >= (set(registry.methods) if suite.methods == "installed" else set(suite.methods))
+
+
+def test_every_method_gets_the_same_number_of_candidates(planner):
+    made = planner(
+        methods=["baseline", "kd", "dkd"],
+        tune={"*": [{"algorithm.teach_weight": "x0.5"}, {"algorithm.teach_weight": "x1"}], "baseline": []},
+    )
+    tried = {search.entry.method: search.candidates for search in made.plan().searches}
+    values = {
+        method: [one.settings["algorithm.teach_weight"] for one in candidates]
+        for method, candidates in tried.items()
+    }
+    assert values == {"kd": [0.45, 0.9], "dkd": [0.5, 1.0]}
+
+
+def test_tuned_settings_alone_can_be_reported_but_the_baseline_stays(planner):
+    candidates = [{"optim.lr": 0.001}]
+    plan = planner(methods=["baseline", "kd"], tune={"*": candidates}, only_tuned=True).plan()
+    assert {run.entry.name for run in plan.runs} == {"baseline"}
+    assert {search.entry.name for search in plan.searches} == {"baseline (tuned)", "kd (tuned)"}
+
+
+@pytest.mark.parametrize("key", ["knowledge.alpha", "algorithm.name"])
+def test_a_factor_on_no_number_is_refused(planner, key):
+    with pytest.raises(KdzooError, match=f"tune: {key} 'x2' is a factor on a number, and method 'kd'"):
+        planner(methods=["kd"], tune={"kd": [{key: "x2"}]}).plan()
