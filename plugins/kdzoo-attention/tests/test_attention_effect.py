@@ -5,7 +5,11 @@ python benchmarks/effects.py --seeds 10
 """
 
 import torch
+from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional as F
+
+from kdzoo_attention.token_attention import AttentionWeights
 
 STAGES = (-4, -3, -2)
 
@@ -61,3 +65,60 @@ def test_links_that_are_learned_are_followed(experiment, beats):
         return (links * found).sum(dim=1).mean().item()
 
     beats("cosine of what is peculiar to linked maps", linked(afd), linked(control), by=0.2)
+
+
+def test_class_maps_stand_in_for_labels(experiment, beats):
+    """`catkd` alone, without labels or logits, against random weights"""
+    fine = {f"roles.{role}.kwargs.output_stride": 8 for role in ("teacher", "student")}
+    catkd = experiment(
+        "catkd", epochs=5, labels_per_class=0, teacher_epochs=6, **{"algorithm.task_weight": 0.0}, **fine
+    )
+    control = experiment("baseline", epochs=1, labels_per_class=0, **fine)
+    beats("accuracy, %", catkd.accuracy, control.accuracy, by=35)
+
+
+def test_tokens_attend_as_the_teachers_do(experiment, beats):
+    """`vit-attention` alone between unlike transformers, without labels or logits, against random weights"""
+    small = {"teacher_img_size": 32, "student_img_size": 32}
+    small |= {f"roles.{role}.kwargs.patch_size": 8 for role in ("teacher", "student")}
+    vits = {
+        "teacher": "test_vit3",
+        "student": "test_vit",
+        "teacher_epochs": 6,
+        "labels_per_class": 0,
+        **small,
+    }
+    taught = experiment("vit-attention", epochs=5, **vits, **{"algorithm.task_weight": 0.0})
+    control = experiment("baseline", epochs=1, **vits)
+
+    def attention(one, role):
+        """(540, 17, 17) of the last block, averaged over heads."""
+        probe, network = AttentionWeights(), one.run.roles[role].eval()
+        with torch.no_grad():
+            parts = [network(batch.inputs["image"], probes=(probe,)) for batch in one.run.data.test]
+        return torch.cat([part.extras[probe][0].mean(dim=1) for part in parts])
+
+    theirs = attention(taught, "teacher")
+
+    def alike(one):
+        sides = (attention(one, "student"), theirs)
+        return F.cosine_similarity(*((side - side.mean(dim=0)).flatten(1) for side in sides)).mean().item()
+
+    beats("cosine of what is peculiar to an image's attention", alike(taught), alike(control), by=0.4)
+
+
+def test_layers_that_are_attended_to_make_an_embedding(experiment, beats):
+    """`semckd`'s layers alone, without labels or logits, against random weights"""
+    layers = {"knowledge.soft_weight": 0.0, "knowledge.stages": (-2, -1), "algorithm.task_weight": 0.0}
+    semckd = experiment("semckd", epochs=5, labels_per_class=0, **layers)
+    control = experiment("baseline", epochs=1, labels_per_class=0)  # settles the BatchNorm statistics only
+
+    def neighbours(one):
+        """Accuracy in percent of the 5 nearest neighbours among 50 labelled embeddings; mean over ten draws."""
+        embedding = one.answer("student", embedding=True).embedding
+        target = torch.cat([batch.target for batch in one.run.data.test])
+        draws = StratifiedShuffleSplit(n_splits=10, train_size=50, random_state=0)
+        scores = cross_val_score(KNeighborsClassifier(5), embedding.numpy(), target.numpy(), cv=draws)
+        return 100 * float(scores.mean())
+
+    beats("5-NN accuracy, %", neighbours(semckd), neighbours(control), by=10)
