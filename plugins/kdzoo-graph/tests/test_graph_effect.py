@@ -80,13 +80,14 @@ def same_attention(one):
 
 def test_edges_alone_make_an_embedding(experiment, beats):
     """`irg`'s edges and their transformation, without labels or logits, against random weights"""
-    irg = experiment("irg", epochs=10, **UNLABELLED, **{"knowledge.vertex": 0.0})
+    settings = {"knowledge.vertex": 0.0, "knowledge.edge": 50.0}
+    irg = experiment("irg", epochs=14, **UNLABELLED, **settings)
     control = untaught(experiment)
-    beats("5-NN accuracy, %", neighbours(irg), neighbours(control), by=8)
-    beats("probe on 50 labels, %", probe(irg), probe(control), by=5)
+    beats("5-NN accuracy, %", neighbours(irg), neighbours(control), by=9)
+    beats("probe on 50 labels, %", probe(irg), probe(control), by=4)
     beats("correlation of the edges", same_edges(irg, irg), same_edges(control, irg), by=0.15)
     beats(
-        "correlation of the moves", same_transformation(irg, irg), same_transformation(control, irg), by=0.1
+        "correlation of the moves", same_transformation(irg, irg), same_transformation(control, irg), by=0.15
     )
 
 
@@ -101,4 +102,4 @@ def test_attention_between_stages_makes_an_embedding(experiment, beats):
     """`mhgd` alone, without labels or logits, against random weights"""
     mhgd = experiment("mhgd", epochs=8, **UNLABELLED)
     beats("5-NN accuracy, %", neighbours(mhgd), neighbours(untaught(experiment)), by=12)
-    beats("correlation of the attention graphs", same_attention(mhgd), 0.0, by=0.25)
+    beats("correlation of the attention graphs", same_attention(mhgd), 0.0, by=0.2)
