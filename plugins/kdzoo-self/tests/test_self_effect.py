@@ -21,19 +21,6 @@ def spread(one):
     return 16 * torch.stack([pair.mean() for pair in pairs]).mean().item()
 
 
-def sureness(one):
-    """The mean of the highest probability, in percent."""
-    return 100 * one.answer("student").logits.softmax(1).amax(1).mean().item()
-
-
-def wrong_classes(one):
-    """How unlike the probabilities of the wrong classes are: their entropy below that of even ones, in nats."""
-    logits, target = one.answer("student").logits, targets(one)
-    wrong = logits.scatter(1, target[:, None], -torch.inf).log_softmax(1)
-    entropy = -(wrong.exp() * wrong.clamp(min=-1e9)).sum(1)
-    return (torch.tensor(float(logits.shape[1] - 1)).log() - entropy).mean().item()
-
-
 def accuracy_of(one, role):
     return one.result[f"test/{role}"]
 
@@ -53,7 +40,7 @@ def test_exits_learn_from_the_deepest_one_without_a_label(experiment, beats):
         "accuracy of the worse exit, %",
         min(accuracy_of(taught, exit_) for exit_ in exits),
         max(accuracy_of(alone, exit_) for exit_ in exits),
-        by=40,
+        by=30,
     )
 
 
@@ -70,7 +57,7 @@ def test_answers_to_a_class_come_together(experiment, beats):
     """`cs-kd`, 20 images a class, against plain training: distance of test answers within a class, negated"""
     paired = experiment("cs-kd", **FEW)
     alone = experiment("baseline", **FEW)
-    beats("minus KL within a class", -spread(paired), -spread(alone), by=0.8)
+    beats("minus KL within a class", -spread(paired), -spread(alone), by=1.0)
     assert paired.accuracy > alone.accuracy - 5, "and not because everything is answered alike"
 
 
@@ -90,46 +77,26 @@ def test_the_last_batch_makes_answers_consistent(experiment, beats):
     assert last.accuracy > alone.accuracy - 5
 
 
-def distance(one, other):
-    """KL in nats between two (N, K) logits, mean over the samples."""
-    return (
-        kl_div(other.log_softmax(1), one.log_softmax(1), reduction="none", log_target=True)
-        .sum(1)
-        .mean()
-        .item()
-    )
-
-
-def shaken(one):
-    """How much the student's probabilities change when a test image moves by one pixel: mean KL in nats."""
-    student = one.run.roles["student"].eval()
-    with torch.no_grad():
-        moved = [student(batch.inputs["image"].roll((1, 1), (2, 3))).logits for batch in one.run.data.test]
-    return distance(one.answer("student").logits, torch.cat(moved))
-
-
-def test_a_generation_takes_after_the_last_one(experiment, beats):
-    """`ban`, 2 generations on 20 images a class, against one that is not taught: KL from the first, negated"""
-    two = {"algorithm.generations": 2}
+def test_a_generation_learns_from_the_last_one_without_a_label(experiment, beats):
+    """`ban`, 20 images a class: a second generation that sees no label, against one that is not taught either"""
+    two = {"algorithm.generations": 2, "algorithm.task_weight": 0.0}
     born = experiment("ban", **FEW, **two)
     alone = experiment("ban", **FEW, **two, **{"algorithm.born_weight": 0.0})
-    from_first = [
-        -distance(one.answer("generation1").logits, one.answer("student").logits) for one in (born, alone)
-    ]
-    beats("minus KL from generation 1", *from_first, by=0.05)
+    beats("accuracy, %", born.accuracy, alone.accuracy, by=35)
 
 
-def test_the_average_makes_answers_steady(experiment, beats):
-    """`ema`, 20 images a class, against an average that does not teach: KL after one pixel, negated"""
-    taught = experiment("ema", **FEW, **{"scheme.decay": 0.8})
-    alone = experiment("ema", **FEW, **{"scheme.decay": 0.8, "algorithm.teach_weight": 0.0})
-    beats("minus KL after a shift", -shaken(taught), -shaken(alone), by=0.02)
+def test_the_average_restrains_the_student(experiment, beats):
+    """`ema`, 20 images a class, against an average that does not teach: distance within a class, negated"""
+    short = {"scheme.decay": 0.8}  # the run has 60 steps
+    taught = experiment("ema", **FEW, **short, **{"algorithm.teach_weight": 10.0})
+    alone = experiment("ema", **FEW, **short, **{"algorithm.teach_weight": 0.0})
+    beats("minus KL within a class", -spread(taught), -spread(alone), by=0.4)
     assert taught.accuracy > alone.accuracy - 5
 
 
-def test_the_hand_made_teacher_evens_out_wrong_classes(experiment, beats):
-    """`tf-kd`, 20 images a class, against plain training: how uneven the wrong classes are, negated"""
+def test_the_hand_made_teacher_restrains_the_student(experiment, beats):
+    """`tf-kd`, 20 images a class, against plain training: distance of test answers within a class, negated"""
     made = experiment("tf-kd", **FEW)
     alone = experiment("baseline", **FEW)
-    beats("minus unevenness, nats", -wrong_classes(made), -wrong_classes(alone), by=0.1)
+    beats("minus KL within a class", -spread(made), -spread(alone), by=0.4)
     assert made.accuracy > alone.accuracy - 5
