@@ -48,10 +48,11 @@ def ensure_teacher(task: Task) -> dict[str, Any]:
         rank=0,
         world=1,
     )
+    role = recipe.roles[task.teaches]
     weights = trained_teacher(
         recipe,
-        recipe.roles[task.teaches],
-        data.content_hash,
+        role,
+        data.content_hashes[role.modality],
         lambda alone, folder: _train(alone, folder, task),
     )
     return {**(finished(weights.parent) or {}), "folder": str(weights.parent)}

@@ -28,6 +28,7 @@ class DataSet:
         hash: sha256 over what a run sees: pixels (of a set that streams: names and sizes of the files), class
             names, which samples each split has, and which labels it shows.
         content_hash: the same as if no label were withheld.
+        content_hashes: modality -> the same as if there were no other modality; the image is always among them.
         names: by ``Batch.index``, the path of each training image below its split, or its place in the data set.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
         notes: decisions about the splits that the user should know of.
@@ -43,6 +44,7 @@ class DataSet:
     augment: AugmentConfig
     hash: str
     content_hash: str
+    content_hashes: Mapping[str, str]
     names: Sequence[str] = field(repr=False)
     timing: Mapping[str, float]
     notes: tuple[str, ...] = ()

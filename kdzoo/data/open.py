@@ -107,6 +107,16 @@ def open_data(
         modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()
     } or {IMAGE: {part.origin: part.listing.manifest for part in parts.values()}}
     seen, content = hashes(parts, pixels, source.classes, img_size, config.computed)
+    by_modality = {
+        modality: hashes(
+            parts,
+            {name: own for name, own in pixels.items() if name in (IMAGE, modality)},
+            source.classes,
+            img_size,
+            {name: kind for name, kind in config.computed.items() if name == modality},
+        )[1]
+        for modality in (IMAGE, *pairs, *computed)
+    }
     channels = _channels(source.train)
     return DataSet(
         train=train,
@@ -122,6 +132,7 @@ def open_data(
         augment=augment,
         hash=seen,
         content_hash=content,
+        content_hashes=by_modality,
         names=source.train.keys,
         timing={"scan": scanned, "decode": shelves.seconds},
         notes=(*source.notes, *(note for one in pairs.values() for note in one.source.notes)),

@@ -170,7 +170,7 @@ class Session:
             job = Job(f"{role} {config.model}", "teacher", self.job.suite, self.job.tags[1:])
             return self._train_other(recipe, folder, zoo=self.zoo, job=job, resume=True, fabric=self.fabric)
 
-        weights = trained_teacher(self.recipe, config, self.data.content_hash, train_alone)
+        weights = trained_teacher(self.recipe, config, self.data.content_hashes[config.modality], train_alone)
         result = finished(weights.parent)
         if result is not None:
             self.teacher_accuracy[role] = result["test/last"]

@@ -19,12 +19,18 @@ _NOT_WEIGHTS = ("observers", "checkpoint_seconds", "method", "eval_every")
 
 
 def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
-    """The recipe that trains ``role`` alone, on every label, with the run's data and optimizer.
+    """The recipe that trains ``role`` alone, on every label of what it reads, with the run's data and optimizer.
 
     The seed is the role's own: one teacher serves every seed of the students.
     """
     optim = recipe.optim.model_copy(update={"lr": role.lr} if role.lr else {})
     alone = role.model_copy(update={"epochs": None, "lr": None, "seed": 0})
+    data = recipe.data
+    read = {
+        "labels_per_class": None,
+        "computed": {name: kind for name, kind in data.computed.items() if name == role.modality},
+        "paired": {name: path for name, path in data.paired.items() if name == role.modality},
+    }
     return recipe.model_copy(
         update={
             "method": None,
@@ -32,7 +38,7 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
             "scheme": Component(name="offline"),
             "algorithm": Component(name="distill", settings={"task_weight": 1.0, "teach_weight": 0.0}),
             "roles": {"student": alone},
-            "data": recipe.data.model_copy(update={"labels_per_class": None}),
+            "data": data.model_copy(update=read),
             "optim": optim,
             "epochs": role.epochs or recipe.epochs,
             "seed": role.seed,

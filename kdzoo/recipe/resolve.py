@@ -130,7 +130,8 @@ def _explain(error: ValidationError, merged: Merged) -> str:
     if first["type"] == "extra_forbidden":
         return f"{source}: {UnknownName('key', key, _keys_beside(loc))}"
     if first["type"] == "missing":
-        return f"{source}: {key} is missing"
+        flag = f": pass --{loc[1]} MODEL" if loc[1:] in (["student", "model"], ["teacher", "model"]) else ""
+        return f"{source}: {key} is missing{flag}"
     given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
     return f"{source}: {key}: {first['msg'].removeprefix('Value error, ')}{given}"
 
