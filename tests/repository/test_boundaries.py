@@ -48,7 +48,7 @@ def spelled(path: Path) -> Iterator[str]:
             identifier = getattr(node, name, None)
             if isinstance(identifier, str) and identifier not in ENGLISH:
                 yield identifier
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value != "ab":  # a file mode
             yield node.value
 
 
