@@ -1,7 +1,7 @@
 """What the methods are good for, on digits. `make effects` runs this over several seeds.
 
-The margin of the peculiar cosine of `at` held over ten seeds, the others over those that the card names:
-python benchmarks/effects.py --seeds 10
+The margin of the peculiar cosine of `at` held over ten seeds, the others over three, and are about half of the least
+difference seen there: python benchmarks/effects.py --seeds 10
 """
 
 import torch
