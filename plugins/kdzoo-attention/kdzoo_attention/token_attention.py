@@ -106,7 +106,7 @@ def _attending(model: nn.Module, blocks: tuple[int, ...]) -> list[Any]:
     ]
     if not found:
         raise KdzooError(
-            f"knowledge 'vit-attention' needs self-attention, and a {type(model).__name__} has none that can be "
+            f"knowledge 'vit-attention' needs self-attention, and {type(model).__name__} has none that can be "
             "read; take vision transformers for both roles, or knowledge 'at'"
         )
     if min(blocks) < -len(found):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def link_weights(queries: Tensor, keys: Tensor, bilinear: Tensor, positions: Tensor) -> Tensor:
-    """How much each teacher stage is linked to each student stage; equation 3.
+    """How much each teacher stage is linked to each student stage.
 
     softmax over s of (q_t W_t k_s + p_t p_s) / √d.
 
@@ -38,7 +38,7 @@ def linked_attention_loss(
     form: Literal["paper", "code"] = "paper",
     reduction: Literal["none", "mean"] = "mean",
 ) -> Tensor:
-    """Differences of the attention maps of every pair of stages, weighed by ``links``; equation 5.
+    """Differences of the attention maps of every pair of stages, weighed by ``links``.
 
     A map is the mean over channels of the squared activations, scaled to unit length; a student's is brought to
     the teacher's size before it is scaled. A pair's difference is, so that both take the same overall weight:

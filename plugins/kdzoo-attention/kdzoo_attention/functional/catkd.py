@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def class_maps(feature: Tensor, weight: Tensor) -> Tensor:
-    """Class activation maps: what a linear classifier on the pooled map reads at each place; equation 2.
+    """Class activation maps: what a linear classifier on the pooled map reads at each place.
 
     Args:
         feature: (B, C, H, W), the map that is averaged before the classifier.
@@ -31,7 +31,7 @@ def class_attention_loss(
     form: Literal["paper", "code"] = "paper",
     reduction: Literal["none", "mean"] = "mean",
 ) -> Tensor:
-    """Difference of class activation maps, pooled to a small grid; equation 4.
+    """Difference of class activation maps, pooled to a small grid.
 
     - ``"paper"``: each class's map scaled to unit length; the squared distance, averaged over classes
     - ``"code"``: maps as they are; the mean of squares over classes and places, as the authors' settings for

@@ -36,7 +36,7 @@ def similarity_profiles(feature: Tensor, points: int = 64) -> Tensor:
 
 
 def layer_attention(queries: Tensor, keys: Tensor) -> Tensor:
-    """Which layers of the teacher each layer of the student learns from; equation 5.
+    """Which layers of the teacher each layer of the student learns from.
 
     Args:
         queries: (B, S, d), one for each layer of the student.
@@ -57,7 +57,7 @@ def cross_layer_loss(
     form: Literal["paper", "code"] = "paper",
     reduction: Literal["none", "mean"] = "mean",
 ) -> Tensor:
-    """Mean squared differences of every pair of layers, weighed by ``attention``; equation 6.
+    """Mean squared differences of every pair of layers, weighed by ``attention``.
 
     Args:
         projected: for each of S layers of the student its T maps (B, C', H, W), with the channels of the teacher's

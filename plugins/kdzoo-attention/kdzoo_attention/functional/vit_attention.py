@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def value_relations(values: Tensor) -> Tensor:
-    """How alike the values of two tokens are; equation 6 of MiniLM.
+    """How alike the values of two tokens are, as in MiniLM.
 
     Args:
         values: (B, A, N, d), for A heads and N tokens.
@@ -59,7 +59,7 @@ def token_attention_loss(
     heads: Literal["auto", "match", "mean"] = "auto",
     reduction: Literal["none", "mean"] = "mean",
 ) -> Tensor:
-    """KL(teacher || student) of each token's attention, averaged over heads and tokens; equation 5 of MiniLM.
+    """KL(teacher || student) of each token's attention, averaged over heads and tokens, as in MiniLM.
 
     Args:
         student: (B, A, N, N), each row a distribution over tokens.
