@@ -29,8 +29,8 @@ class Distill(Algorithm):
         """One phase over the training split."""
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
+            teach = run.teach(batch)  # first, for it says what the networks must expose
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
-            teach = run.teach(batch)
             run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
             return {"task": task, "teach": teach}
 

@@ -52,12 +52,13 @@ class Pretrain(Algorithm):
             return {"teach": teach}
 
         def distill(batch: Batch) -> Mapping[str, Tensor]:
+            teach = run.teach(batch) if self.teach_weight else None  # first: it says what is exposed
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
             recorded = {"task": task}
             total = self.task_weight * task
-            if self.teach_weight:
-                recorded["teach"] = run.teach(batch)
-                total = total + self.teach_weight * recorded["teach"]
+            if teach is not None:
+                recorded["teach"] = teach
+                total = total + self.teach_weight * teach
             if self.soft_weight:
                 teacher = run.see("teacher", batch).logits.detach()
                 recorded["soft"] = torch.stack(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kdzoo.engine.run import TrainingRun
 
 Arrow = tuple[str, str]
+
+_PREFIX, _ARROW = "knowledge/", "<-"
+"""A checkpoint holds an arrow's connectors under ``knowledge/student<-teacher``."""
 
 
 class Classroom:
@@ -37,6 +40,18 @@ class Classroom:
             self._ensure(run, lesson, batch)
         losses = [self._lesson(run, lesson, batch, detach) for lesson in lessons]
         return torch.stack(losses).sum() if losses else torch.zeros((), device=run.device)
+
+    def restore(self, run: TrainingRun, batch: Batch, names: Iterable[str]) -> None:
+        """After a resume, build the knowledge of every arrow that the checkpoint has, before anything is seen.
+
+        Else the first step would see each network once more than the uninterrupted run did.
+        """
+        for name in list(names):
+            if self._make is None or not name.startswith(_PREFIX):
+                continue
+            student, teacher = name.removeprefix(_PREFIX).split(_ARROW)
+            if run.knows(student) and run.knows(teacher):
+                self._ensure(run, Lesson(student, teacher), batch)
 
     def _lesson(self, run: TrainingRun, lesson: Lesson, batch: Batch, detach: bool) -> Tensor:
         knowledge = self._knowledge(lesson)
@@ -61,7 +76,7 @@ class Classroom:
         if arrow in self.connectors:
             return
         assert self._make is not None
-        name = f"knowledge/{lesson.student}<-{lesson.teacher}"
+        name = f"{_PREFIX}{lesson.student}{_ARROW}{lesson.teacher}"
         with seeded(derive_seed(run.recipe.seed, name)):
             knowledge = self._make()
             taps = knowledge.taps

@@ -90,6 +90,10 @@ class TrainingRun:
         """The roles that learn as networks on the task."""
         return tuple(name for name, member in self.members.items() if member.student)
 
+    def knows(self, role: str) -> bool:
+        """Whether somebody enrolled or derived it."""
+        return role in self.members or role in self._derived
+
     def build(self, role: str, *, like: str | None = None, num_classes: int | None = None) -> nn.Module:
         """See :meth:`kdzoo.api.Run.build`."""
         return self.networks.build(role, like, num_classes)
@@ -309,7 +313,10 @@ class TrainingRun:
         epochs, steps = self._phase
         for member in [*self.members.values(), *self.classroom.connectors.values()]:
             member.at_step(step)
-        return replace(batch, progress=step / max(epochs * steps, 1))
+        batch = replace(batch, progress=step / max(epochs * steps, 1))
+        if self._pending:
+            self.classroom.restore(self, batch, self._pending)
+        return batch
 
     def end_step(self) -> None:
         """Let the scheme follow, and drop what was seen."""

@@ -21,6 +21,12 @@ from kdzoo.zoo import Zoo
 CLASSES = tuple("abcd")
 
 
+def made_up_images(size: int, pixels: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Random pictures, and what a heat camera would see of them."""
+    images = torch.rand(size, 3, pixels, pixels, generator=generator)
+    return {"image": images, "heat": images.mean(dim=1, keepdim=True)}
+
+
 @dataclass
 class MadeUp:
     """A split of random images with random labels; each batch is a function of its number."""
@@ -41,13 +47,13 @@ class MadeUp:
             generator = torch.Generator().manual_seed(number)
             yield Batch(
                 torch.arange(self.size),
-                {"image": torch.rand(self.size, 3, self.pixels, self.pixels, generator=generator)},
+                made_up_images(self.size, self.pixels, generator),
                 torch.randint(0, len(CLASSES), (self.size,), generator=generator),
             )
 
 
 class MadeUpData:
-    classes, channels, img_size = CLASSES, {"image": 3}, 32
+    classes, channels, img_size = CLASSES, {"image": 3, "heat": 1}, 32
 
     def __init__(self) -> None:
         self.train, self.val, self.test = MadeUp(), MadeUp(1), MadeUp(1)
@@ -56,8 +62,8 @@ class MadeUpData:
 
     def fetch(self, index: torch.Tensor, view: int = 0) -> Batch:
         generator = torch.Generator().manual_seed(100 + view)
-        images = torch.rand(self.train.size, 3, self.train.pixels, self.train.pixels, generator=generator)
-        return Batch(index, {"image": images[index]}, self.labels[index])
+        inputs = made_up_images(self.train.size, self.train.pixels, generator)
+        return Batch(index, {name: images[index] for name, images in inputs.items()}, self.labels[index])
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +83,17 @@ def teacher_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "teacher.pth"
     torch.manual_seed(7)
     torch.save(timm.create_model("test_resnet", num_classes=len(CLASSES)).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def transformer_file(teacher_file):
+    import timm
+
+    path = teacher_file.with_name("transformer.pth")
+    torch.manual_seed(7)
+    model = timm.create_model("test_vit", num_classes=len(CLASSES), img_size=32)
+    torch.save(model.state_dict(), path)
     return path
 
 

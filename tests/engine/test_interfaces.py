@@ -195,7 +195,9 @@ logits = torch.export.load("run/student/model.pt2").module()(torch.load("image.p
 assert "kdzoo" not in sys.modules and "timm" not in sys.modules
 torch.save(logits.detach(), "logits.pt")
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     with torch.no_grad():
         expected = runs[-1].eval()(image).logits
