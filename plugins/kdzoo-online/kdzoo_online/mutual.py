@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import permutations
-from typing import Annotated
 
-from pydantic import Field
-
-from kdzoo.api import Batch, Lesson, Run, Scheme
+from kdzoo.api import Batch, Lesson, Run
+from kdzoo_online.peers import Count, Peers
 
 
-class Mutual(Scheme):
+class Mutual(Peers):
     """Untrained networks learn side by side, and each is taught by all the others.
 
     The roles are ``student``, which is exported, and ``peer1``, ``peer2``, ... A recipe that names no network
@@ -22,15 +20,9 @@ class Mutual(Scheme):
     """
 
     name = "mutual"
-    kind = "online"
 
-    def __init__(self, peers: Annotated[int, Field(ge=2)] = 2) -> None:
-        self.roles = ("student", *(f"peer{number}" for number in range(1, peers)))
-
-    def enroll(self, run: Run) -> None:
-        """Enroll every peer as a network that learns."""
-        for role in self.roles:
-            run.enroll(role, run.build(role, like=None if role == "student" else "student"))
+    def __init__(self, peers: Count = 2) -> None:
+        super().__init__(peers)
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """Every ordered pair, so weighted that each peer is taught with a total weight of 1."""

@@ -1,7 +1,4 @@
-"""Online losses as pure functions of the logits of all peers.
-
-They take any floating dtype and compute in float32 at least.
-"""
+"""What peers learn from each other: Zhang, Xiang, Hospedales and Lu 2018."""
 
 from __future__ import annotations
 
@@ -11,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from kdzoo_online.functional.stack import wide
 
 
 def mutual_losses(
@@ -31,14 +30,9 @@ def mutual_losses(
     Raises:
         ValueError: fewer than two peers, shapes that differ, or an unknown reduction.
     """
-    if len(logits) < 2 or any(one.ndim != 2 or one.shape != logits[0].shape for one in logits):
-        raise ValueError(
-            "at least two peers are needed, all with logits (B, K), "
-            f"not {[tuple(one.shape) for one in logits]}"
-        )
     if reduction not in ("none", "mean"):
         raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    log_p = [F.log_softmax(_wide(one), dim=1) for one in logits]
+    log_p = [F.log_softmax(one, dim=1) for one in wide(logits)]
     losses = []
     for mine in log_p:
         others = [other.detach() for other in log_p if other is not mine]
@@ -47,7 +41,3 @@ def mutual_losses(
         ]
         losses.append(torch.stack(divergences).mean(dim=0))
     return tuple(loss.mean() if reduction == "mean" else loss for loss in losses)
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

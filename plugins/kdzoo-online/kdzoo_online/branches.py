@@ -1,0 +1,86 @@
+"""Branches on a shared trunk, taught by their gated ensemble: Lan, Zhu and Gong 2018."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Output, Ramp, Run, Scheme
+from kdzoo_online.branch import Branch
+from kdzoo_online.gate import Gate
+
+
+class Branches(Scheme):
+    """The student's deeper stages several times on one trunk; a gate joins them, and they learn from their ensemble.
+
+    The roles are ``student``, which is trunk and first branch and is exported, ``branch1``, ``branch2``, ..., and
+    ``ensemble``, the gate's answer: it learns from the labels like everybody and teaches everybody else. Branches
+    and ensemble have logits only.
+
+    Args:
+        branches: how many, the student's own among them.
+        stage: the last one of the trunk; -1 would leave the classifier only and is refused.
+        ramp: the part of the training in which the lessons' weight grows from 0 to 1; 0 = no ramp.
+    """
+
+    name = "branches"
+    kind = "online"
+
+    def __init__(
+        self,
+        branches: Annotated[int, Field(ge=2)] = 3,
+        stage: Annotated[int, Field(le=-2)] = -2,
+        ramp: Annotated[float, Field(ge=0, le=1)] = 80 / 300,
+    ) -> None:
+        self.roles = ("student", *(f"branch{number}" for number in range(1, branches)))
+        self.stage = stage
+        self.ramp = Ramp(until=ramp, shape="sigmoid")
+
+    def enroll(self, run: Run) -> None:
+        """Enroll the student, the branches that hang on it, and their ensemble."""
+        student = run.build("student")
+        assert isinstance(student, Backbone)
+        networks = {role: run.build(role, like="student") for role in self.roles[1:]}
+        branches = {role: self._branch(student, role, network) for role, network in networks.items()}
+        run.enroll("student", student)
+        for role, branch in branches.items():
+            run.enroll(role, branch, student=True, reads="student", stages=(self.stage,))
+        run.enroll("trunk", _Trunk(), student=False, learns=False, reads="student", stages=(self.stage,))
+        run.derive("answers", lambda batch: self._answers(run, batch))
+        # The gate's first weights are those of its role, and nobody else's random numbers depend on them.
+        channels = student.model.feature_info[self.stage]["num_chs"]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.recipe.seed)
+            gate = Gate(channels, len(self.roles))
+        run.enroll("ensemble", gate, student=True, reads="answers")
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """The ensemble teaches every branch, more and more."""
+        weight = self.ramp(batch.progress)
+        return [Lesson(role, "ensemble", weight) for role in self.roles]
+
+    def _branch(self, student: Backbone, role: str, network: object) -> Branch:
+        assert isinstance(network, Backbone)
+        if network.name != student.name:
+            raise KdzooError(
+                f"role {role!r} is {network.name!r} and the student {student.name!r}: branches continue from the "
+                "student's own map and need its architecture; leave the role out of the recipe, or take --method "
+                "kdcl for unlike networks"
+            )
+        return Branch(network, self.stage)
+
+    def _answers(self, run: Run, batch: Batch) -> Output:
+        """What the gate reads: the trunk's map, and the logits of every branch."""
+        trunk = run.see("trunk", batch)
+        logits = [run.see(role, batch).logits for role in self.roles]
+        return Output(logits[0], (*trunk.features, *logits))
+
+
+class _Trunk(torch.nn.Module):
+    """Passes on what it reads: the student's map at the one stage that the scheme asked for."""
+
+    def forward(self, read: Output) -> Output:
+        return read

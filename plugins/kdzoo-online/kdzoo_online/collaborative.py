@@ -1,0 +1,68 @@
+"""Peers that are all taught by their ensemble: Guo et al. 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kdzoo.api import Batch, KdzooError, Lesson, Output, Run
+from kdzoo_online.functional import best_peer, linear_logits, mean_logits, minimum_logits
+from kdzoo_online.peers import Count, Peers
+
+_BY_LABEL = {"best": best_peer, "minimum": minimum_logits, "linear": linear_logits}
+
+
+class Collaborative(Peers):
+    """Untrained networks learn side by side, and all are taught by one target made of all their logits.
+
+    The roles are ``student``, which is exported, ``peer1``, ``peer2``, ..., and the derived ``ensemble``. It has
+    logits only. All its kinds but ``mean`` read the label; a sample without one is taught the mean.
+
+    Args:
+        peers: how many networks learn together, the student among them.
+        ensemble: ``minimum`` (KDCL-MinLogit), ``best`` (KDCL-Naive), ``linear`` (KDCL-Linear), or the ``mean``.
+        views: let the ensemble see the images under another random augmentation for each peer but the student.
+    """
+
+    name = "collaborative"
+
+    def __init__(
+        self,
+        peers: Count = 2,
+        ensemble: Literal["minimum", "best", "linear", "mean"] = "minimum",
+        views: bool = False,
+    ) -> None:
+        super().__init__(peers)
+        self.ensemble = ensemble
+        self.views = views
+
+    def enroll(self, run: Run) -> None:
+        """Enroll every peer, and derive their ensemble."""
+        augment = run.recipe.data.augment
+        mixed = augment is not None and (augment.mixup or augment.cutmix)
+        if mixed and (self.views or self.ensemble != "mean"):
+            raise KdzooError(
+                "scheme 'collaborative' reads class ids and other views of the same images, and mixup or cutmix "
+                "blends both: turn them off in data.augment, or take scheme.ensemble=mean with scheme.views=false"
+            )
+        super().enroll(run)
+        run.derive("ensemble", lambda batch: Output(self._target(run, batch)))
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """The ensemble teaches every peer."""
+        return [Lesson(role, "ensemble") for role in self.roles]
+
+    def _target(self, run: Run, batch: Batch) -> Tensor:
+        logits = [run.see("student", batch).logits]
+        for view, role in enumerate(self.roles[1:], start=1):
+            if not self.views:
+                logits.append(run.see(role, batch).logits)
+                continue
+            with torch.no_grad():
+                logits.append(run.see(role, run.data.fetch(batch.index, view=view)).logits)
+        if self.ensemble == "mean" or batch.target is None or batch.target.is_floating_point():
+            return mean_logits(logits)
+        return _BY_LABEL[self.ensemble](logits, batch.target)

@@ -1,0 +1,45 @@
+"""The algorithm in which what computes a teacher learns too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from kdzoo.api import Algorithm, Batch, Phase, Run
+
+
+class DistillBoth(Algorithm):
+    """As ``distill``, but the knowledge's gradient also reaches the teachers' side, and whoever learns is updated.
+
+    For schemes that compute their teachers with modules that must be trained, and cut off themselves what shall be
+    constant. Under a scheme whose teachers are students, both sides move towards each other.
+
+    Args:
+        task_weight: weight of the supervised loss.
+        teach_weight: weight of the knowledge, summed over the scheme's lessons.
+    """
+
+    name = "distill-both"
+
+    def __init__(self, task_weight: NonNegativeFloat = 1.0, teach_weight: NonNegativeFloat = 1.0) -> None:
+        self.task_weight = task_weight
+        self.teach_weight = teach_weight
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase over the training split."""
+        learners = [
+            role
+            for role, module in run.roles.items()
+            if any(parameter.requires_grad for parameter in module.parameters())
+        ]
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            teach = run.teach(batch, detach=False)
+            task = torch.stack([run.task(role, batch) for role in run.students]).sum()
+            run.update(self.task_weight * task + self.teach_weight * teach, *learners, "knowledge")
+            return {"task": task, "teach": teach}
+
+        yield Phase("distill", run.data.train, step, run.recipe.epochs)

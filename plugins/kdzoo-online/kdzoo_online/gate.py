@@ -1,0 +1,39 @@
+"""The gate that weighs branches on a shared trunk: Lan, Zhu and Gong 2018."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn import functional as F
+
+from kdzoo.api import Output
+from kdzoo_online.functional import gated_logits
+
+
+class Gate(nn.Module):
+    """The branches' ensemble, weighed for each sample by what the trunk shows.
+
+    A linear layer on the mean of the trunk's map, batch normalisation, ReLU and softmax give the weights.
+
+    Args:
+        channels: of the trunk's map.
+        branches: how many.
+    """
+
+    def __init__(self, channels: int, branches: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, branches)
+        self.norm = nn.BatchNorm1d(branches)
+
+    def forward(self, read: Output) -> Output:
+        """Answer as the ensemble.
+
+        Args:
+            read: its ``features`` are the trunk's map (B, C, H, W) and the logits (B, K) of each branch.
+
+        Returns:
+            logits (B, K), and as the only feature the weights (B, branches).
+
+        """
+        trunk, *logits = read.features
+        weights = F.relu(self.norm(self.linear(trunk.mean(dim=(2, 3))))).softmax(dim=1)
+        return Output(gated_logits(logits, weights), (weights,))

@@ -1,0 +1,98 @@
+"""Peers with targets of their own, and a leader that learns from all: Chen, Mei, Wang, Feng and Chen 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Output, Ramp, Run
+from kdzoo_online.attention import Attention
+from kdzoo_online.peers import Peers
+
+
+class GroupLeader(Peers):
+    """Each peer is taught its own mixture of all peers' predictions, and the student their mean.
+
+    The roles are ``student``, the leader, which is exported and teaches nobody; ``peer1``, ``peer2``, ...; the
+    ``attention`` that mixes; and what it computes, ``target1``, ``target2``, ... and ``group``. These have logits
+    only. The attention learns under the algorithm ``distill-both``; under others it keeps its first weights.
+
+    Args:
+        peers: how many networks learn together, the student among them.
+        temperature: of the softmaxes that are mixed; the knowledge's, for the paper's method.
+        reduction: how many times shorter than the embeddings their projections are.
+        ramp: the part of the training in which the lessons' weight grows from 0 to 1; 0 = no ramp.
+    """
+
+    name = "group-leader"
+
+    def __init__(
+        self,
+        peers: Annotated[int, Field(ge=3)] = 4,
+        temperature: PositiveFloat = 3.0,
+        reduction: PositiveInt = 8,
+        ramp: Annotated[float, Field(ge=0, le=1)] = 80 / 300,
+    ) -> None:
+        super().__init__(peers)
+        self.temperature = temperature
+        self.reduction = reduction
+        self.ramp = Ramp(until=ramp, shape="sigmoid")
+
+    def enroll(self, run: Run) -> None:
+        """Enroll the networks and the attention, and derive every target."""
+        super().enroll(run)
+        width = self._width(run)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.recipe.seed)
+            attention = Attention(width, max(1, width // self.reduction), self.temperature)
+        for role in self.roles[1:]:
+            run.tap(role, embedding=True)
+        run.derive("answers", lambda batch: self._answers(run, batch))
+        run.enroll("attention", attention, student=False, reads="answers")
+        for number in range(len(self.roles) - 1):
+            run.derive(f"target{number + 1}", partial(_target, run, number))
+        run.derive("group", lambda batch: Output(run.see("attention", batch).logits))
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """Each peer learns from its target, and the student from the group."""
+        weight = self.ramp(batch.progress)
+        peers = [
+            Lesson(role, f"target{number}", weight) for number, role in enumerate(self.roles[1:], start=1)
+        ]
+        return [*peers, Lesson("student", "group", weight)]
+
+    def _answers(self, run: Run, batch: Batch) -> Output:
+        """What the attention reads: the embeddings of all peers, then their logits."""
+        seen = [run.see(role, batch) for role in self.roles[1:]]
+        embeddings = [one.embedding for one in seen if one.embedding is not None]
+        return Output(seen[0].logits, (*embeddings, *(one.logits for one in seen)))
+
+    def _width(self, run: Run) -> int:
+        widths: dict[str, int] = {}
+        for role in self.roles[1:]:
+            network = run.roles[role]
+            assert isinstance(network, Backbone)
+            modes = [(module, module.training) for module in network.modules()]
+            network.eval()
+            with torch.no_grad():
+                image = torch.zeros((1, network.channels, *network.input_size), device=run.device)
+                embedding = network(image, embedding=True).embedding
+            for module, mode in modes:
+                module.training = mode
+            assert embedding is not None
+            widths[role] = embedding.shape[1]
+        if len(set(widths.values())) > 1:
+            raise KdzooError(
+                "scheme 'group-leader' compares the peers' embeddings, which have the lengths "
+                + ", ".join(f"{width} ({role})" for role, width in widths.items())
+                + ": take peers of one architecture, or --method kdcl for unlike networks"
+            )
+        return next(iter(widths.values()))
+
+
+def _target(run: Run, number: int, batch: Batch) -> Output:
+    return Output(run.see("attention", batch).features[number])
