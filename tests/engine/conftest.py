@@ -92,7 +92,7 @@ def transformer_file(teacher_file):
 
     path = teacher_file.with_name("transformer.pth")
     torch.manual_seed(7)
-    model = timm.create_model("test_vit", num_classes=len(CLASSES), img_size=32)
+    model = timm.create_model("test_vit", num_classes=len(CLASSES))
     torch.save(model.state_dict(), path)
     return path
 
