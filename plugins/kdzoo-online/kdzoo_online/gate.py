@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdzoo.api import Output
@@ -24,6 +24,10 @@ class Gate(nn.Module):
         self.linear = nn.Linear(channels, branches)
         self.norm = nn.BatchNorm1d(branches)
 
+    def weigh(self, trunk: Tensor) -> Tensor:
+        """(B, branches) weights ≥ 0 with the sum 1, from the trunk's map (B, C, H, W)."""
+        return F.relu(self.norm(self.linear(trunk.mean(dim=(2, 3))))).softmax(dim=1)
+
     def forward(self, read: Output) -> Output:
         """Answer as the ensemble.
 
@@ -31,9 +35,8 @@ class Gate(nn.Module):
             read: its ``features`` are the trunk's map (B, C, H, W) and the logits (B, K) of each branch.
 
         Returns:
-            logits (B, K), and as the only feature the weights (B, branches).
+            logits (B, K).
 
         """
         trunk, *logits = read.features
-        weights = F.relu(self.norm(self.linear(trunk.mean(dim=(2, 3))))).softmax(dim=1)
-        return Output(gated_logits(logits, weights), (weights,))
+        return Output(gated_logits(logits, self.weigh(trunk)))

@@ -106,10 +106,12 @@ def test_branches_share_the_trunk_and_learn_from_the_gated_ensemble(trained):
     with run.looking():
         run.tap("student", -1)  # somebody else asks for more
         logits = [run.see(role, batch).logits for role in run.students[:-1]]
-        seen = run.see("ensemble", batch)
-        (gate,) = seen.features
+        stage = run.see("student", batch).features[0]
+        assert stage.shape[1] == run.roles["student"].model.feature_info[-2]["num_chs"]
+        gate = run.roles["ensemble"].weigh(stage)
         torch.testing.assert_close(gate.sum(dim=1), torch.ones(len(batch)))
-        torch.testing.assert_close(seen.logits, gated_logits(logits, gate))
+        assert gate.std() > 0
+        torch.testing.assert_close(run.see("ensemble", batch).logits, gated_logits(logits, gate))
     loss = run.task("branch1", batch)
     stem = next(run.roles["student"].parameters())
     assert torch.autograd.grad(loss, stem)[0].abs().sum() > 0, "a branch teaches the trunk"
@@ -207,3 +209,16 @@ def test_the_attention_is_left_alone_by_an_algorithm_that_trains_students_only(t
 def test_peers_with_embeddings_of_unlike_lengths_are_refused(trained):
     with pytest.raises(KdzooError, match=r"have the lengths .* --method kdcl"):
         trained("okddip", **{"roles.peer2.model": "test_resnet"})
+
+
+@pytest.mark.parametrize(
+    ("method", "role"), [("kdcl", "ensemble"), ("one", "ensemble"), ("okddip", "target1")]
+)
+def test_an_ensemble_has_no_maps_to_teach(trained, method, role):
+    with pytest.raises(KdzooError, match=f"the role '{role}' of scheme .* choose a knowledge on logits"):
+        trained(method, **{"knowledge": {"name": "fitnet"}})
+
+
+def test_other_knowledge_on_logits_is_taught_by_ensembles(trained):
+    run, before, _ = trained("one", **{"knowledge": {"name": "dkd"}})
+    assert all(moved(run, before, role) for role in run.students)
