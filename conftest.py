@@ -43,7 +43,7 @@ def _own_cache(tmp_path_factory, worker_id):
         os.environ["KDZOO_CACHE"] = before
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Experiment:
     """A finished run: its result, and the run itself to look into."""
 
