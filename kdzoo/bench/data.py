@@ -21,8 +21,8 @@ def open_first(configs: Iterable[DataConfig], notify: Callable[[Event], None]) -
     Raises:
         KdzooError: whatever is wrong with the data, before a worker is started or a file is written.
     """
-    alone = {config.model_copy(update={"workers": None}) for config in configs if config.dataset != EMBEDDED}
-    for config in alone:
+    plain = (config.model_copy(update={"workers": None}) for config in configs if config.dataset != EMBEDDED)
+    for config in {config.model_dump_json(): config for config in plain}.values():
         import torch
 
         from kdzoo.data.open import open_data
