@@ -73,10 +73,11 @@ def show(
 
 
 def _described(zoo: Zoo, kind: Any, component: Any) -> dict[str, Any]:
-    from kdzoo.zoo.hyperparameters import describe, validate
+    from kdzoo.zoo.hyperparameters import describe, required, validate
 
     found = zoo.find(kind, component.name)
-    values = validate(found, component.settings)
+    missing = required(found.component) - component.settings.keys()
+    values = dict(component.settings) if missing else validate(found, component.settings)
     summary = (found.component.__doc__ or "").strip().splitlines()
     return {
         "summary": summary[0] if summary else "",
@@ -84,7 +85,7 @@ def _described(zoo: Zoo, kind: Any, component: Any) -> dict[str, Any]:
         "hyperparameters": [
             {
                 "key": f"{kind}.{one.name}",
-                "value": values[one.name],
+                "value": "(required)" if one.name in missing else values.get(one.name, one.default),
                 "type": one.type,
                 "range": one.range,
                 "default": one.default,

@@ -67,7 +67,9 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dic
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([found.kind, *map(str, first["loc"])])
-        given = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        if first["type"] == "missing":
+            raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
+        given = f", not {first['input']!r}"
         raise KdzooError(f"{prefix}{key} ({found.name}): {first['msg']}{given}") from None
     return {name: getattr(checked, name) for name in model.model_fields}
 
@@ -75,6 +77,11 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dic
 def create(found: Found, settings: Mapping[str, Any]) -> Any:
     """An instance of the component with validated settings."""
     return found.component(**validate(found, settings))
+
+
+def required(component: type[Any]) -> set[str]:
+    """The hyper-parameters that have no default."""
+    return {name for name, field in schema(component).model_fields.items() if field.is_required()}
 
 
 def describe(component: type[Any]) -> list[HyperParameter]:

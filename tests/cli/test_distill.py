@@ -78,7 +78,7 @@ def test_the_run_is_fully_described(finished):
     assert provenance["wall_seconds"] > 0
     assert provenance["unusual_modes"] == {}
     recipe = yaml.safe_load((path / "recipe.yaml").read_text())
-    assert recipe["knowledge"] == {"name": "kd", "temperature": 4.0}
+    assert recipe["knowledge"] == {"name": "kd", "temperature": 4.0, "standardize": False}
     card = (path / "student" / "README.md").read_text()
     assert f"{result['test/last']:.2f} %" in card
 

@@ -229,8 +229,8 @@ def test_a_specialist_has_its_own_number_of_classes_and_comes_untrained(make_run
 
 
 def test_a_modality_that_the_data_lacks_is_refused(make_run):
-    with pytest.raises(KdzooError, match=r"roles.student.modality 'heat': the data has image"):
-        make_run("kd", **{"roles.student.modality": "heat"})
+    with pytest.raises(KdzooError, match=r"roles.student.modality 'depth': the data has image, heat"):
+        make_run("kd", **{"roles.student.modality": "depth"})
 
 
 def test_pretrain_uses_no_label_first_and_the_teachers_logits_afterwards(make_run, batch):
