@@ -10,13 +10,18 @@ class KdzooError(Exception):
     """Something that the user can put right; the message names the file, key or plugin and what is accepted."""
 
 
+_MOST = 60
+"""Names that an error lists; timm has more than a thousand."""
+
+
 class UnknownName(KdzooError):
     """A name that nothing answers to, with the nearest ones that something does."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}"
+        shown = f"{', '.join(known[:_MOST])}{f' and {len(known) - _MOST} more' if len(known) > _MOST else ''}"
+        offer = f"did you mean {' or '.join(near)}?" if near else f"known: {shown or 'none'}"
         super().__init__(f"unknown {what} {name!r}; {offer}{' ' + hint if hint else ''}")
 
 
