@@ -73,7 +73,8 @@ def test_tuned_by_validation_then_run_over_the_seeds(run: Callable[..., Any], tm
         (name, seed) for name in means for seed in (0, 1)
     }
     assert ledger.entries["kd (tuned)"].settings == (
-        "knowledge kd (temperature 3, standardize False), scheme offline, algorithm distill (task_weight 0.1, teach_weight 0.9)"
+        "knowledge kd (temperature 3, standardize False), scheme offline, "
+        "algorithm distill (task_weight 0.1, teach_weight 0.9)"
     )
     begun = trace(tmp_path)
     assert len(begun) == len(set(begun)) == 1 + 3 + 3 * 2
