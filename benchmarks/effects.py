@@ -81,8 +81,8 @@ def report(collected: Collector, seeds: int) -> str:
     where, what = machine(torch.device("cpu")), versions()
     return f"""# What each method is good for
 
-Small experiments on the embedded digits in which labels or images are taken away, so that only what the method
-teaches can make up for them. Teacher `test_resnet`, trained on all labels; student `test_efficientnet`; 540 test
+Small experiments on the embedded digits (`lsp`: on a made-up citation graph) in which labels or images are taken
+away, so that only what the method teaches can make up for them. Teacher `test_resnet`, trained on all labels; student `test_efficientnet`; 540 test
 images. They show that a method does what it says, not which one is best: read no ranking into them.
 
 Over {seeds} seeds: mean ± standard deviation, and the least of the differences, paired by seed. The test demands the
