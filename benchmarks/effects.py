@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/effects.py --write docs/benchmarks/effects.md
 
-The experiments and the margins are those of `plugins/*/tests/test_*_effect.py`, which run one seed each; nothing is
+The experiments and the margins are those of `plugins/*/tests/test_*_effect*.py`, which run one seed each; nothing is
 defined here.
 """
 
@@ -82,8 +82,9 @@ def report(collected: Collector, seeds: int) -> str:
     return f"""# What each method is good for
 
 Small experiments on the embedded digits (`lsp`: on a made-up citation graph) in which labels or images are taken
-away, so that only what the method teaches can make up for them. Teacher `test_resnet`, trained on all labels; student `test_efficientnet`; 540 test
-images. They show that a method does what it says, not which one is best: read no ranking into them.
+away, so that only what the method teaches can make up for them. Unless the line says otherwise the teacher is
+`test_resnet`, trained on all labels, and the student `test_efficientnet`; 540 test images. They show that a method
+does what it says, not which one is best: read no ranking into them.
 
 Over {seeds} seeds: mean ± standard deviation, and the least of the differences, paired by seed. The test demands the
 margin for its one seed. Seconds are those of one thread for one seed, control included (median over the seeds).
@@ -108,7 +109,7 @@ def main() -> None:
     flags = parser.parse_args()
     if flags.seeds < 2:
         parser.error("--seeds: a standard deviation needs at least 2")
-    tests = sorted(str(path) for path in ROOT.glob("plugins/*/tests/test_*_effect.py"))
+    tests = sorted(str(path) for path in ROOT.glob("plugins/*/tests/test_*_effect*.py"))
     collected = Collector()
     options = [f"--rootdir={ROOT}", f"--seeds={flags.seeds}", f"--numprocesses={PROCESSES}", "--tb=line"]
     failed = pytest.main([*options, *tests], plugins=[collected])
