@@ -180,7 +180,7 @@ def test_the_suites_that_ship_can_be_planned(zoo: Zoo, tmp_path: Path) -> None:
     for name, suite in registry.suites.items():
         plan = Planner(name, suite, output=tmp_path, zoo=zoo, registry=registry).plan()
         assert not plan.refused
-        entries = {run.entry.name for run in plan.runs}
+        entries = {run.entry.method for run in plan.runs} | {one.entry.method for one in plan.searches}
         assert entries >= (set(registry.methods) if suite.methods == "installed" else set(suite.methods))
 
 
