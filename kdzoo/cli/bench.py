@@ -24,7 +24,9 @@ def bench(
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.", show_default="the suite's")] = None,
     methods: Annotated[
         str | None,
-        typer.Option(help="Names with commas between; the baseline is always added.", show_default="the suite's"),
+        typer.Option(
+            help="Names with commas between; the baseline is always added.", show_default="the suite's"
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of the students.", show_default="the suite's")] = None,
     data_dir: Annotated[
