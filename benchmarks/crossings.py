@@ -20,7 +20,8 @@ HEAD = """# What crosses with what
 Any knowledge can be taught under any scheme: `kdzoo distill --method rkd --scheme mutual`. Every product of the
 installed ones takes two steps in the tests. Those in the table are refused in the first step, before anything is
 learned, each with a sentence that says why and what to take instead ({refused} of {total};
-… stands for a name, N for a number). They are run with the algorithm `distill` on a small ResNet as teacher and a small EfficientNet as student, at 32 pixels;
+… stands for a name, N for a number). They are run with the algorithm `distill` on a
+small ResNet as teacher and a small EfficientNet as student, at 32 pixels;
 `simkd` with its own algorithm, `catkd` at 64 pixels, `vit-attention` between two vision transformers.
 
 | knowledge | schemes | why not |
