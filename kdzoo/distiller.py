@@ -130,14 +130,23 @@ class _NoData:
 
     train = val = test = classes = channels = img_size = names = labels = property(_refuse)
 
-    def fetch(self, index: Tensor, view: int = 0) -> NoReturn:
+    def select(self, index: Tensor) -> NoReturn:
+        self._refuse()
+
+    def fetch(self, index: Tensor, view: int | None = 0) -> NoReturn:
         self._refuse()
 
 
 class _Networks:
     """The networks are the user's."""
 
-    def build(self, role: str, like: str | None = None, num_classes: int | None = None) -> Backbone:
+    def build(
+        self,
+        role: str,
+        like: str | None = None,
+        num_classes: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Backbone:
         raise KdzooError(f"this method builds the network {role!r} by itself; run it with kdzoo distill")
 
     def from_file(self, module: nn.Module) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kdzoo.api.divergence import softened_kl
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.maps import pool_to_smaller
+    from kdzoo.api.noise import Noise
     from kdzoo.api.probe import Probe
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run
@@ -49,6 +50,7 @@ _LAZY = {
     "Batch": "batch",
     "Output": "batch",
     "Knowledge": "knowledge",
+    "Noise": "noise",
     "Ramp": "ramp",
     "Data": "run",
     "Run": "run",
@@ -71,6 +73,7 @@ __all__ = [
     "KdzooError",
     "Knowledge",
     "Lesson",
+    "Noise",
     "Observer",
     "OptimConfig",
     "Output",

@@ -26,6 +26,9 @@ class Phase:
             epoch, ``start`` being the number of batches to leave out after a resume.
         step: one batch -> the scalars to record. It calls ``run.update`` as often as it needs.
         epochs: how often ``data`` is gone through.
+        after_epoch: further figures for the metrics of each epoch, such as ``val/robust``; called with every role
+            in eval mode and no graph.
+        validate: whether the students are validated after each epoch; False where they do not learn yet.
 
     """
 
@@ -33,6 +36,8 @@ class Phase:
     data: Iterable[Batch]
     step: Callable[[Batch], Mapping[str, Tensor]]
     epochs: int
+    after_epoch: Callable[[], Mapping[str, float]] | None = None
+    validate: bool = True
 
 
 class Algorithm(ABC):

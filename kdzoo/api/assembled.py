@@ -16,7 +16,13 @@ class Assembled(nn.Module, ABC):
     A plugin subclasses it where the student that is used afterwards is not a plain timm model, and enrolls an
     instance as ``"student"``. It is exported as a ``torch.export`` program from images in [0, 1] to logits, which
     runs without kdzoo and without timm.
+
+    Attributes:
+        label_names: the class names in the order of the logits; None = those of the data.
+
     """
+
+    label_names: tuple[str, ...] | None = None
 
     @abstractmethod
     def forward(

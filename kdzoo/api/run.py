@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -12,6 +14,8 @@ from kdzoo.api.batch import Batch, Output
 from kdzoo.api.probe import Probe
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from kdzoo.recipe.model import OptimConfig, Recipe
 
 
@@ -20,7 +24,12 @@ class Data(Protocol):
 
     @property
     def train(self) -> Iterable[Batch]:
-        """The training split, shuffled and augmented as a pure function of (seed, epoch, index)."""
+        """The training split, shuffled and augmented as a pure function of (seed, epoch, index).
+
+        Raises:
+            KdzooError: the recipe says ``data.withhold_train``, so no training image was opened.
+
+        """
 
     @property
     def val(self) -> Iterable[Batch] | None:
@@ -54,13 +63,21 @@ class Data(Protocol):
         every index of a training batch, for whoever keeps a table with a row per sample.
         """
 
-    def fetch(self, index: Tensor, view: int = 0) -> Batch:
+    def select(self, index: Tensor) -> Iterable[Batch]:
+        """A part of the training split as a stream of its own, shuffled and augmented like the whole.
+
+        Args:
+            index: (n,) int64 rows of the training split, each once, such as those of some classes, or a memory.
+
+        """
+
+    def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
         """Training samples by their index, varied as in the present epoch.
 
         Args:
             index: (B,) int64, such as ``batch.index``; rows of the training split.
             view: another number gives another random augmentation of the same samples; 0 is the one that the
-                training batches of this epoch have.
+                training batches of this epoch have, None the images as they are.
 
         Raises:
             KdzooError: the data set is too large for memory and streams.
@@ -77,6 +94,8 @@ class Run(Protocol):
     recipe: Recipe
     data: Data
     device: torch.device
+    folder: Path
+    """Where the run keeps its files. An algorithm's own go into a folder in it, under a name of its own."""
     state: dict[str, Any]
     """Kept in the checkpoint and restored before the script of phases is run again: tensors and plain values."""
 
@@ -88,7 +107,14 @@ class Run(Protocol):
     def students(self) -> tuple[str, ...]:
         """The roles that learn as networks on the task, in the order of their enrolment."""
 
-    def build(self, role: str, *, like: str | None = None, num_classes: int | None = None) -> nn.Module:
+    def build(
+        self,
+        role: str,
+        *,
+        like: str | None = None,
+        num_classes: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> nn.Module:
         """The timm backbone that the recipe names for ``role``, else the one it names for ``like``.
 
         Its random initialisation depends on the seed and the role alone. The module is moved to the device.
@@ -99,6 +125,8 @@ class Run(Protocol):
             role: the name.
             like: a role whose network serves where the recipe names none for ``role``.
             num_classes: another number of logits than the data has classes; such a network comes untrained.
+            arguments: further arguments of ``timm.create_model``, before those that the recipe gives; such a
+                network comes untrained too.
 
         Raises:
             KdzooError: the recipe names neither.
@@ -167,3 +195,23 @@ class Run(Protocol):
 
     def generator(self, name: str) -> torch.Generator:
         """A random generator on the run's device, seeded by (seed, name), whose state is in the checkpoint."""
+
+    def evaluating(self, *roles: str) -> AbstractContextManager[None]:
+        """These roles in eval mode inside the block: while they are attacked, or while a generator learns.
+
+        What was seen of them before is forgotten at both ends, for it was seen in another mode.
+        """
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The recipe's precision, for modules that an algorithm calls by itself. Losses belong outside."""
+
+    def picture(self, name: str, picture: Tensor | Figure) -> None:
+        """Save a picture among the run's files and show it in every observer and in the report.
+
+        Called in a step or in ``after_epoch``, at most once in an epoch for each name.
+
+        Args:
+            name: such as ``generated`` or ``accuracy-matrix``.
+            picture: (B, C, H, W) images in [0, 1], shown as a grid of at most 64; or a matplotlib figure.
+
+        """

@@ -41,7 +41,7 @@ def ensure_teacher(task: Task) -> dict[str, Any]:
     assert task.teaches is not None
     recipe = task.recipe
     data = open_data(
-        recipe.data,
+        recipe.data.model_copy(update={"withhold_train": False}),
         seed=recipe.seed,
         device=make_fabric(recipe).device,
         channels_last=recipe.channels_last,

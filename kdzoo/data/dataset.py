@@ -12,6 +12,7 @@ from kdzoo.api.batch import Batch
 from kdzoo.data.listing import digest
 from kdzoo.data.parts import Part
 from kdzoo.data.stream import Stream, TrainStream
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import AugmentConfig
 
 
@@ -20,7 +21,8 @@ class DataSet:
     """The data of a run; it is what ``kdzoo.api.Data`` asks for, and more.
 
     Attributes:
-        train, val, test: the splits; val is None if there is none.
+        training: the training split; None if it is withheld.
+        val, test: the other splits; val is None if there is none.
         classes: the class names, in the order of their ids.
         channels: modality -> number of channels.
         img_size: height and width in pixels.
@@ -35,7 +37,7 @@ class DataSet:
 
     """
 
-    train: TrainStream
+    training: TrainStream | None
     val: Stream | None
     test: Stream
     classes: tuple[str, ...]
@@ -51,6 +53,21 @@ class DataSet:
     unreadable: Sequence[str] = field(default=(), repr=False)
 
     @property
+    def train(self) -> TrainStream:
+        """The training split.
+
+        Raises:
+            KdzooError: it is withheld.
+
+        """
+        if self.training is None:
+            raise KdzooError(
+                "data.withhold_train is on, so there are no training images: set it to false, or take a method that "
+                "works without data"
+            )
+        return self.training
+
+    @property
     def skipped(self) -> tuple[str, ...]:
         """The names of the unreadable images that were left out; in a set that streams, as they are met."""
         return tuple(self.unreadable)
@@ -60,7 +77,11 @@ class DataSet:
         """(rows,) int64 on the device, by ``Batch.index``: what the training split shows of its labels."""
         return self.train.labels
 
-    def fetch(self, index: Tensor, view: int = 0) -> Batch:
+    def select(self, index: Tensor) -> TrainStream:
+        """A part of the training split; see :meth:`kdzoo.api.run.Data.select`."""
+        return self.train.select(index)
+
+    def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
         """Training samples by their index; see :meth:`kdzoo.api.run.Data.fetch`."""
         return self.train.fetch(index, view)
 

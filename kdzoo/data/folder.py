@@ -47,8 +47,10 @@ class FolderListing:
         return digest(fact for facts in self._facts for fact in facts[:2])
 
 
-def scan(data_dir: Path) -> Source:
+def scan(data_dir: Path, *, train: bool = True) -> Source:
     """Find the splits, the classes and the images of a folder.
+
+    Without ``train`` that folder is not looked into, and may be missing: the classes are those of the other splits.
 
     Classes are numbered in timm's natural order of their names, a class being the innermost folder that holds
     the image, so that timm's own scripts number them alike. Names that begin with a dot are passed over. Where
@@ -62,7 +64,7 @@ def scan(data_dir: Path) -> Source:
     if not data_dir.is_dir():
         what = "is not a folder" if data_dir.exists() else "does not exist"
         raise KdzooError(f"data_dir {data_dir} {what}; accepted: {ACCEPTED}")
-    if not (data_dir / "train").is_dir():
+    if train and not (data_dir / "train").is_dir():
         raise KdzooError(f"data_dir {data_dir} has no train/; accepted: {ACCEPTED}")
     validation = [name for name in ("val", "validation") if (data_dir / name).is_dir()]
     if len(validation) == 2:
@@ -71,17 +73,19 @@ def scan(data_dir: Path) -> Source:
     if not held_out:
         raise KdzooError(f"data_dir {data_dir} has neither test/ nor val/; accepted: {ACCEPTED}")
 
-    images = {split: _find(data_dir / split) for split in ("train", *held_out)}
-    classes = tuple(images["train"])
+    images = {split: _find(data_dir / split) for split in (*["train"] * train, *held_out)}
+    classes = tuple(next(iter(images.values())))
+    images.setdefault("train", {name: [] for name in classes})
     for split in held_out:
         _check_classes(data_dir / split, images[split], classes)
-    train, *rest = (
-        FolderListing(data_dir / split, [images[split][name] for name in classes]) for split in images
+    listing, *rest = (
+        FolderListing(data_dir / split, [images[split][name] for name in classes])
+        for split in ("train", *held_out)
     )
     if "test" in held_out:
-        return Source(train, rest[0] if validation else None, rest[-1], classes)
+        return Source(listing, rest[0] if validation else None, rest[-1], classes)
     note = f"{data_dir} has no test/: {validation[0]}/ is the test split, validation is cut from train/"
-    return Source(train, None, rest[0], classes, (note,))
+    return Source(listing, None, rest[0], classes, (note,))
 
 
 def _find(root: Path) -> dict[str, list[str]]:

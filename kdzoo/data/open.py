@@ -97,7 +97,7 @@ def open_data(
         )
         for name, part in parts.items() if name != "train"
     }  # fmt: skip
-    train = TrainStream(
+    train = None if config.withhold_train else TrainStream(
         parts["train"].split, len(source.train.targets), images[IMAGE]["train"], batch_size=config.batch_size,
         device=device, channels_last=channels_last, share=Share(rank, world), paired=paired["train"],
         computed=compute, seed=seed,
@@ -119,7 +119,7 @@ def open_data(
     }
     channels = _channels(source.train)
     return DataSet(
-        train=train,
+        training=train,
         val=streams.get("val"),
         test=streams["test"],
         classes=source.classes,
@@ -158,14 +158,14 @@ def _source(config: DataConfig) -> Source:
     if name == "folder":
         if data_dir is None:
             raise KdzooError(f"data.dataset 'folder' needs data.data_dir: {folder.ACCEPTED}")
-        return folder.scan(data_dir)
+        return folder.scan(data_dir, train=not config.withhold_train)
     return timm_source.scan(name, data_dir, config.img_size, config.cache_gb * 1e9)
 
 
 def _side(config: DataConfig, source: Source) -> int:
     if isinstance(source.train, ArrayListing):
         return int(source.train.images.shape[1])
-    listings = (source.train, source.val, source.test)
+    listings = (None if config.withhold_train else source.train, source.val, source.test)
     return config.img_size or sniff_side([listing for listing in listings if listing is not None])
 
 
@@ -198,7 +198,7 @@ def _decode(
     def bad(shelved: Shelved) -> dict[str, set[int]]:
         return {name: {row for own in shelved.values() for row in own[name].bad} for name in shelved[IMAGE]}
 
-    everything = whole(source)
+    everything = whole(source, config)
     if fits(everything):
         shelved = fill(everything)
         return choose(source, config, bad(shelved)), shelved

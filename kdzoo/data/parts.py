@@ -27,7 +27,7 @@ class Part:
 
 
 def choose(source: Source, config: DataConfig, bad: Mapping[str, Collection[int]]) -> dict[str, Part]:
-    """The samples of train, val (if there is one) and test, less the ``bad`` rows of each listing."""
+    """The samples of train (unless it is withheld), val (if there is one) and test, less the ``bad`` rows."""
     train, val = divide(
         source.train.targets,
         bad.get("train", ()),
@@ -36,11 +36,11 @@ def choose(source: Source, config: DataConfig, bad: Mapping[str, Collection[int]
         config.train_per_class,
         config.labels_per_class,
     )
-    parts = {"train": Part("train", source.train, train)}
+    parts = {} if config.withhold_train else {"train": Part("train", source.train, train)}
     if source.val is not None:
         own = take(source.val.targets, bad.get("val", ()), config.split_seed)
         parts["val"] = Part("val", source.val, own)
-    elif val is not None:
+    elif val is not None and not config.withhold_train:
         parts["val"] = Part("train", source.train, val)
     test = take(source.test.targets, bad.get("test", ()), config.split_seed, config.test_per_class)
     parts["test"] = Part("test", source.test, test)
@@ -56,9 +56,13 @@ def needed(parts: Mapping[str, Part]) -> dict[str, tuple[Listing, Tensor]]:
     return rows
 
 
-def whole(source: Source) -> dict[str, tuple[Listing, Tensor]]:
-    """Listing name -> the listing and all its rows."""
-    listings = {"train": source.train, "val": source.val, "test": source.test}
+def whole(source: Source, config: DataConfig) -> dict[str, tuple[Listing, Tensor]]:
+    """Listing name -> the listing and all its rows, for every listing that may be opened."""
+    listings = {
+        "train": None if config.withhold_train else source.train,
+        "val": source.val,
+        "test": source.test,
+    }
     return {
         name: (listing, torch.arange(len(listing.targets)))
         for name, listing in listings.items()

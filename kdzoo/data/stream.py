@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -167,15 +168,34 @@ class TrainStream(Stream):
         )  # fmt: skip
         if not self._batch_size:
             raise KdzooError(f"{len(split)} training images are too few for {share.world} processes")
+        self._asked_batch_size = batch_size
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._among = torch.arange(len(split))  # positions in the split
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
         own = torch.arange(len(split), device=device)
         self._position = own.new_full((rows,), -1).index_put((self._index,), own)
 
-    def fetch(self, index: Tensor, view: int = 0) -> Batch:
-        """These samples (B,), varied as in the present epoch; another ``view`` varies them otherwise.
+    def select(self, index: Tensor) -> TrainStream:
+        """The stream of these samples (n,) alone.
+
+        Raises:
+            KdzooError: a row is not in the split, or they are too few for the processes.
+
+        """
+        among = self._position.cpu()[index.cpu()].sort().values
+        if not len(among) or bool((among < 0).any()):
+            raise KdzooError(f"select: {len(among)} rows, not all of them of the training split")
+        part = copy.copy(self)
+        part._among = among
+        part._batch_size = min(self._asked_batch_size, len(among) // self._share.world)
+        if not part._batch_size:
+            raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
+        return part
+
+    def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
+        """These samples (B,), varied as in the present epoch; another ``view`` varies them otherwise, None not.
 
         They keep their class ids where the epoch's batches are mixed.
 
@@ -196,14 +216,18 @@ class TrainStream(Stream):
         return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
-        return len(self.split) // (self._batch_size * self._share.world)
+        return len(self._among) // (self._batch_size * self._share.world)
 
     def _batches(self) -> Sequence[Tensor]:
-        order = permutation(key("shuffle", self._seed, self.epoch), self.split.index)
+        order = self._among[
+            permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
+        ]
         everybody = order[: len(self) * self._batch_size * self._share.world]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 
-    def _view(self, modality: str, piece: Piece, index: Tensor, view: int = 0) -> Tensor:
+    def _view(self, modality: str, piece: Piece, index: Tensor, view: int | None = 0) -> Tensor:
+        if view is None:
+            return plain(piece.store, piece.at).permute(0, 3, 1, 2)
         return self._augment(piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE)
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:

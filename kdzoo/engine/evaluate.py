@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
     """Top-1 accuracy in percent over the labelled samples of ``split``, in eval mode, over all processes."""
     counts = torch.zeros(2, device=run.device, dtype=torch.float64)
+    columns = run.columns(role)
     with run.looking():
         for batch in split:
             assert batch.target is not None
             answer = run.answer(role, batch)
             labelled = batch.target != UNLABELLED
-            right = (answer.logits.argmax(dim=1) == batch.target) & labelled
+            found = answer.logits.argmax(dim=1)
+            if columns is not None:
+                found = columns.to_classes(found)
+            right = (found == batch.target) & labelled
             counts += torch.stack([right.sum(), labelled.sum()])
     if run.fabric.world_size > 1:
         summed = run.fabric.all_reduce(counts, reduce_op="sum")

@@ -113,6 +113,8 @@ class Loop:
                 saved = None
             else:
                 self.position.phase, self.position.epoch, self.position.step = number, 0, 0
+                # Between phases the task or the network may change: only the last phase's epochs are compared.
+                self.position.chosen = None
             self._phase(phase)
             self.position.epochs_before += phase.epochs
             self.position.epoch = 0
@@ -122,6 +124,7 @@ class Loop:
         at = self.position
         self.notify(PhaseStarted(phase.name, phase.epochs, _steps(phase), at.epoch))
         while at.epoch < phase.epochs:
+            self.run.gallery.epoch = at.total_epochs + 1
             started = time.monotonic()
             for batch in self._batches(phase):
                 self._step(phase, batch)
@@ -168,8 +171,12 @@ class Loop:
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
         last = at.epoch == phase.epochs
-        if run.data.val is not None and (last or at.epoch % run.recipe.eval_every == 0):
+        if phase.validate and run.data.val is not None and (last or at.epoch % run.recipe.eval_every == 0):
             metrics |= self._validate()
+        run.gallery.epoch = at.total_epochs
+        if phase.after_epoch is not None:
+            with run.looking():
+                metrics |= phase.after_epoch()
         lr = run.members["student"].lr if "student" in run.members else None
         if lr is not None:
             metrics["lr"] = lr

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
@@ -57,10 +58,20 @@ class Networks:
             else f"the recipe names no model for the role {role!r}: pass --set roles.{role}=MODEL"
         )
 
-    def build(self, role: str, like: str | None = None, num_classes: int | None = None) -> Backbone:
+    def build(
+        self,
+        role: str,
+        like: str | None = None,
+        num_classes: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Backbone:
         """The backbone of ``role``, on the device, with its weights loaded."""
         config = self.config(role, like)
-        own_classes = num_classes in (None, len(self._data.classes))
+        own_classes = num_classes in (None, len(self._data.classes)) and not arguments
+        if arguments:
+            config = config.model_copy(
+                update={"kwargs": {**config.kwargs, **arguments}, "pretrained": False, "checkpoint": None}
+            )
         trained = own_classes and _exported_for(config, len(self._data.classes), role)
         weights = config.checkpoint if own_classes else None
         if own_classes and weights is None and not trained and role.startswith("teacher"):
@@ -77,7 +88,7 @@ class Networks:
                 num_classes=num_classes or len(self._data.classes),
                 channels=self._data.channels[config.modality],
                 img_size=self._data.img_size,
-                label_names=self._data.classes if own_classes else None,
+                label_names=self._data.classes if num_classes in (None, len(self._data.classes)) else None,
             )
         self._modalities[network] = config.modality
         if weights is not None:

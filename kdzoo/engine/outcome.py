@@ -106,7 +106,7 @@ def write_outcome(
     export_student(
         student.module,
         place.student,
-        classes=data.classes,
+        classes=student.module.label_names or data.classes if run.columns("student") else data.classes,
         card=student_card(run.recipe, result),
         image_shape=(data.channels[student.modality], data.img_size, data.img_size),
         extend=extend,

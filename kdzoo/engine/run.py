@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -18,11 +19,16 @@ from kdzoo.api.run import Data
 from kdzoo.api.scheme import Scheme
 from kdzoo.engine.average import average_gradients
 from kdzoo.engine.classroom import Classroom
+from kdzoo.engine.columns import Columns, columns_of
+from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.memo import Memo
 from kdzoo.engine.role import Role
 from kdzoo.engine.seeds import derive_seed
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import OptimConfig, Recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CONNECTORS = "knowledge"
 """The role under which every connector is updated."""
@@ -31,7 +37,13 @@ CONNECTORS = "knowledge"
 class NetworkSource(Protocol):
     """Where a run's networks come from; see :class:`kdzoo.engine.networks.Networks`."""
 
-    def build(self, role: str, like: str | None = None, num_classes: int | None = None) -> nn.Module:
+    def build(
+        self,
+        role: str,
+        like: str | None = None,
+        num_classes: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> nn.Module:
         """The network of ``role``, on the device, with its weights loaded."""
 
     def modality(self, module: nn.Module) -> str:
@@ -58,6 +70,7 @@ class TrainingRun:
         scheme: Scheme,
         classroom: Classroom,
         networks: NetworkSource,
+        gallery: Gallery | None = None,
     ) -> None:
         self.recipe = recipe
         self.data = data
@@ -66,6 +79,8 @@ class TrainingRun:
         self.scheme = scheme
         self.classroom = classroom
         self.networks = networks
+        self.gallery = gallery or Gallery(Path(), lambda event: None, writes=False)
+        self.folder = self.gallery.folder
         self.state: dict[str, Any] = {}
         self.members: dict[str, Role] = {}
         self.generators: dict[str, torch.Generator] = {}
@@ -94,9 +109,16 @@ class TrainingRun:
         """Whether somebody enrolled or derived it."""
         return role in self.members or role in self._derived
 
-    def build(self, role: str, *, like: str | None = None, num_classes: int | None = None) -> nn.Module:
+    def build(
+        self,
+        role: str,
+        *,
+        like: str | None = None,
+        num_classes: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> nn.Module:
         """See :meth:`kdzoo.api.Run.build`."""
-        return self.networks.build(role, like, num_classes)
+        return self.networks.build(role, like, num_classes, arguments)
 
     def enroll(
         self,
@@ -237,10 +259,38 @@ class TrainingRun:
             for member in self.members.values():
                 member.set_mode()
 
+    @contextmanager
+    def evaluating(self, *roles: str) -> Iterator[None]:
+        """See :meth:`kdzoo.api.Run.evaluating`."""
+        modes = [
+            (module, module.training) for role in roles for module in self.members[role].module.modules()
+        ]
+        self._memo.forget(roles)
+        for role in roles:
+            self.members[role].module.eval()
+        try:
+            yield
+        finally:
+            self._memo.forget(roles)
+            for module, mode in modes:
+                module.training = mode
+
+    def picture(self, name: str, picture: Tensor | Figure) -> None:
+        """See :meth:`kdzoo.api.Run.picture`."""
+        self.gallery.hang(name, picture)
+
     def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for what networks compute."""
         context: AbstractContextManager[None] = self.fabric.autocast()
         return context
+
+    def columns(self, role: str) -> Columns | None:
+        """Which logit of ``role`` stands for which class; None where they are those of the data, in order."""
+        module = self.members[role].module if role in self.members else None
+        if getattr(module, "label_names", None) is None:
+            return None
+        assert module is not None
+        return columns_of(module, self.data.classes)
 
     # What roles learn
 
@@ -252,10 +302,12 @@ class TrainingRun:
         smoothing = self.recipe.smoothing
         if batch.target.is_floating_point():
             return functional.cross_entropy(logits, batch.target, label_smoothing=smoothing)
+        columns = self.columns(role)
+        target = batch.target if columns is None else columns.of_classes(batch.target)
         total = functional.cross_entropy(
-            logits, batch.target, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
+            logits, target, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
         )
-        return total / (batch.target != UNLABELLED).sum().clamp(min=1)
+        return total / (target != UNLABELLED).sum().clamp(min=1)
 
     def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:
         """See :meth:`kdzoo.api.Run.teach`."""

@@ -15,6 +15,7 @@ from kdzoo.data.open import open_data
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
 from kdzoo.engine.folder import RunFolder, finished
+from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.outcome import measure, write_outcome
@@ -121,7 +122,8 @@ class Session:
         self.networks = Networks(recipe, self.data, device, self._teacher)
         self.teacher_accuracy: dict[str, float] = {}
         scheme, classroom = scheme_of(recipe, self.zoo), classroom_of(recipe, self.zoo)
-        run = TrainingRun(recipe, self.data, self.fabric, scheme, classroom, self.networks)
+        gallery = Gallery(self.place.path, self._notify, writes=self._main)
+        run = TrainingRun(recipe, self.data, self.fabric, scheme, classroom, self.networks, gallery)
         scheme.enroll(run)
         return run
 
@@ -170,8 +172,16 @@ class Session:
             job = Job(f"{role} {config.model}", "teacher", self.job.suite, self.job.tags[1:])
             return self._train_other(recipe, folder, zoo=self.zoo, job=job, resume=True, fabric=self.fabric)
 
-        weights = trained_teacher(self.recipe, config, self.data.content_hashes[config.modality], train_alone)
+        weights = trained_teacher(self.recipe, config, self._content_hash(config.modality), train_alone)
         result = finished(weights.parent)
         if result is not None:
             self.teacher_accuracy[role] = result["test/last"]
         return weights
+
+    def _content_hash(self, modality: str) -> str:
+        """Of the data that a teacher is trained on, which has its training images also where the run has none."""
+        data = self.data
+        if self.recipe.data.withhold_train:
+            whole = self.recipe.data.model_copy(update={"withhold_train": False})
+            data = open_data(whole, seed=self.recipe.seed, device=self.fabric.device)
+        return data.content_hashes[modality]

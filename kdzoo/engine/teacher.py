@@ -28,6 +28,7 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
     data = recipe.data
     read = {
         "labels_per_class": None,
+        "withhold_train": False,
         "computed": {name: kind for name, kind in data.computed.items() if name == role.modality},
         "paired": {name: path for name, path in data.paired.items() if name == role.modality},
     }

@@ -47,6 +47,7 @@ def train(
     """
     fabric = fabric or make_fabric(recipe)
     place = RunFolder(folder, resume=resume)
+    fabric.barrier()  # else a slow process finds the files of a quick one, and takes them for another run
     done = place.result if resume else None
     if done is not None:
         return done

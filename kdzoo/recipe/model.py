@@ -114,6 +114,9 @@ class DataConfig(Section):
     labels_per_class: NonNegativeInt | None = Field(
         None, description="keep so many training labels of each class and withhold the rest"
     )
+    withhold_train: bool = Field(
+        False, description="open no training image, for methods that work without data; train/ may be missing"
+    )
     batch_size: PositiveInt = Field(128, description="samples per step and process")
     workers: NonNegativeInt | None = Field(
         None, description="decoding threads, or processes where the set streams; default: one per core"

@@ -1,0 +1,5 @@
+"""Noise as data, as plugins import it."""
+
+from kdzoo.data.noise import Noise
+
+__all__ = ["Noise"]

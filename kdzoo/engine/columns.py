@@ -1,0 +1,49 @@
+"""Which logit stands for which class, in networks that do not answer for the data's classes in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.api.assembled import Assembled
+from kdzoo.api.batch import UNLABELLED
+from kdzoo.backbone import Backbone
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A network's logits and the data's classes.
+
+    Attributes:
+        classes: (columns,) int64, the data's class id of each logit.
+        places: (K,) int64, the logit of each class; :data:`UNLABELLED` where the network has none.
+
+    """
+
+    classes: Tensor
+    places: Tensor
+
+    def of_classes(self, target: Tensor) -> Tensor:
+        """(B,) class ids as places among the logits; :data:`UNLABELLED` stays, and stands for what is missing."""
+        places = self.places.to(target.device)
+        return places[target.clamp(min=0)].where(target != UNLABELLED, UNLABELLED)
+
+    def to_classes(self, column: Tensor) -> Tensor:
+        """(B,) places among the logits as class ids."""
+        return self.classes.to(column.device)[column]
+
+
+def columns_of(module: nn.Module, classes: Sequence[str]) -> Columns | None:
+    """The columns of a network that names its classes otherwise than ``classes``; else None."""
+    own = module.label_names if isinstance(module, Backbone | Assembled) else None
+    if own is None or own == tuple(classes):
+        return None
+    number = {name: place for place, name in enumerate(classes)}
+    if not set(own) <= set(number):
+        return None  # a network for other classes; how it is used is the business of whoever enrolled it
+    ids = torch.tensor([number[name] for name in own])
+    places = torch.full((len(classes),), UNLABELLED).index_put((ids,), torch.arange(len(ids)))
+    return Columns(ids, places)
