@@ -1,0 +1,1 @@
+"""The mathematics of quantization as pure functions; they compute in float32 at least."""
