@@ -28,19 +28,21 @@ class Part:
 
 def choose(source: Source, config: DataConfig, bad: Mapping[str, Collection[int]]) -> dict[str, Part]:
     """The samples of train (unless it is withheld), val (if there is one) and test, less the ``bad`` rows."""
-    train, val = divide(
-        source.train.targets,
-        bad.get("train", ()),
-        config.split_seed,
-        config.val_fraction if source.val is None else 0.0,
-        config.train_per_class,
-        config.labels_per_class,
-    )
-    parts = {} if config.withhold_train else {"train": Part("train", source.train, train)}
+    parts, val = {}, None
+    if not config.withhold_train:
+        train, val = divide(
+            source.train.targets,
+            bad.get("train", ()),
+            config.split_seed,
+            config.val_fraction if source.val is None else 0.0,
+            config.train_per_class,
+            config.labels_per_class,
+        )
+        parts["train"] = Part("train", source.train, train)
     if source.val is not None:
         own = take(source.val.targets, bad.get("val", ()), config.split_seed)
         parts["val"] = Part("val", source.val, own)
-    elif val is not None and not config.withhold_train:
+    elif val is not None:
         parts["val"] = Part("train", source.train, val)
     test = take(source.test.targets, bad.get("test", ()), config.split_seed, config.test_per_class)
     parts["test"] = Part("test", source.test, test)

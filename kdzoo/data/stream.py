@@ -184,7 +184,9 @@ class TrainStream(Stream):
             KdzooError: a row is not in the split, or they are too few for the processes.
 
         """
-        among = self._position.cpu()[index.cpu()].sort().values
+        index = index.cpu()
+        inside = (index >= 0) & (index < self.rows)
+        among = self._position.cpu()[index.where(inside, 0)].where(inside, -1).sort().values
         if not len(among) or bool((among < 0).any()):
             raise KdzooError(f"select: {len(among)} rows, not all of them of the training split")
         part = copy.copy(self)
