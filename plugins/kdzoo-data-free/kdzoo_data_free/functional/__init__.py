@@ -1,0 +1,1 @@
+"""The mathematics of data-free distillation as pure functions."""
