@@ -1,0 +1,60 @@
+"""The student that rounds."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from kdzoo.api import Assembled, Backbone, Output, Probe
+from kdzoo_quantized.insert import weight_quantizers
+from kdzoo_quantized.quantizers import ActivationQuantizer, WeightQuantizer
+
+
+class QuantizedNetwork(Assembled):
+    """A timm backbone with quantizers in it, exported as a program that contains them.
+
+    Args:
+        backbone: with quantizers in it; see :func:`kdzoo_quantized.insert.insert`.
+
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.label_names = backbone.label_names
+
+    def forward(
+        self,
+        image: Tensor,
+        stages: tuple[int, ...] = (),
+        embedding: bool = False,
+        probes: tuple[Probe, ...] = (),
+    ) -> Output:
+        """As the backbone answers: logits, stages and embedding from (B, C, H, W) images in [0, 1]."""
+        answer: Output = self.backbone(image, stages, embedding, probes)
+        return answer
+
+
+def sizes(network: nn.Module) -> dict[str, float]:
+    """Bytes of a network's weights as they would be stored, and of the same network in float32.
+
+    A rounded weight counts its bits, each step 4 bytes, and everything else (biases, norms with their running
+    statistics, float layers) 4 bytes a number. The float network has no steps.
+
+    Returns:
+        ``student_bytes`` and ``float_bytes``.
+
+    """
+    quantizers = [one for one in network.modules() if isinstance(one, WeightQuantizer | ActivationQuantizer)]
+    own = {id(tensor) for one in quantizers for tensor in (*one.parameters(), *one.buffers())}
+    steps = sum(one.step.numel() for one in quantizers)
+    numbers = sum(
+        tensor.numel()
+        for tensor in network.state_dict(keep_vars=True).values()
+        if tensor.is_floating_point() and id(tensor) not in own
+    )
+    saved = 0.0
+    for module, quantizer in weight_quantizers(network).values():
+        weights = module.parametrizations.weight.original  # type: ignore[union-attr]
+        assert isinstance(weights, Tensor)
+        saved += weights.numel() * (32 - quantizer.bits) / 8
+    return {"student_bytes": 4 * numbers - saved + 4 * steps, "float_bytes": 4.0 * numbers}
