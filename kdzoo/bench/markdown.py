@@ -60,6 +60,7 @@ def run_markdown(run: SingleRun) -> str:
             plain(run.what),
             *(f"**{plain(one)}**" for one in run.alerts),
             table(("what", "value"), run.facts) if run.facts else "",
+            *(f"![{plain(one.name)}, epoch {one.epoch}]({one.path})" for one in run.pictures),
             *map(plain, protocol.RUN),
         ]
     )

@@ -87,6 +87,7 @@ def run_page(run: SingleRun) -> str:
         alerts=run.alerts,
         facts=run.facts,
         panels=[_panel(name, curve, None, limits_of([curve])) for name, curve in curves.items() if curve],
+        pictures=run.pictures,
         protocol=protocol.RUN,
         recipe=run.recipe,
         provenance=[run.provenance] if run.provenance else [],

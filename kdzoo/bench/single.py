@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,21 @@ from kdzoo.observers.journal import read_journal
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG that a run drew: ``file`` is where it lies, ``path`` is that below the run's folder."""
+
+    name: str
+    epoch: int
+    path: str
+    file: Path
+
+    @property
+    def embedded(self) -> str:
+        """Its content as a URL, for a page that is complete in itself."""
+        return "data:image/png;base64," + base64.b64encode(self.file.read_bytes()).decode()
+
+
+@dataclass(frozen=True)
 class SingleRun:
     """One run, read from its folder.
 
@@ -25,6 +41,7 @@ class SingleRun:
         alerts: why the numbers are not final, if they are not.
         facts: what it ended with: name and value as text.
         series: metric -> epoch -> value.
+        pictures: the last one of each name.
         recipe: ``recipe.yaml`` as text.
         provenance: ``provenance.json``; None if it has not ended.
     """
@@ -34,6 +51,7 @@ class SingleRun:
     alerts: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     series: Mapping[str, Series]
+    pictures: tuple[Picture, ...]
     recipe: str
     provenance: Mapping[str, Any] | None
 
@@ -53,9 +71,17 @@ def read_run(folder: Path) -> SingleRun:
         alerts=() if results else (_unfinished(rows),),
         facts=tuple(_facts(results[-1])) if results else (),
         series=series(folder),
+        pictures=tuple(_pictures(folder, rows)),
         recipe=_read(folder / "recipe.yaml"),
         provenance=json.loads(_read(folder / "provenance.json")) if results else None,
     )
+
+
+def _pictures(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Picture]:
+    drawn = {row["name"]: row for row in rows if row.get("event") == "picture"}
+    for name, row in drawn.items():
+        if (folder / row["path"]).is_file():
+            yield Picture(name, row["epoch"], row["path"], folder / row["path"])
 
 
 def _what(recipe: Mapping[str, Any]) -> str:
@@ -91,6 +117,11 @@ def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if result.get("val/last") is not None:
         facts.append(("validation accuracy, last epoch", f"{number(result['val/last'])} %"))
+    facts += [
+        (key, number(value))
+        for key, value in result.items()
+        if "/" in key and not key.startswith(("test/", "val/", "epoch/")) and isinstance(value, int | float)
+    ]
     return [
         *facts,
         ("parameters of the student", f"{result['parameters']:,}"),

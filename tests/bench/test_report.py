@@ -1,16 +1,20 @@
 """The report of synthetic folders: well-formed, complete in itself, escaped, and with the right numbers."""
 
+import base64
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from kdzoo.api import Pictured, RunEnded
 from kdzoo.bench.figures import spread
 from kdzoo.bench.ledger import FailedRun, read_ledger, write_ledger
 from kdzoo.bench.report import write_report
 from kdzoo.errors import KdzooError
+from kdzoo.observers.journal import Journal, read_journal
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 LOADS = {"src", "srcset", "href", "xlink:href", "data", "action", "poster", "background"}
@@ -149,6 +153,28 @@ def test_a_finished_run(tmp_path: Path, write_run: Callable[..., None]) -> None:
         assert wanted in text, wanted
     assert page.tags.count("svg") == 4
     assert "kd &lt;seed&gt; 0" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_pictures_stand_in_the_page_and_beside_the_text(
+    tmp_path: Path, write_run: Callable[..., None]
+) -> None:
+    folder = tmp_path / "run"
+    write_run(folder, 91.25)
+    (folder / "pictures").mkdir()
+    journal = Journal(folder / "metrics.jsonl")
+    for epoch, name in ((1, "made"), (2, "made"), (2, "gone")):
+        path = folder / "pictures" / f"{name}-{epoch}.png"
+        if name != "gone":
+            Image.new("RGB", (4, 4), (epoch, 0, 0)).save(path)
+        journal.observe(Pictured(name, path, epoch))
+    result = read_journal(folder / "metrics.jsonl")[-4]["result"]
+    journal.observe(RunEnded(folder, {**result, "front/size": 3.0}))
+    page = write_report(folder).read_text(encoding="utf-8")
+    last = base64.b64encode((folder / "pictures" / "made-2.png").read_bytes()).decode()
+    assert page.count("<img ") == 1
+    assert f'src="data:image/png;base64,{last}"' in page
+    assert "front/size" in page
+    assert "![made, epoch 2](pictures/made-2.png)" in (folder / "report.md").read_text(encoding="utf-8")
 
 
 def test_an_unfinished_run(tmp_path: Path, write_run: Callable[..., None]) -> None:

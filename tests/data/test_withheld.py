@@ -35,12 +35,20 @@ def test_a_validation_folder_serves_as_it_is(make_folder, open_):
     assert sum(len(batch) for batch in data.val) == 6
 
 
-@pytest.mark.parametrize("ask", ["train", "labels", "fetch", "select"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda data: data.train,
+        lambda data: data.labels,
+        lambda data: data.fetch(0),
+        lambda data: data.select(0),
+    ],
+    ids=["train", "labels", "fetch", "select"],
+)
 def test_whoever_asks_for_them_is_told(open_, ask):
     data = open_(withhold_train=True)
     with pytest.raises(KdzooError, match=r"data\.withhold_train is on"):
-        value = getattr(data, ask)
-        value(0)
+        ask(data)
 
 
 def test_the_embedded_digits_show_their_test_split_alone(open_):
