@@ -13,4 +13,6 @@ if TYPE_CHECKING:
 @hookimpl
 def kdzoo_algorithms() -> list[type[Algorithm]]:
     """Distillation in which somebody learns against the student, or attacks it."""
-    return []
+    from kdzoo_adversarial.robust_training import RobustTraining
+
+    return [RobustTraining]

@@ -1,0 +1,79 @@
+"""Projected gradient ascent on an image: Madry, Makelov, Schmidt, Tsipras and Vladu 2018."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+SMALL = 1e-3
+"""The standard deviation of a start ``near`` the image, as in TRADES (Zhang et al. 2019)."""
+
+Start = Literal["uniform", "near", "none"]
+
+
+def start_at(image: Tensor, epsilon: float, kind: Start, generator: torch.Generator | None = None) -> Tensor:
+    """Where the ascent begins.
+
+    Args:
+        image: (B, C, H, W) in [0, 1].
+        epsilon: how far a pixel may be moved.
+        kind: ``uniform`` in the ball, ``near`` the image (normal, deviation :data:`SMALL`), or ``none``: at it.
+        generator: of the random numbers, on the image's device.
+
+    Returns:
+        (B, C, H, W) in [0, 1] and within ``epsilon`` of the image.
+
+    """
+    if kind == "none":
+        return image.detach().clone()
+    # Drawn in the plain memory format, so that the numbers do not depend on how the image lies in memory.
+    noise = torch.empty(image.shape, dtype=image.dtype, device=image.device)
+    if kind == "uniform":
+        noise.uniform_(-epsilon, epsilon, generator=generator)
+    else:
+        noise.normal_(0.0, SMALL, generator=generator)
+    return within(image.detach() + noise, image.detach(), epsilon)
+
+
+def within(attacked: Tensor, image: Tensor, epsilon: float) -> Tensor:
+    """The nearest point of the ball of ``epsilon`` around the image, by the largest pixel, and of [0, 1]."""
+    return attacked.clamp(image - epsilon, image + epsilon).clamp(0.0, 1.0)
+
+
+def pgd(
+    objective: Callable[[Tensor], Tensor],
+    image: Tensor,
+    start: Tensor,
+    *,
+    epsilon: float,
+    step_size: float,
+    steps: int,
+) -> Tensor:
+    """Move the image along the sign of the gradient, and back into the ball, again and again.
+
+    Only the gradient with respect to the image is computed; it is computed even where gradients are switched off.
+
+    Args:
+        objective: images (B, C, H, W) -> a scalar that is to grow: a sum over the samples, so that they do not
+            meddle with each other.
+        image: (B, C, H, W) in [0, 1].
+        start: (B, C, H, W), such as :func:`start_at` returns.
+        epsilon: how far a pixel may be moved, of 1; >= 0.
+        step_size: how far a step moves it; >= 0.
+        steps: how many; 0 returns the start.
+
+    Returns:
+        (B, C, H, W) in [0, 1], within ``epsilon`` of the image, without a graph.
+
+    """
+    image = image.detach()
+    attacked = start.detach()
+    for _ in range(steps):
+        with torch.enable_grad():
+            attacked = attacked.requires_grad_()
+            (gradient,) = torch.autograd.grad(objective(attacked), attacked)
+        attacked = within(attacked.detach() + step_size * gradient.sign(), image, epsilon)
+    return attacked
