@@ -1,0 +1,139 @@
+"""One run of each procedure on CIFAR-10 as an image folder; its figures and pictures in docs/results/procedures.md.
+
+    OMP_NUM_THREADS=1 python benchmarks/procedures.py DATA_DIR --output FOLDER
+
+A run that has ended is not run again; one that was killed goes on. So the document can be written anew at no cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "results" / "procedures.md"
+PICTURES = DOCUMENT.with_name("pictures")
+
+COMMON = (
+    "--teacher test_resnet --teacher-epochs 40 --student test_efficientnet --data-dir DIR --batch-size 64 "
+    "--set data.train_per_class=500 --set data.test_per_class=200"
+)
+
+HEAD = f"""# Procedures on CIFAR-10
+
+One run of each procedure on a part of CIFAR-10 as an image folder (500 training and 200 test images a class), on two
+cores of a CPU, one seed. They show that the commands work on real images and what to expect of them in minutes;
+they are far shorter than the published ones and rank nothing. Every figure is from the result row of the run's
+`metrics.jsonl`: accuracies in percent on the test images, of the last epoch.
+
+This page is written by `python benchmarks/procedures.py DIR`. Every command also has
+
+    {COMMON}
+
+unless it names another teacher or student.
+"""
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """A run: its family, its name, the flags of ``kdzoo distill``, and what a reader should know."""
+
+    family: str
+    name: str
+    flags: str
+    note: str = ""
+
+
+RUNS: tuple[Procedure, ...] = ()
+
+_LEFT_OUT = ("seconds", "process_seconds", "peak_memory_mb", "seed", "parameters", "epochs", "method")
+
+
+def command(run: Procedure) -> str:
+    """As a reader types it."""
+    return f"kdzoo distill {run.flags}"
+
+
+def perform(run: Procedure, data_dir: Path, folder: Path) -> Mapping[str, Any]:
+    """Run it, or go on with it, or find what it came to."""
+    words = shlex.split(f"{COMMON} {run.flags}".replace("DIR", str(data_dir)))
+    place = folder / run.name
+    subprocess.run(
+        [Path(sys.executable).with_name("kdzoo"), "distill", *words, "--output", place, "--resume"],
+        check=True,
+    )
+    rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+    result: dict[str, Any] = next(row["result"] for row in reversed(rows) if row["event"] == "result")
+    return result
+
+
+def pictures(run: Procedure, folder: Path) -> list[str]:
+    """The last picture of each name, copied beside the document."""
+    rows = [json.loads(line) for line in (folder / run.name / "metrics.jsonl").read_text().splitlines()]
+    last = {row["name"]: row["path"] for row in rows if row["event"] == "picture"}
+    lines = []
+    for name, path in last.items():
+        PICTURES.mkdir(exist_ok=True)
+        target = PICTURES / f"{run.name}-{name}.png"
+        shutil.copyfile(folder / run.name / path, target)
+        lines.append(f"![{run.name}: {name}](pictures/{target.name})")
+    return lines
+
+
+def section(run: Procedure, result: Mapping[str, Any], shown: list[str]) -> str:
+    """What a reader sees of one run."""
+    figures = {
+        key: value
+        for key, value in result.items()
+        if isinstance(value, int | float) and key not in _LEFT_OUT and not key.startswith("epoch/")
+    }
+    table = [
+        "| figure | value |",
+        "|---|---:|",
+        *(f"| {key} | {value:.4g} |" for key, value in figures.items()),
+    ]
+    minutes = result["seconds"] / 60
+    parts = [
+        f"### {run.name}",
+        f"    {command(run)}",
+        run.note,
+        f"{result['epochs']} epochs, {minutes:.1f} minutes.",
+        "\n".join(table),
+        *shown,
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "runs" / "procedures", help="where the runs lie"
+    )
+    parser.add_argument("--only", nargs="*", help="names of runs; nothing is written into the repository")
+    given = parser.parse_args()
+    sections: dict[str, list[str]] = {}
+    for run in RUNS:
+        if given.only and run.name not in given.only:
+            continue
+        result = perform(run, given.data_dir, given.output)
+        if not given.only:
+            sections.setdefault(run.family, []).append(section(run, result, pictures(run, given.output)))
+    if given.only:
+        return
+    families = [f"## {family}\n\n" + "\n\n".join(parts) for family, parts in sections.items()]
+    DOCUMENT.write_text("\n\n".join([HEAD.rstrip(), *families]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
