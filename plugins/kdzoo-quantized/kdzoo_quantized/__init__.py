@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 from kdzoo.api import hookimpl
 
 if TYPE_CHECKING:
-    from kdzoo.api import Algorithm
+    from kdzoo.api import Algorithm, Scheme
 
 
 @hookimpl
 def kdzoo_algorithms() -> list[type[Algorithm]]:
     """The ways in which a student of few bits is taught."""
-    return []
+    from kdzoo_quantized.qat import QuantizationAware
+    from kdzoo_quantized.qkd import QuantizationAwareDistillation
+
+    return [QuantizationAware, QuantizationAwareDistillation]
+
+
+@hookimpl
+def kdzoo_schemes() -> list[type[Scheme]]:
+    """A teacher that is trained beside the student."""
+    from kdzoo_quantized.joint import Joint
+
+    return [Joint]

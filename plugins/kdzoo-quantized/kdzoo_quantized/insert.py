@@ -110,7 +110,7 @@ def weight_quantizers(network: nn.Module) -> dict[str, tuple[nn.Module, WeightQu
     for name, module in network.named_modules():
         if parametrize.is_parametrized(module, "weight"):
             # Any: parametrized modules get their attributes at run time.
-            quantizer: Any = module.parametrizations.weight[0]  # type: ignore[union-attr, index]
+            quantizer: Any = module.parametrizations.weight[0]
             if isinstance(quantizer, WeightQuantizer):
                 found[name] = (module, quantizer)
     return found

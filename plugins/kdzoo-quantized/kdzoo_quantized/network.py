@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from kdzoo.api import Assembled, Backbone, Output, Probe
@@ -58,3 +60,22 @@ def sizes(network: nn.Module) -> dict[str, float]:
         assert isinstance(weights, Tensor)
         saved += weights.numel() * (32 - quantizer.bits) / 8
     return {"student_bytes": 4 * numbers - saved + 4 * steps, "float_bytes": 4.0 * numbers}
+
+
+def describe(network: nn.Module) -> str:
+    """Markdown for the card of an exported student: what it rounds, and to how many bits."""
+    weights = [one for one in network.modules() if isinstance(one, WeightQuantizer)]
+    inputs = [one for one in network.modules() if isinstance(one, ActivationQuantizer)]
+    bytes_ = sizes(network)
+    return (
+        "## Bits\n\n"
+        f"The program rounds the weights of {len(weights)} layers to {_bits(weights)} and the inputs of "
+        f"{len(inputs)} to {_bits(inputs)}, with steps that were learned. It computes in float32 with the rounded "
+        f"values. Stored at these bits its weights are {bytes_['student_bytes']:,.0f} bytes, in float32 "
+        f"{bytes_['float_bytes']:,.0f}."
+    )
+
+
+def _bits(quantizers: Sequence[WeightQuantizer | ActivationQuantizer]) -> str:
+    found = sorted({one.bits for one in quantizers})
+    return " or ".join(f"{bits} bit{'s' if bits > 1 else ''}" for bits in found) or "nothing"

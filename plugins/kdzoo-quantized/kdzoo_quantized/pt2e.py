@@ -1,0 +1,139 @@
+"""torchao's PT2E flow: a graph that rounds to eight bits while it learns, and the int8 program that it becomes.
+
+Everything that touches torchao is here.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+
+import torch
+from torch import Tensor, fx, nn
+
+from kdzoo.api import Assembled, Backbone, KdzooError, Output, Probe
+from kdzoo_quantized.graph import First, drop_unused, export, traced
+
+
+def load_torchao() -> SimpleNamespace:
+    """What is used of torchao.
+
+    Raises:
+        KdzooError: it is not installed.
+
+    """
+    with _quiet():
+        try:
+            from torchao.quantization.pt2e import fake_quantize, observer, quantize_pt2e
+            from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
+        except ImportError:
+            raise KdzooError("algorithm 'int8' needs torchao: pip install 'kdzoo-quantized[int8]'") from None
+    modules: dict[str, ModuleType] = {
+        "flow": quantize_pt2e,
+        "x86": x86_inductor_quantizer,
+        "fake": fake_quantize,
+        "observer": observer,
+    }
+    return SimpleNamespace(**modules)
+
+
+class FakeQuantized(Assembled):
+    """A timm backbone as a PT2E graph in which weights and activations are rounded as int8 will round them.
+
+    Batch norms are folded into convolutions, and those that cannot be keep their statistics: the graph computes
+    the same in train and in eval mode, but that ranges are observed in train mode only. It shows every stage and the
+    embedding, as the backbone does, so that any knowledge but one that looks inside the model can be taught.
+
+    Args:
+        backbone: whose weights it starts from; it is left as it is.
+        image_shape: (C, H, W) of the images.
+        learns: rounded while it learns (QAT); else only observed until it is converted (PTQ).
+
+    Raises:
+        KdzooError: torchao is not installed, or torch.export cannot follow the model.
+
+    """
+
+    def __init__(self, backbone: Backbone, image_shape: tuple[int, int, int], *, learns: bool) -> None:
+        super().__init__()
+        ao = load_torchao()
+        self.label_names = backbone.label_names
+        self._image_shape = image_shape
+        plain, self._stages, self._embedding = traced(backbone, image_shape)
+        quantizer = ao.x86.X86InductorQuantizer()
+        quantizer.set_global(ao.x86.get_default_x86_inductor_quantization_config(is_qat=learns))
+        with _quiet():
+            prepare = ao.flow.prepare_qat_pt2e if learns else ao.flow.prepare_pt2e
+            prepared = prepare(plain, quantizer)
+        self.graph = fx.GraphModule(prepared, prepared.graph)
+        self.graph.meta.update(prepared.meta)
+        self._rounding: list[nn.Module] = [
+            module for module in self.graph.modules() if isinstance(module, ao.fake.FakeQuantizeBase)
+        ]
+        self._observing: bool | None = None
+        if not len([node for node in self.graph.graph.nodes if node.op == "call_module"]):
+            raise KdzooError(
+                f"model {backbone.name!r}: torchao's X86InductorQuantizer finds nothing in it to quantize; "
+                "take a student with plain convolutions or linear layers"
+            )
+
+    def forward(
+        self,
+        image: Tensor,
+        stages: tuple[int, ...] = (),
+        embedding: bool = False,
+        probes: tuple[Probe, ...] = (),
+    ) -> Output:
+        """As a backbone answers; (B, C, H, W) images in [0, 1]."""
+        if probes:
+            raise KdzooError(
+                f"an exported int8 graph cannot be looked into, as {type(probes[0]).__name__} does: take knowledge of "
+                "logits, stages or the embedding, or algorithm.qat_fraction=0"
+            )
+        if embedding and not self._embedding:
+            raise KdzooError("this student has no embedding; use knowledge that does not read it")
+        if self._observing is not self.training:
+            self._observing = self.training
+            for module in self._rounding:
+                module.enable_observer(self.training)  # type: ignore[operator]  # torchao's method
+        with torch.autocast(image.device.type, enabled=False):  # the ranges of float32 are what int8 rounds
+            logits, *shown = self.graph(image.float())
+        last = shown.pop() if self._embedding else None
+        return Output(
+            logits,
+            tuple(shown[self._stages.index(stage)] for stage in sorted(stages)),
+            last if embedding else None,
+        )
+
+    def int8(self) -> torch.export.ExportedProgram:
+        """The program that stores weights as int8 and rounds activations to uint8; images to logits, on the CPU.
+
+        Raises:
+            KdzooError: nothing was observed yet.
+
+        """
+        graph = copy.deepcopy(self.graph).cpu()
+        with _quiet(), torch.no_grad():
+            converted = load_torchao().flow.convert_pt2e(graph)
+        drop_unused(converted)
+        program = First(fx.GraphModule(converted, converted.graph)).eval()
+        return export(program, self._image_shape)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torchao 0.18 says about itself, which no user of this package can do anything about."""
+    logger = logging.getLogger("torch.utils._pytree")  # hears of an enum that torchao registers twice
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # In a docstring of torchao's, seen where its bytecode is not cached yet.
+        warnings.filterwarnings("ignore", "invalid escape sequence", DeprecationWarning)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

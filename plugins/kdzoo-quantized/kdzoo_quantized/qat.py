@@ -1,0 +1,106 @@
+"""A student of few bits learns from a full-precision teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from kdzoo.api import Algorithm, Batch, Phase, Run
+from kdzoo_quantized.network import describe, sizes
+from kdzoo_quantized.student import Bits, Precision, Start, check, first_steps, quantize, split, take_teacher
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class QuantizationAware(Algorithm):
+    """Train the student while it rounds its weights and activations, with steps that learn too.
+
+    The student minimises ``task_weight`` x its task loss + ``teach_weight`` x what it is taught. A teacher that
+    learns beside it (scheme ``joint``) minimises ``teacher_weight`` x its own task loss.
+
+    Args:
+        weight_bits: of each layer's weights; null leaves them in float.
+        activation_bits: of what goes into each layer; null leaves it in float.
+        first_last_bits: of both in the first and the last layer; null leaves these in float.
+        per_channel: one weight step for each output channel; else one for each layer.
+        start: ``scratch`` rounds the student as it is built, which is untrained unless it has a checkpoint;
+            ``float`` trains it first as it is, by the same losses; ``teacher`` gives it the teacher's weights.
+        float_share: part of the recipe's epochs that the first phase takes with start=float.
+        rate: the learning rate while it rounds, as a multiple of the recipe's.
+        task_weight: weight of the supervised loss.
+        teach_weight: weight of the knowledge.
+        teacher_weight: weight of the supervised loss of a teacher that learns.
+    """
+
+    name = "qat"
+
+    def __init__(
+        self,
+        weight_bits: Bits = 4,
+        activation_bits: Bits = 4,
+        first_last_bits: Bits = None,
+        per_channel: bool = False,
+        start: Start = "scratch",
+        float_share: Share = 0.5,
+        rate: PositiveFloat = 1.0,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+        teacher_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        self.precision = Precision(weight_bits, activation_bits, first_last_bits, per_channel)
+        self.start: Start = start
+        self.float_share = float_share
+        self.rate = rate
+        self.task_weight = task_weight
+        self.teach_weight = teach_weight
+        self.teacher_weight = teacher_weight
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """``float`` if it starts so, then ``qat``; both go over the training split."""
+        check(run, self.name, self.precision, self.start)
+        epochs = run.recipe.epochs
+        if self.start == "float":
+            first, epochs = split(epochs, (self.float_share, 1 - self.float_share))
+            yield Phase("float", run.data.train, self._step(run, _nothing), first)
+        elif self.start == "teacher":
+            take_teacher(run, self.name)
+        quantize(run, self.precision, self.rate)
+        yield Phase("qat", run.data.train, self._step(run, lambda batch: first_steps(run, batch)), epochs)
+
+    def _step(
+        self, run: Run, seen: Callable[[Batch], AbstractContextManager[None]]
+    ) -> Callable[[Batch], Mapping[str, Tensor]]:
+        learners = run.students
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            with seen(batch):
+                teach = run.teach(batch)  # first, for it says what the networks must expose
+                run.see("student", batch)
+            recorded = {"task": run.task("student", batch), "teach": teach}
+            total = self.task_weight * recorded["task"] + self.teach_weight * teach
+            if len(learners) > 1:
+                others = [run.task(role, batch) for role in learners if role != "student"]
+                recorded["teacher"] = torch.stack(others).sum()
+                total = total + self.teacher_weight * recorded["teacher"]
+            run.update(total, *learners, "knowledge")
+            return recorded
+
+        return step
+
+    def measure(self, run: Run) -> Mapping[str, float]:
+        """``size/student_bytes`` and ``size/float_bytes``: the weights as they would be stored."""
+        return {f"size/{name}": value for name, value in sizes(run.roles["student"]).items()}
+
+    def export(self, run: Run, folder: Path) -> str:
+        """What was rounded, for the student's card."""
+        return describe(run.roles["student"])
+
+
+def _nothing(batch: Batch) -> AbstractContextManager[None]:
+    return nullcontext()

@@ -1,0 +1,145 @@
+"""Self-study, co-study, tutoring: Kim, Bhalgat, Lee, Patel and Kwak 2019."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, Phase, Run, softened_kl
+from kdzoo_quantized.network import describe, sizes
+from kdzoo_quantized.student import Bits, Precision, Start, check, first_steps, quantize, split, take_teacher
+
+
+class QuantizationAwareDistillation(Algorithm):
+    """The student of few bits learns alone, then together with the teacher, then from the teacher that came of it.
+
+    Self-study: the task alone. Co-study: the student is taught, and the teacher learns its task and the student's
+    softened answers, so that it becomes one that few bits can follow. Tutor: the teacher is frozen again.
+
+    Args:
+        weight_bits: of each layer's weights; null leaves them in float.
+        activation_bits: of what goes into each layer; null leaves it in float.
+        first_last_bits: of both in the first and the last layer; null leaves these in float.
+        per_channel: one weight step for each output channel; else one for each layer.
+        start: ``scratch`` rounds the student as it is built, which is untrained unless it has a checkpoint;
+            ``float`` trains it first on the task as it is; ``teacher`` gives it the teacher's weights.
+        float_share: share of the phase ``float``, if there is one.
+        self_share: share of the self-study in the recipe's epochs. Shares are relative to each other.
+        co_share: share of the co-study.
+        tutor_share: share of the tutoring.
+        rate: the student's learning rate while it rounds, as a multiple of the recipe's.
+        teacher_rate: the same for the teacher in the co-study.
+        task_weight: weight of the student's supervised loss.
+        teach_weight: weight of the knowledge, in the co-study and the tutoring.
+        teacher_task_weight: weight of the teacher's supervised loss in the co-study.
+        back_weight: weight of KL(student || teacher), from which the teacher learns in the co-study; it is
+            multiplied by temperature².
+        temperature: of that divergence.
+    """
+
+    name = "qkd"
+
+    def __init__(
+        self,
+        weight_bits: Bits = 4,
+        activation_bits: Bits = 4,
+        first_last_bits: Bits = None,
+        per_channel: bool = False,
+        start: Start = "float",
+        float_share: PositiveFloat = 1.0,
+        self_share: PositiveFloat = 1.0,
+        co_share: PositiveFloat = 1.0,
+        tutor_share: PositiveFloat = 1.0,
+        rate: PositiveFloat = 1.0,
+        teacher_rate: PositiveFloat = 1.0,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+        teacher_task_weight: NonNegativeFloat = 1.0,
+        back_weight: NonNegativeFloat = 1.0,
+        temperature: PositiveFloat = 4.0,
+    ) -> None:
+        self.precision = Precision(weight_bits, activation_bits, first_last_bits, per_channel)
+        self.start: Start = start
+        self.shares = (*([float_share] if start == "float" else []), self_share, co_share, tutor_share)
+        self.rate = rate
+        self.teacher_rate = teacher_rate
+        self.task_weight = task_weight
+        self.teach_weight = teach_weight
+        self.teacher_task_weight = teacher_task_weight
+        self.back_weight = back_weight
+        self.temperature = temperature
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """``float`` if it starts so, then ``self-study``, ``co-study`` and ``tutor``."""
+        check(run, self.name, self.precision, self.start)
+        if "teacher" not in run.roles or "teacher" in run.students:
+            raise KdzooError(
+                "algorithm 'qkd' needs a trained teacher as the role 'teacher': pass --teacher MODEL with scheme "
+                "'offline'"
+            )
+        *first, alone, together, tutored = split(run.recipe.epochs, self.shares)
+        data = run.data.train
+
+        def float_study(batch: Batch) -> Mapping[str, Tensor]:
+            return self._study(run, batch, nullcontext())
+
+        def self_study(batch: Batch) -> Mapping[str, Tensor]:
+            return self._study(run, batch, first_steps(run, batch))
+
+        def co_study(batch: Batch) -> Mapping[str, Tensor]:
+            return self._together(run, batch)
+
+        def tutor(batch: Batch) -> Mapping[str, Tensor]:
+            teach = run.teach(batch)
+            task = run.task("student", batch)
+            run.update(self.task_weight * task + self.teach_weight * teach, "student", "knowledge")
+            return {"task": task, "teach": teach}
+
+        if first:
+            yield Phase("float", data, float_study, first[0])
+        elif self.start == "teacher":
+            take_teacher(run, self.name)
+        quantize(run, self.precision, self.rate)
+        yield Phase("self-study", data, self_study, alone)
+        teacher = run.roles["teacher"]
+        optim = run.recipe.optim.model_copy(update={"lr": run.recipe.optim.lr * self.teacher_rate})
+        run.enroll("teacher", teacher, optim=optim)
+        yield Phase("co-study", data, co_study, together)
+        run.enroll("teacher", teacher, learns=False)
+        yield Phase("tutor", data, tutor, tutored)
+
+    def _study(self, run: Run, batch: Batch, seen: AbstractContextManager[None]) -> Mapping[str, Tensor]:
+        with seen:
+            run.see("student", batch)
+        task = run.task("student", batch)
+        run.update(self.task_weight * task, "student")
+        return {"task": task}
+
+    def _together(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
+        teach = run.teach(batch)
+        task, teacher_task = run.task("student", batch), run.task("teacher", batch)
+        student, teacher = (run.see(role, batch).logits for role in ("student", "teacher"))
+        back = softened_kl(teacher, student.detach(), self.temperature, reduction="mean")
+        total = self.task_weight * task + self.teach_weight * teach
+        total = total + self.teacher_task_weight * teacher_task + self.back_weight * back
+        run.update(total, "student", "teacher", "knowledge")
+        return {"task": task, "teach": teach, "teacher": teacher_task, "back": back}
+
+    def measure(self, run: Run) -> Mapping[str, float]:
+        """The sizes as of ``qat``, and ``test/teacher``: the accuracy of the teacher that it became, in percent."""
+        right = labelled = 0
+        for batch in run.data.test:
+            assert batch.target is not None
+            found = run.see("teacher", batch).logits.argmax(dim=1)
+            right += int((found == batch.target).sum())
+            labelled += int((batch.target != UNLABELLED).sum())
+        figures = {f"size/{name}": value for name, value in sizes(run.roles["student"]).items()}
+        return {**figures, "test/teacher": 100 * right / max(labelled, 1)}
+
+    def export(self, run: Run, folder: Path) -> str:
+        """What was rounded, for the student's card."""
+        return describe(run.roles["student"])
