@@ -1,21 +1,22 @@
 """The hooks that a plugin may implement. Light on purpose: importing this does not import torch.
 
-A plugin is a module named by an entry point in the group ``kdzoo``. Import your component classes inside the
-hook function, not at the top of that module, so that ``kdzoo list`` stays quick for everybody::
+A plugin is a module named by an entry point in the group ``kdzoo``. Name your components and say where they are;
+a class is imported when a recipe names it, so that ``kdzoo plugins`` stays quick for everybody::
 
     from kdzoo.api import hookimpl
 
     @hookimpl
     def kdzoo_knowledge():
-        from .cosine import Cosine
-        return [Cosine]
+        return {"cosine": "my_package.cosine:Cosine"}
+
+A list of classes is taken too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from kdzoo.api.observer import Observer
     from kdzoo.api.scheme import Scheme
 
+    Component = TypeVar("Component")
+    Components = Mapping[str, str] | Sequence[type[Component]]
+    """Name -> ``package.module:Class``, or the classes themselves."""
+
 GROUP = "kdzoo"
 """The entry-point group in which plugins announce themselves."""
 
@@ -33,22 +38,22 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 
 @hookspec
-def kdzoo_knowledge() -> Sequence[type[Knowledge]]:  # type: ignore[empty-body]  # a specification has no body
+def kdzoo_knowledge() -> Components[Knowledge]:  # type: ignore[empty-body]  # a specification has no body
     """Return the Knowledge classes of this plugin: what is taught."""
 
 
 @hookspec
-def kdzoo_schemes() -> Sequence[type[Scheme]]:  # type: ignore[empty-body]  # a specification has no body
+def kdzoo_schemes() -> Components[Scheme]:  # type: ignore[empty-body]  # a specification has no body
     """Return the Scheme classes of this plugin: who teaches whom."""
 
 
 @hookspec
-def kdzoo_algorithms() -> Sequence[type[Algorithm]]:  # type: ignore[empty-body]  # a specification has no body
+def kdzoo_algorithms() -> Components[Algorithm]:  # type: ignore[empty-body]  # a specification has no body
     """Return the Algorithm classes of this plugin: how training is run."""
 
 
 @hookspec
-def kdzoo_observers() -> Sequence[type[Observer]]:  # type: ignore[empty-body]  # a specification has no body
+def kdzoo_observers() -> Components[Observer]:  # type: ignore[empty-body]  # a specification has no body
     """Return the Observer classes of this plugin: who is told what happens."""
 
 

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
 
-if TYPE_CHECKING:
-    from kdzoo.api import Algorithm, Observer, Scheme
-
 
 @hookimpl
-def kdzoo_schemes() -> list[type[Scheme]]:
+def kdzoo_schemes() -> dict[str, str]:
     """The scheme in which a frozen teacher teaches one student."""
-    from kdzoo.builtin.offline import Offline
-
-    return [Offline]
+    return {
+        "offline": "kdzoo.builtin.offline:Offline",
+    }
 
 
 @hookimpl
-def kdzoo_algorithms() -> list[type[Algorithm]]:
+def kdzoo_algorithms() -> dict[str, str]:
     """Task loss plus knowledge in one phase, or the knowledge first."""
-    from kdzoo.builtin.distill import Distill
-    from kdzoo.builtin.pretrain import Pretrain
-
-    return [Distill, Pretrain]
+    return {
+        "distill": "kdzoo.builtin.distill:Distill",
+        "pretrain": "kdzoo.builtin.pretrain:Pretrain",
+    }
 
 
 @hookimpl
-def kdzoo_observers() -> list[type[Observer]]:
+def kdzoo_observers() -> dict[str, str]:
     """The terminal and wandb."""
-    from kdzoo.observers.console import Console
-    from kdzoo.observers.wandb import Wandb
-
-    return [Console, Wandb]
+    return {
+        "console": "kdzoo.observers.console:Console",
+        "wandb": "kdzoo.observers.wandb:Wandb",
+    }

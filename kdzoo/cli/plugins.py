@@ -12,9 +12,17 @@ from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS
 
 
-def plugins(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def plugins(
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="Names and versions alone: no code of a plugin is run.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """List the installed plugins with their hooks, components and state."""
     zoo = Zoo()
+    if metadata:
+        _metadata(zoo, json=json)
+        return
     provided: dict[int, list[str]] = {}
     for kind in HOOKS:
         for found in (one for several in zoo.components(kind).values() for one in several):
@@ -26,7 +34,8 @@ def plugins(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
             "version": plugin.version,
             "hooks": list(plugin.hooks),
             "components": provided.get(id(plugin), []),
-            "state": f"broken: {plugin.broken}" if plugin.broken else "ok",
+            "state": plugin.state,
+            "warning": plugin.slow,
         }
         for plugin in zoo.plugins
     ]
@@ -34,8 +43,27 @@ def plugins(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
         print_json(rows)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("distribution", "version", "components", "state"):
+    for column in ("plugin", "distribution", "version", "hooks", "components", "state"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(row["distribution"], row["version"], ", ".join(row["components"]), row["state"])
+        hooks = ", ".join(name.removeprefix("kdzoo_") for name in row["hooks"])
+        components = ", ".join(row["components"])
+        table.add_row(row["plugin"], row["distribution"], row["version"], hooks, components, row["state"])
+    out = console()
+    out.print(table)
+    for row in rows:
+        if row["warning"]:
+            out.print(f"plugin {row['distribution']} {row['warning']}", soft_wrap=True)
+
+
+def _metadata(zoo: Zoo, *, json: bool) -> None:
+    """What the installed distributions say of themselves."""
+    columns = ("plugin", "distribution", "version", "module")
+    rows = [{column: getattr(one, column, one.name) for column in columns} for one in zoo.known]
+    if json:
+        print_json(rows)
+        return
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row.values())
     console().print(table)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import ModuleType
@@ -14,6 +18,9 @@ from packaging.utils import canonicalize_name
 
 from kdzoo.api import hooks
 from kdzoo.version import __version__
+
+DISABLED = "KDZOO_DISABLE_PLUGINS"
+"""Names of plugins or distributions, with commas between, that are not loaded."""
 
 STRICT = "KDZOO_STRICT_PLUGINS"
 """Set to 1, the first plugin that does not load raises at once instead of being recorded."""
@@ -29,6 +36,7 @@ class Plugin:
         distribution: the installed distribution, such as ``kdzoo-response``.
         version: that distribution's version.
         broken: why it does not work, in one line; None if it does.
+        slow: what it costs everybody who lists it, in one line; None if nothing to speak of.
         loaded: the imported module; None before loading, and where it is broken.
     """
 
@@ -38,6 +46,7 @@ class Plugin:
     version: str
     entry_point: EntryPoint = field(repr=False)
     broken: str | None = None
+    slow: str | None = None
     loaded: ModuleType | None = field(default=None, repr=False)
 
     @property
@@ -45,14 +54,42 @@ class Plugin:
         """The hooks that it implements."""
         return tuple(sorted(name for name in dir(self.loaded) if _is_hook(self.loaded, name)))
 
+    @property
+    def disabled(self) -> bool:
+        """Whether the user switched it off."""
+        names = {canonicalize_name(name.strip()) for name in os.environ.get(DISABLED, "").split(",")}
+        return bool(names & {canonicalize_name(self.name), canonicalize_name(self.distribution)})
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``disabled``, or ``broken: reason``."""
+        if self.broken:
+            return f"broken: {self.broken}"
+        return "disabled" if self.disabled else "ok"
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Code of the plugin runs inside the block: if it imports torch, that is recorded with what it cost."""
+        before, started = "torch" in sys.modules, time.process_time()
+        try:
+            yield
+        finally:
+            if not before and "torch" in sys.modules:
+                seconds = time.process_time() - started
+                self.slow = (
+                    f"imports torch when it is listed ({seconds:.1f} s): return "
+                    "{'name': 'package.module:Class'} from its hooks"
+                )
+
     def load(self) -> None:
         """Import it and check its hooks; failure is recorded in :attr:`broken`."""
-        if self.loaded is not None or self.broken is not None:
+        if self.loaded is not None or self.broken is not None or self.disabled:
             return
         try:
             self.broken = self._unmet_core()
             if self.broken is None:
-                module = self.entry_point.load()
+                with self.watched():
+                    module = self.entry_point.load()
                 self.broken = _bad_hooks(module)
                 self.loaded = module if self.broken is None else None
         except KeyboardInterrupt:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,18 +26,57 @@ HOOKS: Mapping[Kind, str] = {
 }
 
 
+_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
 @dataclass(frozen=True)
 class Found:
-    """A component class and the plugin that provides it."""
+    """A component and the plugin that provides it.
+
+    Attributes:
+        kind: what it is.
+        declared: the class, or where it is: ``package.module:Class``.
+        plugin: the provider.
+        declared_name: the name that stands beside a place; a class says its own.
+
+    """
 
     kind: Kind
-    component: type[Any]
+    declared: type[Any] | str
     plugin: Plugin
+    declared_name: str = ""
 
     @property
     def name(self) -> str:
         """The name by which recipes call it."""
-        return str(self.component.name)
+        return self.declared_name or str(getattr(self.declared, "name", ""))
+
+    @cached_property
+    def component(self) -> type[Any]:
+        """The class; imported now if only its place was declared.
+
+        Raises:
+            KdzooError: there is no such class, or it is no component of this kind and name.
+        """
+        if isinstance(self.declared, type):
+            return self.declared
+        try:
+            loaded = EntryPoint(self.name, self.declared, hooks.GROUP).load()
+            fault = fault_of(self.kind, loaded)
+            if fault is None and loaded.name != self.name:
+                fault = f"{self.declared} is called {loaded.name!r} there"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit, infinite recursion: whatever an import can do
+            if strict():
+                raise
+            fault = f"{self.declared}: {first_line(error)}"
+        if fault is not None:
+            self.plugin.broken = f"{self.kind} {self.name!r}: {fault}"
+            source = f"{self.plugin.distribution} {self.plugin.version}"
+            raise KdzooError(f"{self.kind} {self.name!r} of {source} does not load: {fault}")
+        found: type[Any] = loaded
+        return found
 
 
 class Zoo:
@@ -73,7 +114,8 @@ class Zoo:
                 continue
             others = [other.loaded for other in self.plugins if other is not plugin and other.loaded]
             try:
-                answer = self._manager.subset_hook_caller(hook, others)()
+                with plugin.watched():
+                    answer = self._manager.subset_hook_caller(hook, others)()
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -89,12 +131,8 @@ class Zoo:
         if kind not in self._found:
             by_name: dict[str, list[Found]] = {}
             for plugin, classes in self.call(HOOKS[kind]):
-                for component in classes if isinstance(classes, list | tuple) else [classes]:
-                    fault = _fault(kind, component)
-                    if fault:
-                        plugin.broken = fault
-                        continue
-                    by_name.setdefault(component.name, []).append(Found(kind, component, plugin))
+                for found in _declared(kind, classes, plugin):
+                    by_name.setdefault(found.name, []).append(found)
             self._found[kind] = dict(sorted(by_name.items()))
         return self._found[kind]
 
@@ -107,8 +145,8 @@ class Zoo:
         """
         components = self.components(kind)
         if name not in components:
-            broken = [f"{p.distribution} ({p.broken})" for p in self.plugins if p.broken]
-            hint = f"(plugins that do not load: {'; '.join(broken)})" if broken else ""
+            off = [f"{p.distribution} ({p.broken or p.state})" for p in self.plugins if p.state != "ok"]
+            hint = f"(plugins that do not load: {'; '.join(off)})" if off else ""
             raise UnknownName(kind, name, components, hint)
         found = components[name]
         if len(found) > 1:
@@ -126,7 +164,28 @@ class Zoo:
         return self.call("kdzoo_registry")
 
 
-def _fault(kind: Kind, component: Any) -> str | None:
+def _declared(kind: Kind, answer: Any, plugin: Plugin) -> Iterator[Found]:
+    """What one hook returned: a mapping from names to places, or classes. What is neither breaks the plugin."""
+    if isinstance(answer, Mapping):
+        for name, place in answer.items():
+            if isinstance(name, str) and isinstance(place, str) and _PLACE.fullmatch(place):
+                yield Found(kind, place, plugin, name)
+            else:
+                plugin.broken = (
+                    f"hook {HOOKS[kind]} must map names to places such as 'package.module:Class', "
+                    f"not {name!r} to {place!r}"
+                )
+        return
+    for component in answer if isinstance(answer, list | tuple) else [answer]:
+        fault = fault_of(kind, component)
+        if fault is None:
+            yield Found(kind, component, plugin)
+        else:
+            plugin.broken = fault
+
+
+def fault_of(kind: Kind, component: Any) -> str | None:
+    """Why this cannot be a component of that kind; None if it can."""
     base = {
         "knowledge": "kdzoo.api.knowledge.Knowledge",
         "scheme": "kdzoo.api.scheme.Scheme",

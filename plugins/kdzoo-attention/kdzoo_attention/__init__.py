@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
-
-if TYPE_CHECKING:
-    from kdzoo.api import Knowledge
 
 
 @hookimpl
-def kdzoo_knowledge() -> list[type[Knowledge]]:
+def kdzoo_knowledge() -> dict[str, str]:
     """Maps of activity, of classes and of self-attention; links between all pairs of stages."""
-    from kdzoo_attention.afd import AFD
-    from kdzoo_attention.at import AT
-    from kdzoo_attention.catkd import CATKD
-    from kdzoo_attention.semckd import SemCKD
-    from kdzoo_attention.vit_attention import ViTAttention
-
-    return [AT, AFD, SemCKD, CATKD, ViTAttention]
+    return {
+        "at": "kdzoo_attention.at:AT",
+        "afd": "kdzoo_attention.afd:AFD",
+        "semckd": "kdzoo_attention.semckd:SemCKD",
+        "catkd": "kdzoo_attention.catkd:CATKD",
+        "vit-attention": "kdzoo_attention.vit_attention:ViTAttention",
+    }

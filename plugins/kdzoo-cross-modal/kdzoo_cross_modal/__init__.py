@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
 
-if TYPE_CHECKING:
-    from kdzoo.api import Knowledge, Scheme
-
 
 @hookimpl
-def kdzoo_knowledge() -> list[type[Knowledge]]:
+def kdzoo_knowledge() -> dict[str, str]:
     """Features and logits across modalities."""
-    from kdzoo_cross_modal.cmkd import CMKD
-    from kdzoo_cross_modal.transfer import Transfer
-
-    return [Transfer, CMKD]
+    return {
+        "transfer": "kdzoo_cross_modal.transfer:Transfer",
+        "cmkd": "kdzoo_cross_modal.cmkd:CMKD",
+    }
 
 
 @hookimpl
-def kdzoo_schemes() -> list[type[Scheme]]:
+def kdzoo_schemes() -> dict[str, str]:
     """A teacher that reads one modality and a student that reads another."""
-    from kdzoo_cross_modal.scheme import CrossModal
-
-    return [CrossModal]
+    return {
+        "cross-modal": "kdzoo_cross_modal.scheme:CrossModal",
+    }

@@ -27,9 +27,9 @@ def built(student, teacher, **settings):
 
 
 def test_the_plugin_announces_itself_without_torch():
-    names = {knowledge.name for knowledge in kdzoo_feature.kdzoo_knowledge()}
+    names = set(kdzoo_feature.kdzoo_knowledge())
     assert names == {"ab", "fitnet", "ft", "mgd", "nst", "ofd", "reviewkd", "simkd", "srrl", "vid"}
-    assert "factor-transfer" in {algorithm.name for algorithm in kdzoo_feature.kdzoo_algorithms()}
+    assert "factor-transfer" in set(kdzoo_feature.kdzoo_algorithms())
     script = "import sys, kdzoo_feature; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

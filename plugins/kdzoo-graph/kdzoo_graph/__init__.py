@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
-
-if TYPE_CHECKING:
-    from kdzoo.api import Knowledge
 
 
 @hookimpl
-def kdzoo_knowledge() -> list[type[Knowledge]]:
+def kdzoo_knowledge() -> dict[str, str]:
     """Graphs of the samples of a batch; lsp, for graph networks, is a pure function only."""
-    from kdzoo_graph.hkd import HKD
-    from kdzoo_graph.irg import IRG
-    from kdzoo_graph.mhgd import MHGD
-
-    return [HKD, IRG, MHGD]
+    return {
+        "hkd": "kdzoo_graph.hkd:HKD",
+        "irg": "kdzoo_graph.irg:IRG",
+        "mhgd": "kdzoo_graph.mhgd:MHGD",
+    }

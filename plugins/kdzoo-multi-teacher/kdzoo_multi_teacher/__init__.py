@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
 
-if TYPE_CHECKING:
-    from kdzoo.api import Algorithm, Scheme
-
 
 @hookimpl
-def kdzoo_schemes() -> list[type[Scheme]]:
+def kdzoo_schemes() -> dict[str, str]:
     """Teachers with equal weights, or weighed by entropy, by confidence in the label, or by their gradients."""
-    from kdzoo_multi_teacher.adaptive import Adaptive
-    from kdzoo_multi_teacher.average import Average
-    from kdzoo_multi_teacher.confidence import ConfidenceAware
-    from kdzoo_multi_teacher.entropy import EntropyWeighted
-
-    return [Average, EntropyWeighted, ConfidenceAware, Adaptive]
+    return {
+        "average": "kdzoo_multi_teacher.average:Average",
+        "entropy-weighted": "kdzoo_multi_teacher.entropy:EntropyWeighted",
+        "confidence-aware": "kdzoo_multi_teacher.confidence:ConfidenceAware",
+        "adaptive": "kdzoo_multi_teacher.adaptive:Adaptive",
+    }
 
 
 @hookimpl
-def kdzoo_algorithms() -> list[type[Algorithm]]:
+def kdzoo_algorithms() -> dict[str, str]:
     """Weighed hints of several teachers; specialists and a generalist."""
-    from kdzoo_multi_teacher.confident_hints import ConfidentHints
-    from kdzoo_multi_teacher.specialists import Specialists
-
-    return [ConfidentHints, Specialists]
+    return {
+        "confident-hints": "kdzoo_multi_teacher.confident_hints:ConfidentHints",
+        "specialists": "kdzoo_multi_teacher.specialists:Specialists",
+    }

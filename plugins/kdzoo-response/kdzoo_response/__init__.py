@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
 
-if TYPE_CHECKING:
-    from kdzoo.api import Knowledge, Scheme
-
 
 @hookimpl
-def kdzoo_knowledge() -> list[type[Knowledge]]:
+def kdzoo_knowledge() -> dict[str, str]:
     """Every loss on logits."""
-    from kdzoo_response.ctkd import CTKD
-    from kdzoo_response.dist import DIST
-    from kdzoo_response.dkd import DKD
-    from kdzoo_response.hard import Hard
-    from kdzoo_response.kd import KD
-    from kdzoo_response.mlkd import MLKD
-    from kdzoo_response.nkd import NKD
-    from kdzoo_response.ofa import OFA
-    from kdzoo_response.wsld import WSLD
-
-    return [KD, DKD, NKD, WSLD, DIST, CTKD, MLKD, OFA, Hard]
+    return {
+        "kd": "kdzoo_response.kd:KD",
+        "dkd": "kdzoo_response.dkd:DKD",
+        "nkd": "kdzoo_response.nkd:NKD",
+        "wsld": "kdzoo_response.wsld:WSLD",
+        "dist": "kdzoo_response.dist:DIST",
+        "ctkd": "kdzoo_response.ctkd:CTKD",
+        "mlkd": "kdzoo_response.mlkd:MLKD",
+        "ofa": "kdzoo_response.ofa:OFA",
+        "hard": "kdzoo_response.hard:Hard",
+    }
 
 
 @hookimpl
-def kdzoo_schemes() -> list[type[Scheme]]:
+def kdzoo_schemes() -> dict[str, str]:
     """Targets from experts."""
-    from kdzoo_response.experts import Experts
-
-    return [Experts]
+    return {
+        "experts": "kdzoo_response.experts:Experts",
+    }

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
 
-if TYPE_CHECKING:
-    from kdzoo.api import Algorithm, Knowledge, Scheme
-
 
 @hookimpl
-def kdzoo_knowledge() -> list[type[Knowledge]]:
+def kdzoo_knowledge() -> dict[str, str]:
     """What exits learn from the deepest one, and what a student learns from its average."""
-    from kdzoo_self.byot import Byot
-    from kdzoo_self.consistency import Consistency
-
-    return [Byot, Consistency]
+    return {
+        "byot": "kdzoo_self.byot:Byot",
+        "consistency": "kdzoo_self.consistency:Consistency",
+    }
 
 
 @hookimpl
-def kdzoo_schemes() -> list[type[Scheme]]:
+def kdzoo_schemes() -> dict[str, str]:
     """The different selves that teach a student."""
-    from kdzoo_self.average import WeightAverage
-    from kdzoo_self.exits import SelfExits
-    from kdzoo_self.past import OwnPast
-    from kdzoo_self.same_class import SameClass
-    from kdzoo_self.virtual import VirtualTeacher
-
-    return [SelfExits, SameClass, OwnPast, VirtualTeacher, WeightAverage]
+    return {
+        "self-exits": "kdzoo_self.exits:SelfExits",
+        "same-class": "kdzoo_self.same_class:SameClass",
+        "own-past": "kdzoo_self.past:OwnPast",
+        "virtual": "kdzoo_self.virtual:VirtualTeacher",
+        "ema": "kdzoo_self.average:WeightAverage",
+    }
 
 
 @hookimpl
-def kdzoo_algorithms() -> list[type[Algorithm]]:
+def kdzoo_algorithms() -> dict[str, str]:
     """Generations, the last mini-batch, and two ways to weigh labels."""
-    from kdzoo_self.born_again import BornAgain
-    from kdzoo_self.deep_supervision import DeepSupervision
-    from kdzoo_self.growing import GrowingTrust
-    from kdzoo_self.last_batch import LastBatch
-
-    return [BornAgain, LastBatch, DeepSupervision, GrowingTrust]
+    return {
+        "born-again": "kdzoo_self.born_again:BornAgain",
+        "last-batch": "kdzoo_self.last_batch:LastBatch",
+        "deep-supervision": "kdzoo_self.deep_supervision:DeepSupervision",
+        "growing-trust": "kdzoo_self.growing:GrowingTrust",
+    }
