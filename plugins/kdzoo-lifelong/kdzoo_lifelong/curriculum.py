@@ -1,0 +1,118 @@
+"""Which classes come when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdzoo.api import KdzooError, Run
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some classes that come together.
+
+    Attributes:
+        number: from 1.
+        classes: the data's ids of its classes, in order of arrival.
+        before: ids of the classes that came earlier, in order of arrival.
+
+    """
+
+    number: int
+    classes: tuple[int, ...]
+    before: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Its phase."""
+        return f"task{self.number}"
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Ids of all classes so far, in order of arrival: the columns of the student's logits."""
+        return self.before + self.classes
+
+
+@dataclass(frozen=True, eq=False)
+class Curriculum:
+    """The tasks of a run.
+
+    Attributes:
+        tasks: in order.
+        columns: (K,) int64 on the run's device: class id -> its place in the order of arrival.
+        task_of: (K,) int64: place in the order of arrival -> its task, from 0.
+
+    """
+
+    tasks: tuple[Task, ...]
+    columns: Tensor
+    task_of: Tensor
+
+    def columns_of(self, target: Tensor) -> Tensor:
+        """(B,) class ids as places in the order of arrival."""
+        return self.columns[target]
+
+
+def sizes(classes: int, tasks: int, first: int | None = None) -> tuple[int, ...]:
+    """How many classes each task has: ``first``, then as equal as can be, the larger ones earlier.
+
+    Raises:
+        KdzooError: more tasks than there are classes for.
+
+    """
+    if first is None:
+        if tasks > classes:
+            raise KdzooError(
+                f"algorithm.tasks {tasks}: the data has {classes} classes, and each task needs one at least"
+            )
+        return _equal(classes, tasks)
+    if classes - first < tasks - 1 or (tasks == 1 and first != classes):
+        raise KdzooError(
+            f"algorithm.first_task {first}: of the data's {classes} classes that leaves {classes - first} for "
+            f"{tasks - 1} further tasks, and each needs one at least"
+        )
+    return (first, *_equal(classes - first, tasks - 1)) if tasks > 1 else (first,)
+
+
+def cut(run: Run, tasks: int, first: int | None, order_seed: int | None) -> Curriculum:
+    """The run's tasks.
+
+    Args:
+        run: whose classes they are.
+        tasks: how many.
+        first: classes of the first task; None: as many as the others have.
+        order_seed: of the order of arrival; None: the data's own.
+
+    Raises:
+        KdzooError: more tasks than classes, or a class without a labelled training image.
+
+    """
+    count = len(run.data.classes)
+    order = list(range(count))
+    if order_seed is not None:
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(order_seed)).tolist()
+    present = run.data.labels[run.data.labels >= 0].bincount(minlength=count).tolist()
+    for name, images in zip(run.data.classes, present, strict=True):
+        if not images:
+            raise KdzooError(
+                f"class {name!r} has no labelled training image, and a task is made of its classes' images: give "
+                "each class some, or raise data.labels_per_class"
+            )
+    made: list[Task] = []
+    begin = 0
+    for number, size in enumerate(sizes(count, tasks, first), 1):
+        made.append(Task(number, tuple(order[begin : begin + size]), tuple(order[:begin])))
+        begin += size
+    columns = torch.empty(count, dtype=torch.int64)
+    columns[torch.tensor(order)] = torch.arange(count)
+    task_of = torch.repeat_interleave(
+        torch.arange(len(made)), torch.tensor([len(one.classes) for one in made])
+    )
+    return Curriculum(tuple(made), columns.to(run.device), task_of.to(run.device))
+
+
+def _equal(classes: int, tasks: int) -> tuple[int, ...]:
+    return tuple(classes // tasks + (number < classes % tasks) for number in range(tasks))

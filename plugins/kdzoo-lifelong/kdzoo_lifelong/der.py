@@ -1,0 +1,145 @@
+"""Dynamically expandable representation: Yan, Xie and He 2021."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import Backbone, Batch, Phase, Run
+from kdzoo_lifelong.cosine import embedding_width
+from kdzoo_lifelong.curriculum import Task
+from kdzoo_lifelong.expanded import Expanded, linear
+from kdzoo_lifelong.growing import inherit
+from kdzoo_lifelong.lifelong import FirstTask, Lifelong, Seed, cross_entropy
+from kdzoo_lifelong.memory import Budget, Memory, Selection
+
+AUXILIARY = "auxiliary"
+
+
+class Der(Lifelong):
+    """Each task adds a backbone; the earlier ones are frozen, and one classifier reads them all.
+
+    The new backbone also learns, by a classifier of its own (role ``auxiliary``), to tell the task's classes from
+    each other and from all earlier ones. Then the student's classifier is trained anew on the memory, where all
+    classes have equally many images (phases ``balance2``, ``balance3``, ...).
+
+    Args:
+        tasks: how many.
+        first_task: classes of the first task; None: as many as the others have.
+        class_order_seed: of the order in which classes arrive; None: the data's own order.
+        memory: images of earlier classes that may be kept.
+        memory_budget: whether that is of all classes together, shared equally, or of each class.
+        selection: how the images for the memory are chosen.
+        task_weight: weight of the task loss.
+        auxiliary_weight: weight of the new backbone's own classifier.
+        balance: epochs on the memory, as a part of the recipe's epochs; one at least, and 0 leaves them out.
+        temperature: divides the logits in those epochs.
+        teach_weight: weight of what ``previous`` teaches, if the recipe has a knowledge; the paper has none.
+    """
+
+    name = "der"
+
+    def __init__(
+        self,
+        tasks: PositiveInt = 5,
+        first_task: FirstTask = None,
+        class_order_seed: Seed = 0,
+        memory: PositiveInt = 2000,
+        memory_budget: Budget = "total",
+        selection: Selection = "herding",
+        task_weight: NonNegativeFloat = 1.0,
+        auxiliary_weight: NonNegativeFloat = 1.0,
+        balance: Annotated[float, Field(ge=0, le=1)] = 0.15,
+        temperature: PositiveFloat = 5.0,
+        teach_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__(
+            tasks, first_task, class_order_seed, memory, memory_budget, selection,
+            task_weight=task_weight, teach_weight=teach_weight,
+        )  # fmt: skip
+        self.auxiliary_weight = auxiliary_weight
+        self.balance = balance
+        self.temperature = temperature
+
+    def build(self, run: Run, task: Task) -> Expanded:
+        """The backbones so far, and a copy of the last one to go on with."""
+        backbone = run.build("student", num_classes=1)
+        assert isinstance(backbone, Backbone)
+        width = embedding_width(backbone)
+        backbone.model.reset_classifier(0)
+        generator = run.generator(f"classifier/{task.number}")
+        if not task.before:
+            return Expanded([backbone], width, len(task.seen), generator)
+        old = run.roles["student"]
+        assert isinstance(old, Expanded)
+        inherit(backbone, old.backbones[-1])
+        earlier = [one for one in old.backbones if isinstance(one, Backbone)]
+        student = Expanded([*earlier, backbone], width, len(task.seen), generator)
+        rows, columns = old.classifier.weight.shape
+        with torch.no_grad():
+            student.classifier.weight[:rows, :columns] = old.classifier.weight
+            student.classifier.bias[:rows] = old.classifier.bias
+        return student
+
+    def start(self, run: Run, task: Task) -> None:
+        """From the second task on, the new backbone's own classifier: earlier classes are its first column."""
+        run.tap("student", embedding=True)
+        if task.before:
+            student = run.roles["student"]
+            assert isinstance(student, Expanded)
+            generator = run.generator(f"auxiliary/{task.number}")
+            run.enroll(AUXILIARY, linear(student.width, 1 + len(task.classes), generator), student=False)
+
+    def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
+        """Cross-entropy of all classes so far, and that of the new backbone alone."""
+        loss = run.task("student", batch)
+        if not task.before:
+            return loss
+        student, embedding = run.roles["student"], run.see("student", batch).embedding
+        assert isinstance(student, Expanded)
+        assert embedding is not None
+        with run.autocast():
+            logits = run.roles[AUXILIARY](embedding[:, -student.width :])
+        target = (self.targets(batch) - len(task.before) + 1).clamp(min=0)
+        own = cross_entropy(logits.float(), target, run.recipe.smoothing)
+        return loss + self.auxiliary_weight * own
+
+    def learners(self, task: Task) -> tuple[str, ...]:
+        """The student, connectors, and the new backbone's own classifier."""
+        return (*super().learners(task), *((AUXILIARY,) if task.before else ()))
+
+    def settles(self, task: Task) -> bool:
+        """From the second task on, the classes are out of balance."""
+        return bool(task.before) and self.balance > 0
+
+    def settle(self, run: Run, task: Task, memory: Memory) -> Iterator[Phase]:
+        """The classifier alone, anew, on as many images of each class."""
+        if not self.settles(task):
+            return
+        student = run.roles["student"]
+        assert isinstance(student, Expanded)
+        student.classifier = linear(
+            student.classifier.in_features, len(task.seen), run.generator(f"balance/{task.number}")
+        )
+        run.enroll("student", student, train_mode=False)
+        student.backbones.requires_grad_(False)
+        epochs = max(1, round(self.balance * run.recipe.epochs))
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            self._progress = batch.progress
+            logits = run.see("student", batch).logits.float() / self.temperature
+            loss = cross_entropy(logits, self.targets(batch), run.recipe.smoothing)
+            run.update(loss, "student")
+            return {"task": loss}
+
+        yield Phase(
+            f"balance{task.number}",
+            run.data.select(memory.rows(task)),
+            step,
+            epochs,
+            lambda: self.record(run, task) if self.ends(epochs) else {},
+        )

@@ -1,0 +1,67 @@
+"""Losses that keep what a network said of the classes that it knew."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Reduction = Literal["none", "mean"]
+
+
+def lwf_loss(
+    student: Tensor, previous: Tensor, temperature: float = 2.0, reduction: Reduction = "mean"
+) -> Tensor:
+    """Cross-entropy to the softened answers of the earlier network, without temperature squared.
+
+    Li and Hoiem 2016, equations 2 and 3: to raise probabilities to 1/T and normalise them is the softmax of
+    logits / T. Computed in float32 at least; neither side is detached.
+
+    Args:
+        student: (B, K) logits of the K old classes.
+        previous: (B, K) logits of the earlier network.
+        temperature: > 0.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    """
+    _check(student, previous)
+    log_p = functional.log_softmax(_wide(student) / temperature, dim=1)
+    loss = -(functional.softmax(_wide(previous) / temperature, dim=1) * log_p).sum(1)
+    return loss.mean() if reduction == "mean" else loss
+
+
+def sigmoid_distillation(student: Tensor, previous: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """Binary cross-entropy of each old class to the earlier network's probability, summed over the classes.
+
+    Rebuffi et al. 2017, algorithm 3, second term. Computed in float32 at least; neither side is detached.
+
+    Args:
+        student: (B, K) logits of the K old classes.
+        previous: (B, K) logits of the earlier network.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    """
+    _check(student, previous)
+    loss = functional.binary_cross_entropy_with_logits(
+        _wide(student), _wide(previous).sigmoid(), reduction="none"
+    ).sum(1)
+    return loss.mean() if reduction == "mean" else loss
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _check(student: Tensor, previous: Tensor) -> None:
+    if student.shape != previous.shape or student.ndim != 2:
+        raise ValueError(
+            f"logits must be (B, K) on both sides, not {tuple(student.shape)} and {tuple(previous.shape)}"
+        )

@@ -1,0 +1,53 @@
+"""Pooled outputs: Douillard, Cord, Ollion, Robert and Valle 2020."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Reduction = Literal["none", "mean"]
+
+
+def pod_spatial_loss(
+    student: Sequence[Tensor], previous: Sequence[Tensor], reduction: Reduction = "mean"
+) -> Tensor:
+    """Distance between maps that are summed along their width and along their height, a mean over the maps.
+
+    Douillard et al. 2020, equations 3 to 5, with the square of each value and the normalisation of each sample's
+    joined sums that the text and the authors' code have. Computed in float32 at least.
+
+    Args:
+        student: maps (B, C, H, W).
+        previous: maps of the same shapes.
+        reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
+
+    Raises:
+        ValueError: no maps, or shapes that differ.
+
+    """
+    if not student or [one.shape for one in student] != [one.shape for one in previous]:
+        raise ValueError("pod_spatial_loss compares maps of the same shapes, one at least")
+    losses = [(_sums(own) - _sums(other)).norm(dim=1) for own, other in zip(student, previous, strict=True)]
+    loss = torch.stack(losses).mean(0)
+    return loss.mean() if reduction == "mean" else loss
+
+
+def pod_flat_loss(student: Tensor, previous: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """Squared distance between embeddings (B, D) of length 1, which is 2 - 2 cos (equation 6)."""
+    own, other = (
+        functional.normalize(one.to(torch.promote_types(one.dtype, torch.float32)), dim=1)
+        for one in (student, previous)
+    )
+    loss = (own - other).square().sum(1)
+    return loss.mean() if reduction == "mean" else loss
+
+
+def _sums(feature: Tensor) -> Tensor:
+    """(B, C·H + C·W) of length 1."""
+    square = feature.to(torch.promote_types(feature.dtype, torch.float32)).square()
+    joined = torch.cat([square.sum(3).flatten(1), square.sum(2).flatten(1)], dim=1)
+    return functional.normalize(joined, dim=1)

@@ -1,0 +1,48 @@
+"""Classification by cosines to several proxies of each class, and its loss: Douillard et al. 2020, section 3.2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def local_similarity(embedding: Tensor, proxies: Tensor) -> Tensor:
+    """Each class's cosines to its proxies, averaged with their own softmax as weights (equations 8 and 9).
+
+    Computed in float32 at least.
+
+    Args:
+        embedding: (B, D).
+        proxies: (K, P, D), P for each class.
+
+    Returns:
+        (B, K) in [-1, 1].
+
+    """
+    embedding, proxies = (
+        functional.normalize(one.to(torch.promote_types(one.dtype, torch.float32)), dim=-1)
+        for one in (embedding, proxies)
+    )
+    cosines = torch.einsum("bd,kpd->bkp", embedding, proxies)
+    return (cosines.softmax(2) * cosines).sum(2)
+
+
+def nca_loss(similarity: Tensor, target: Tensor, scale: Tensor | float, margin: float = 0.6) -> Tensor:
+    """The right class against all others by a margin, nothing once that is reached (equation 10).
+
+    ``max(0, -log(exp(s (y_c - m)) / sum over i != c of exp(s y_i)))``, the mean over the batch. Computed in
+    float32 at least.
+
+    Args:
+        similarity: (B, K), K >= 2.
+        target: (B,) int64 columns.
+        scale: s > 0.
+        margin: m; of the right class alone.
+
+    """
+    similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+    right = functional.one_hot(target, similarity.shape[1]).bool()
+    others = (scale * similarity).masked_fill(right, -torch.inf).logsumexp(1)
+    own = scale * (similarity.gather(1, target[:, None])[:, 0] - margin)
+    return (others - own).clamp(min=0).mean()

@@ -1,0 +1,94 @@
+"""Incremental classifier and representation learning: Rebuffi, Kolesnikov, Sperl and Lampert 2017."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdzoo.api import Backbone, Batch, KdzooError, Run
+from kdzoo_lifelong.curriculum import Task
+from kdzoo_lifelong.functional import class_mean
+from kdzoo_lifelong.lifelong import FirstTask, Lifelong, Seed
+from kdzoo_lifelong.memory import Budget, Memory, Selection, embeddings
+
+MEANS = "icarl/means"
+
+
+class Icarl(Lifelong):
+    """A sigmoid for each class trains the features; an image belongs to the class with the nearest mean of exemplars.
+
+    The distance of features of length 1 to a mean of length 1 orders the classes as their inner product does, so
+    that after the last task the means become the weights of the student's classifier, without bias.
+
+    Args:
+        tasks: how many.
+        first_task: classes of the first task; None: as many as the others have.
+        class_order_seed: of the order in which classes arrive; None: the data's own order.
+        memory: images of earlier classes that may be kept.
+        memory_budget: whether that is of all classes together, shared equally, or of each class.
+        selection: how the images for the memory are chosen.
+        task_weight: weight of the sigmoids of the task's classes.
+        teach_weight: weight of what ``previous`` teaches.
+    """
+
+    name = "icarl"
+
+    def __init__(
+        self,
+        tasks: PositiveInt = 5,
+        first_task: FirstTask = None,
+        class_order_seed: Seed = 0,
+        memory: PositiveInt = 2000,
+        memory_budget: Budget = "total",
+        selection: Selection = "herding",
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        images: NonNegativeInt = memory
+        super().__init__(
+            tasks, first_task, class_order_seed, images, memory_budget, selection,
+            task_weight=task_weight, teach_weight=teach_weight,
+        )  # fmt: skip
+
+    def check(self, run: Run) -> None:
+        """The classifier must be one linear layer, which the means can replace."""
+        student = run.roles["student"]
+        if not isinstance(student, Backbone) or not isinstance(student.classifier, nn.Linear | nn.Conv2d):
+            raise KdzooError(
+                f"algorithm 'icarl' puts class means in the place of the student's classifier, and model "
+                f"{run.recipe.roles['student'].model!r} has no linear one: take another model"
+            )
+
+    def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
+        """Binary cross-entropy of the task's classes, summed over them; an image of another class has all zeros."""
+        logits = run.see("student", batch).logits[:, len(task.before) :].float()
+        right = functional.one_hot(self.targets(batch), len(task.seen))[:, len(task.before) :]
+        return (
+            functional.binary_cross_entropy_with_logits(logits, right.to(logits.dtype), reduction="none")
+            .sum(1)
+            .mean()
+        )
+
+    def remembered(self, run: Run, task: Task, memory: Memory) -> None:
+        """The means of the exemplars' features, by the student as it is now."""
+        run.state[MEANS] = torch.stack([class_mean(embeddings(run, rows)) for rows in memory.lists(task)])
+
+    def scores(self, run: Run, task: Task, images: Tensor) -> Tensor:
+        """Cosines to the means."""
+        with run.autocast():
+            embedding = run.roles["student"](images, (), True).embedding
+        means: Tensor = run.state[MEANS]
+        return functional.normalize(embedding.float(), dim=1) @ means.T
+
+    def finish(self, run: Run, task: Task) -> None:
+        """The nearest mean as a linear classifier without bias."""
+        student = run.roles["student"]
+        assert isinstance(student, Backbone)
+        classifier = student.classifier
+        assert isinstance(classifier, nn.Linear | nn.Conv2d)
+        with torch.no_grad():
+            classifier.weight.copy_(run.state[MEANS].view_as(classifier.weight))
+            if classifier.bias is not None:
+                classifier.bias.zero_()

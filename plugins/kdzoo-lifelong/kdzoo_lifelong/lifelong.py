@@ -1,0 +1,244 @@
+"""The algorithm of a life: task after task, the earlier self teaching, some images remembered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor
+from torch.nn import functional
+
+from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run
+from kdzoo_lifelong.book import SETTINGS, Book
+from kdzoo_lifelong.curriculum import Task, cut
+from kdzoo_lifelong.growing import inherit
+from kdzoo_lifelong.memory import Budget, Memory, Selection, rows_of
+
+FirstTask = Annotated[int, Field(ge=1)] | None
+Seed = Annotated[int, Field(ge=0)] | None
+
+
+class Lifelong(Algorithm):
+    """The classes come in tasks; after the last one the student knows all of them.
+
+    Each task is a phase, ``task1``, ``task2``, ..., over its own images and the memory's, and takes the recipe's
+    epochs. The student's logits are the classes in order of arrival. Between two tasks the student becomes the
+    frozen role ``previous``, and a copy of it with more classes goes on.
+
+    Args:
+        tasks: how many.
+        first_task: classes of the first task; None: as many as the others have.
+        class_order_seed: of the order in which classes arrive; None: the data's own order.
+        memory: images of earlier classes that may be kept; 0 = none.
+        memory_budget: whether that is of all classes together, shared equally, or of each class.
+        selection: how the images for the memory are chosen.
+        classes: what the task loss compares: the classes of the task alone (images of others have none), or all
+            that came so far.
+        task_weight: weight of the task loss.
+        teach_weight: weight of what ``previous`` teaches.
+        joint: keep every training image, which makes all tasks so far one: the upper bound.
+    """
+
+    name = "lifelong"
+
+    def __init__(
+        self,
+        tasks: PositiveInt = 5,
+        first_task: FirstTask = None,
+        class_order_seed: Seed = 0,
+        memory: NonNegativeInt = 0,
+        memory_budget: Budget = "total",
+        selection: Selection = "herding",
+        classes: Literal["new", "seen"] = "seen",
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+        joint: bool = False,
+    ) -> None:
+        self.tasks = tasks
+        self.first_task = first_task
+        self.class_order_seed = class_order_seed
+        self.images = memory
+        self.memory_budget = memory_budget
+        self.selection = selection
+        self.classes = classes
+        self.task_weight = task_weight
+        self.teach_weight = teach_weight
+        self.joint = joint
+        self._progress = 0.0
+
+    # What a kind of life may do otherwise
+
+    def check(self, run: Run) -> None:
+        """Refuse, before anything is trained, what cannot work."""
+
+    def build(self, run: Run, task: Task) -> Backbone | Assembled:
+        """A new student for the classes so far, with the weights of the one before."""
+        student = run.build("student", num_classes=len(task.seen))
+        assert isinstance(student, Backbone)
+        if task.before:
+            inherit(student, run.roles["student"])
+        return student
+
+    def start(self, run: Run, task: Task) -> None:
+        """Called when the student of ``task`` is enrolled."""
+
+    def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
+        """What the labels teach; a scalar."""
+        if self.classes == "seen":
+            return run.task("student", batch)
+        logits = run.see("student", batch).logits[:, len(task.before) :].float()
+        return cross_entropy(logits, self.targets(batch) - len(task.before), run.recipe.smoothing)
+
+    def learners(self, task: Task) -> tuple[str, ...]:
+        """The roles that the task's loss trains."""
+        return ("student", "knowledge")
+
+    def weight(self, task: Task) -> float:
+        """Of what is taught in ``task``."""
+        return self.teach_weight
+
+    def remembered(self, run: Run, task: Task, memory: Memory) -> None:
+        """Called when ``task`` ends and its images are in the memory; in eval mode, without graph."""
+
+    def scores(self, run: Run, task: Task, images: Tensor) -> Tensor:
+        """(B, K) for (B, C, H, W) images: the highest is the class that the student answers after ``task``."""
+        with run.autocast():
+            logits: Tensor = run.roles["student"](images).logits
+        return logits
+
+    def settle(self, run: Run, task: Task, memory: Memory) -> Iterator[Phase]:
+        """Further phases at the end of ``task``; the last of them calls :meth:`record`."""
+        return iter(())
+
+    def settles(self, task: Task) -> bool:
+        """Whether ``task`` has further phases."""
+        return False
+
+    def finish(self, run: Run, task: Task) -> None:
+        """Called after the last task: what is exported and measured is the student as it is then."""
+
+    # The script
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase for each task, and those that settle it."""
+        self.curriculum = cut(run, self.tasks, self.first_task, self.class_order_seed)
+        self.book = Book(run, self.curriculum)
+        memory = Memory(run, self.images, self.memory_budget, self.selection)
+        _check(run, len(self.curriculum.tasks))
+        self.check(run)
+        for task in self.curriculum.tasks:
+            self._enroll(run, task)
+            yield Phase(
+                task.name,
+                run.data.select(self._rows(run, task, memory)),
+                lambda batch, task=task: self.step(run, batch, task),  # type: ignore[misc]  # bound now
+                run.recipe.epochs,
+                lambda task=task: self._ended(run, task, memory),  # type: ignore[misc]  # bound now
+            )
+            yield from self.settle(run, task, memory)
+        self.finish(run, self.curriculum.tasks[-1])
+
+    def step(self, run: Run, batch: Batch, task: Task) -> Mapping[str, Tensor]:
+        """What is taught, what the labels say, one update."""
+        self._progress = batch.progress
+        weight = self.weight(task)
+        # first: it says what the networks must expose
+        teach = run.teach(batch) if weight else torch.zeros((), device=run.device)
+        loss = self.task_loss(run, batch, task)
+        run.update(self.task_weight * loss + weight * teach, *self.learners(task))
+        return {"task": loss, "teach": teach}
+
+    def targets(self, batch: Batch) -> Tensor:
+        """(B,) the columns of the batch's classes."""
+        assert batch.target is not None
+        return self.curriculum.columns_of(batch.target)
+
+    def ends(self, epochs: int) -> bool:
+        """Whether the epoch that the last step belonged to is the phase's last."""
+        return math.floor(self._progress * epochs + 1e-9) == epochs - 1
+
+    def record(self, run: Run, task: Task) -> Mapping[str, float]:
+        """The figures of ``task``'s end."""
+        return self.book.record(task, lambda images: self.scores(run, task, images))
+
+    def measure(self, run: Run) -> Mapping[str, float]:
+        """Average incremental accuracy, forgetting, backward transfer; and the same with the task known."""
+        return self.book.result()
+
+    def export(self, run: Run, folder: Path) -> str:
+        """How the student came to know its classes, for its card."""
+        matrix = self.book.matrix(SETTINGS[0])
+        names = run.data.classes
+        lines = [
+            "## Tasks",
+            "",
+            "The classes came in this order, which is that of the logits. The figures are accuracies in percent on",
+            "each task's test images, among all classes so far.",
+            "",
+            "| after | classes | "
+            + " | ".join(f"task {task.number}" for task in self.curriculum.tasks)
+            + " |",
+            "|---|---|" + "---|" * len(self.curriculum.tasks),
+        ]
+        for task, row in zip(self.curriculum.tasks, matrix.tolist(), strict=True):
+            cells = ["" if math.isnan(value) else f"{value:.1f}" for value in row]
+            came = ", ".join(names[one] for one in task.classes)
+            lines.append(f"| task {task.number} | {came} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    def _enroll(self, run: Run, task: Task) -> None:
+        student = self.build(run, task)
+        student.label_names = tuple(run.data.classes[one] for one in task.seen)
+        if task.before:
+            run.enroll("previous", run.roles["student"], learns=False)
+        run.enroll("student", student)
+        self.start(run, task)
+
+    def _rows(self, run: Run, task: Task, memory: Memory) -> Tensor:
+        if self.joint:
+            return rows_of(run, task.seen)
+        new = rows_of(run, task.classes)
+        if task.number == 1:
+            return new
+        return torch.cat([memory.rows(self.curriculum.tasks[task.number - 2]), new])
+
+    def _ended(self, run: Run, task: Task, memory: Memory) -> Mapping[str, float]:
+        if not self.ends(run.recipe.epochs):
+            return {}
+        memory.update(task)
+        self.remembered(run, task, memory)
+        return {} if self.settles(task) else self.record(run, task)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The mean over the samples whose target is one of the columns; zero if none is.
+
+    Args:
+        logits: (B, K).
+        target: (B,) int64; others than 0 to K - 1 do not count.
+        smoothing: of the labels.
+
+    """
+    target = target.where((target >= 0) & (target < logits.shape[1]), UNLABELLED)
+    total = functional.cross_entropy(
+        logits, target, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (target != UNLABELLED).sum().clamp(min=1)
+
+
+def _check(run: Run, tasks: int) -> None:
+    augment, role = run.recipe.data.augment, run.recipe.roles["student"]
+    if augment is not None and (augment.mixup or augment.cutmix):
+        raise KdzooError(
+            f"algorithm {run.recipe.algorithm.name!r} needs to know which class an image is of: set "
+            "data.augment.mixup and data.augment.cutmix to 0"
+        )
+    if tasks > 1 and (role.checkpoint is not None or role.model.startswith("local-dir:")):
+        raise KdzooError(
+            "the student learns its classes task by task, and weights of a network that was trained on all of them "
+            "would tell it the later ones: leave roles.student.checkpoint and local-dir: out (pretrained is fine)"
+        )

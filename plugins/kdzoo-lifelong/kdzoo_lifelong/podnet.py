@@ -1,0 +1,88 @@
+"""Pooled outputs distillation network: Douillard, Cord, Ollion, Robert and Valle 2020."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import Backbone, Batch, KdzooError, Run
+from kdzoo_lifelong.cosine import LocalSimilarity
+from kdzoo_lifelong.curriculum import Task
+from kdzoo_lifelong.functional import nca_loss
+from kdzoo_lifelong.growing import inherit
+from kdzoo_lifelong.lifelong import FirstTask, Lifelong, Seed
+from kdzoo_lifelong.memory import Budget, Selection
+
+
+class Podnet(Lifelong):
+    """A classifier by cosines to several proxies of each class, a margin loss, and a memory.
+
+    Args:
+        tasks: how many.
+        first_task: classes of the first task; None: as many as the others have.
+        class_order_seed: of the order in which classes arrive; None: the data's own order.
+        memory: images of earlier classes that may be kept.
+        memory_budget: whether that is of all classes together, shared equally, or of each class.
+        selection: how the images for the memory are chosen.
+        proxies: of each class.
+        scale: where the learned scale of the similarities begins.
+        margin: by which the right class shall be ahead.
+        task_weight: weight of the margin loss.
+        teach_weight: weight of what ``previous`` teaches, times the square root of (classes so far / new classes).
+    """
+
+    name = "podnet"
+
+    def __init__(
+        self,
+        tasks: PositiveInt = 5,
+        first_task: FirstTask = None,
+        class_order_seed: Seed = 0,
+        memory: PositiveInt = 20,
+        memory_budget: Budget = "class",
+        selection: Selection = "herding",
+        proxies: PositiveInt = 10,
+        scale: PositiveFloat = 1.0,
+        margin: NonNegativeFloat = 0.6,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__(
+            tasks, first_task, class_order_seed, memory, memory_budget, selection,
+            task_weight=task_weight, teach_weight=teach_weight,
+        )  # fmt: skip
+        self.proxies = proxies
+        self.scale = scale
+        self.margin = margin
+
+    def check(self, run: Run) -> None:
+        """The margin loss needs two classes."""
+        if len(self.curriculum.tasks[0].classes) < 2:
+            raise KdzooError(
+                "algorithm 'podnet' tells a class from the others, and the first task has one class: take fewer "
+                "algorithm.tasks, or algorithm.first_task=2"
+            )
+
+    def build(self, run: Run, task: Task) -> LocalSimilarity:
+        """A backbone with proxies for the classes so far, those of earlier classes as they were."""
+        backbone = run.build("student", num_classes=1)
+        assert isinstance(backbone, Backbone)
+        student = LocalSimilarity(
+            backbone, len(task.seen), self.proxies, self.scale, run.generator(f"proxies/{task.number}")
+        )
+        if task.before:
+            inherit(student, run.roles["student"])
+        return student
+
+    def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
+        """The margin loss."""
+        student = run.roles["student"]
+        assert isinstance(student, LocalSimilarity)
+        logits = run.see("student", batch).logits.float()
+        return nca_loss(logits / student.scale, self.targets(batch), student.scale, self.margin)
+
+    def weight(self, task: Task) -> float:
+        """Grows with the classes that there are to keep (section 3.1 of the paper)."""
+        return self.teach_weight * math.sqrt(len(task.seen) / len(task.classes))

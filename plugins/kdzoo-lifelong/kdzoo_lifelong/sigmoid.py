@@ -1,0 +1,21 @@
+"""Each old class on its own: Rebuffi, Kolesnikov, Sperl and Lampert 2017."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from kdzoo.api import Batch, Knowledge, Output
+from kdzoo_lifelong.functional import sigmoid_distillation
+
+
+class Sigmoid(Knowledge):
+    """Binary cross-entropy of each class to the teacher's sigmoid, summed over the classes."""
+
+    name = "sigmoid"
+    kind: ClassVar[Literal["response", "feature", "relation"]] = "response"
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses; the labels are not used."""
+        return sigmoid_distillation(student.logits, teacher.logits, reduction="none")
