@@ -9,6 +9,7 @@ import typer
 
 from kdzoo.cli.bench import bench
 from kdzoo.cli.distill import distill
+from kdzoo.cli.install import install, uninstall
 from kdzoo.cli.listing import list_methods
 from kdzoo.cli.plugins import plugins
 from kdzoo.cli.report import report
@@ -46,6 +47,8 @@ app.command()(distill)
 app.command()(bench)
 app.command()(report)
 app.command()(plugins)
+app.command()(install)
+app.command()(uninstall)
 
 
 def main() -> None:
