@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 @hookimpl
 def kdzoo_algorithms() -> list[type[Algorithm]]:
     """The ways in which a student of few bits is taught."""
+    from kdzoo_quantized.int8 import Int8
     from kdzoo_quantized.qat import QuantizationAware
     from kdzoo_quantized.qkd import QuantizationAwareDistillation
 
-    return [QuantizationAware, QuantizationAwareDistillation]
+    return [QuantizationAware, QuantizationAwareDistillation, Int8]
 
 
 @hookimpl

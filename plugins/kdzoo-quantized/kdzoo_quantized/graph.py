@@ -96,7 +96,7 @@ def traced(
         embedding = False
     unlifted = export(Flat(own, stages, embedding=embedding), image_shape).module(check_guards=False)
     # A graph module that torch.export made refuses train() and eval(); an ordinary one over the same graph does not.
-    graph = fx.GraphModule(unlifted, unlifted.graph)  # type: ignore[arg-type]  # torch declares an nn.Module
+    graph = fx.GraphModule(unlifted, unlifted.graph)
     fold_norms(graph)
     return graph, stages, embedding
 

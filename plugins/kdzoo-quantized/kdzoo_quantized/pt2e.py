@@ -10,7 +10,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType, SimpleNamespace
+from importlib import import_module
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, fx, nn
@@ -28,17 +29,12 @@ def load_torchao() -> SimpleNamespace:
     """
     with _quiet():
         try:
-            from torchao.quantization.pt2e import fake_quantize, observer, quantize_pt2e
-            from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer
+            fake = import_module("torchao.quantization.pt2e.fake_quantize")
+            flow = import_module("torchao.quantization.pt2e.quantize_pt2e")
+            x86 = import_module("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer")
         except ImportError:
             raise KdzooError("algorithm 'int8' needs torchao: pip install 'kdzoo-quantized[int8]'") from None
-    modules: dict[str, ModuleType] = {
-        "flow": quantize_pt2e,
-        "x86": x86_inductor_quantizer,
-        "fake": fake_quantize,
-        "observer": observer,
-    }
-    return SimpleNamespace(**modules)
+    return SimpleNamespace(fake=fake, flow=flow, x86=x86)
 
 
 class FakeQuantized(Assembled):
@@ -75,7 +71,7 @@ class FakeQuantized(Assembled):
             module for module in self.graph.modules() if isinstance(module, ao.fake.FakeQuantizeBase)
         ]
         self._observing: bool | None = None
-        if not len([node for node in self.graph.graph.nodes if node.op == "call_module"]):
+        if not any(node.op == "call_module" for node in self.graph.graph.nodes):
             raise KdzooError(
                 f"model {backbone.name!r}: torchao's X86InductorQuantizer finds nothing in it to quantize; "
                 "take a student with plain convolutions or linear layers"
@@ -91,8 +87,8 @@ class FakeQuantized(Assembled):
         """As a backbone answers; (B, C, H, W) images in [0, 1]."""
         if probes:
             raise KdzooError(
-                f"an exported int8 graph cannot be looked into, as {type(probes[0]).__name__} does: take knowledge of "
-                "logits, stages or the embedding, or algorithm.qat_fraction=0"
+                f"an exported int8 graph cannot be looked into, as {type(probes[0]).__name__} does: take knowledge "
+                "of logits, stages or the embedding, or algorithm.qat_fraction=0"
             )
         if embedding and not self._embedding:
             raise KdzooError("this student has no embedding; use knowledge that does not read it")

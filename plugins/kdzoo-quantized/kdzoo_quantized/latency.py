@@ -1,0 +1,90 @@
+"""How long two networks take for a batch, measured side by side."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+
+Network = Callable[[Tensor], Tensor]
+
+_WARM_UP = 5
+
+
+def milliseconds(
+    networks: Mapping[str, nn.Module],
+    image_shape: tuple[int, int, int],
+    batch_sizes: Sequence[int],
+    *,
+    runs: int,
+    compiled: bool,
+) -> dict[tuple[str, int], float]:
+    """The median time of one forward pass on one thread of the CPU, after a warm-up.
+
+    The networks take turns, so that what else the machine does burdens them alike.
+
+    Args:
+        networks: name -> a network on the CPU in eval mode, from images to logits.
+        image_shape: (C, H, W) of the images.
+        batch_sizes: how many images go in at once.
+        runs: how many passes the median is of.
+        compiled: by inductor, with the weights frozen into what it makes; else as they are.
+
+    Returns:
+        (name, batch size) -> milliseconds for a batch.
+
+    """
+    taken: dict[tuple[str, int], list[float]] = {}
+    with ExitStack() as stack:
+        stack.enter_context(_one_thread())
+        stack.enter_context(torch.no_grad())
+        if compiled:
+            stack.enter_context(_frozen())
+        for size in batch_sizes:
+            images = torch.rand(size, *image_shape, generator=torch.Generator().manual_seed(size))
+            ready = {
+                name: torch.compile(network, dynamic=False) if compiled else network
+                for name, network in networks.items()
+            }
+            for network in ready.values():
+                for _ in range(_WARM_UP):
+                    network(images)
+            for _ in range(runs):
+                for name, network in ready.items():
+                    started = time.perf_counter()
+                    network(images)
+                    taken.setdefault((name, size), []).append(1000 * (time.perf_counter() - started))
+    return {key: median(times) for key, times in taken.items()}
+
+
+def has_compiler() -> bool:
+    """Whether the C++ compiler that inductor calls is here."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Inductor takes weights for constants: only then are they packed for the processor's int8 instructions."""
+    from torch._inductor import config
+
+    with config.patch(freezing=True), warnings.catch_warnings():
+        # torch 2.15's own lowering of a quantized convolution copies a zero point in a way that it warns of.
+        warnings.filterwarnings("ignore", "To copy construct from a tensor", UserWarning)
+        yield
