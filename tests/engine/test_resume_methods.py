@@ -20,6 +20,18 @@ NEEDS = {
         "roles.teacher.checkpoint": None,
     },
     "catkd": {"roles.student.img_size": 64, "roles.teacher.img_size": 64},
+    # The search needs a student whose widths and depths are arguments of timm.create_model.
+    "diswot": {
+        "roles.student.model": "test_resnet",
+        "algorithm.population": 3,
+        "algorithm.generations": 2,
+    },
+    "dna": {"roles.student.model": "test_resnet", "algorithm.widths": (0.5, 1.0), "algorithm.batches": 1},
+    "sandwich": {
+        "roles.student.model": "test_resnet",
+        "algorithm.population": 3,
+        "algorithm.generations": 2,
+    },
 }
 """What a method needs beyond the small recipe."""
 

@@ -1,0 +1,169 @@
+"""Students ranked before they are trained: Dong, Li and Wei 2023."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import UNLABELLED, Backbone, Batch, Phase, Run
+from kdzoo_nas.budget import Budget
+from kdzoo_nas.evolution import best, evolve
+from kdzoo_nas.functional import class_gradient, gram_distance
+from kdzoo_nas.hints import Factors, Kernels, Most
+from kdzoo_nas.search import Search, image_of, need_teacher, search_images
+from kdzoo_nas.space import Architecture
+from kdzoo_nas.supernet import Builder
+from kdzoo_nas.trace import Trace
+
+
+class DisWot(Search):
+    """The architecture that is most like the teacher before it is trained, in two respects; then it is trained.
+
+    Relation: how the last maps relate the images of a batch. Semantics: how the classifier's gradients relate the
+    classes. Candidates are drawn and evolved; none of them is trained.
+
+    Args:
+        widths: factors of the student model's widths that a stage may have.
+        depths: factors of its depths, rounded up.
+        kernels: kernel sizes, for families that have a choice.
+        max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
+        max_latency: bound in milliseconds for one image, measured.
+        relation: weight of the distance between samples' relations.
+        semantic: weight of the distance between classes' relations.
+        population: candidates in a generation.
+        generations: of the evolution; 1 is random search.
+        initialisations: of each candidate; their scores are averaged.
+        batches: of images that are compared.
+        task_weight: weight of the supervised loss when the found student is trained.
+        teach_weight: weight of the knowledge then.
+
+    """
+
+    name = "diswot"
+    trains = False
+
+    def __init__(
+        self,
+        widths: Factors = (0.5, 0.75, 1.0),
+        depths: Factors = (0.5, 1.0, 1.5),
+        kernels: Kernels = (3, 5, 7),
+        max_params: Most = 0.5,
+        max_latency: Most = None,
+        relation: NonNegativeFloat = 1.0,
+        semantic: NonNegativeFloat = 1.0,
+        population: PositiveInt = 16,
+        generations: PositiveInt = 6,
+        initialisations: PositiveInt = 1,
+        batches: PositiveInt = 1,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__(widths, depths, kernels, max_params, max_latency, 0.5, task_weight, teach_weight)
+        self.relation, self.semantic = relation, semantic
+        self.population, self.generations = population, generations
+        self.initialisations, self.batches = initialisations, batches
+
+    def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:
+        """Nothing is trained."""
+        need_teacher(run, self.name)
+        yield from ()
+
+    def find(self, run: Run, builder: Builder, bounds: Budget) -> Trace:
+        """Evolve by the score at initialisation."""
+        judge = Judge(run, builder, self.relation, self.semantic, self.initialisations, self.batches)
+        known = evolve(
+            builder.space,
+            judge,
+            bounds.allows,
+            random.Random(f"{self.name}/{run.recipe.seed}"),
+            population=self.population,
+            generations=self.generations,
+        )
+        return Trace(
+            tuple(known),
+            tuple(bounds.cost(one) for one in known),
+            tuple(known.values()),
+            best(known)[0],
+            bounds.unit,
+            "minus the distance to the teacher, untrained",
+        )
+
+
+class Judge:
+    """Scores untrained candidates by their likeness to the teacher.
+
+    Args:
+        run: has the teacher and the images.
+        builder: of the candidates.
+        relation: weight of the distance between samples' relations.
+        semantic: weight of the distance between classes' relations.
+        initialisations: over which the score is averaged.
+        batches: of images.
+
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        builder: Builder,
+        relation: float = 1.0,
+        semantic: float = 1.0,
+        initialisations: int = 1,
+        batches: int = 1,
+    ) -> None:
+        self._run, self._builder = run, builder
+        self._weights = relation, semantic
+        self._roles = [f"candidate{number}" for number in range(1, initialisations + 1)]
+        self._seen: list[tuple[Batch, Tensor, Tensor, Tensor]] = []
+        teacher = need_teacher(run, DisWot.name)
+        for batch in search_images(run, batches):
+            image = batch.inputs[run.recipe.roles["teacher"].modality]
+            feature, embedding, logits = _look(run, teacher, image)
+            target = _classes(batch, logits)
+            self._seen.append((batch, target, feature, class_gradient(logits, embedding, target)))
+
+    def __call__(self, architecture: Architecture) -> float:
+        """Minus the weighted distances, averaged over initialisations and batches."""
+        relation, semantic = self.distances(architecture)
+        return -(self._weights[0] * relation + self._weights[1] * semantic)
+
+    @torch.no_grad()
+    def distances(self, architecture: Architecture) -> tuple[float, float]:
+        """How differently the untrained candidate relates samples and classes, averaged."""
+        found = []
+        for role in self._roles:
+            network = self._builder.build(role, architecture).train()  # BatchNorm knows nothing yet
+            for batch, target, feature, gradient in self._seen:
+                own, embedding, logits = _look(self._run, network, image_of(self._run, batch))
+                found.append(
+                    torch.stack(
+                        [
+                            gram_distance(own, feature),
+                            gram_distance(class_gradient(logits, embedding, target), gradient),
+                        ]
+                    )
+                )
+        relation, semantic = torch.stack(found).mean(dim=0).tolist()
+        return relation, semantic
+
+
+@torch.no_grad()
+def _look(run: Run, network: Backbone, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A network's last map, embedding and logits."""
+    with run.autocast():
+        output = network(image, (-1,), True)
+    return output.features[0], output.embedding, output.logits
+
+
+def _classes(batch: Batch, logits: Tensor) -> Tensor:
+    """The labels, and where there is none the class that the teacher sees."""
+    seen = logits.argmax(dim=1)
+    if batch.target is None:
+        return seen
+    if batch.target.is_floating_point():
+        return batch.target.argmax(dim=1)
+    return torch.where(batch.target == UNLABELLED, seen, batch.target)

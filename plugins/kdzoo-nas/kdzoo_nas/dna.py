@@ -1,0 +1,169 @@
+"""A search supervised block by block by the teacher's stages: Li, Peng, Yuan, Wang, Liang, Lin and Chang 2020."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import Backbone, Batch, Phase, Run, pool_to_smaller
+from kdzoo_nas.blocks import Blocks
+from kdzoo_nas.budget import Budget
+from kdzoo_nas.functional import relative_error
+from kdzoo_nas.hints import Factors, Fraction, Kernels, Most
+from kdzoo_nas.paths import Choice, Pair, pairs, paths
+from kdzoo_nas.search import Search, image_of, need_teacher, search_images
+from kdzoo_nas.space import Architecture
+from kdzoo_nas.supernet import Builder
+from kdzoo_nas.trace import Trace
+
+_SHOWN = 200
+"""Architectures drawn for the picture, beside the one that is found."""
+
+
+class Dna(Search):
+    """Each block of a weight-sharing network learns to make the teacher's next stage of the teacher's last one.
+
+    The blocks are trained apart from each other, so that few choices share each weight. Then every choice of every
+    block is rated by its error, and the architecture with the least sum within the budget is found exactly.
+
+    Args:
+        widths: factors of the student model's widths that a stage may have.
+        depths: factors of its depths, rounded up.
+        kernels: kernel sizes, for families that have a choice.
+        max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
+        max_latency: bound in milliseconds for one image, measured.
+        fraction: part of the recipe's epochs in which the blocks are trained.
+        drawn: choices of each block in each step.
+        batches: of images by which choices are rated.
+        task_weight: weight of the supervised loss when the found student is trained.
+        teach_weight: weight of the knowledge then.
+
+    """
+
+    name = "dna"
+
+    def __init__(
+        self,
+        widths: Factors = (0.5, 0.75, 1.0),
+        depths: Factors = (0.5, 1.0, 1.5),
+        kernels: Kernels = (3, 5, 7),
+        max_params: Most = 0.5,
+        max_latency: Most = None,
+        fraction: Fraction = 0.5,
+        drawn: PositiveInt = 1,
+        batches: PositiveInt = 8,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__(
+            widths, depths, kernels, max_params, max_latency, fraction, task_weight, teach_weight
+        )
+        self.drawn, self.batches = drawn, batches
+
+    def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:
+        """``blocks``: all blocks in each step, with some choices of each."""
+        teacher, student = need_teacher(run, self.name), run.roles["student"]
+        assert isinstance(student, Backbone)
+        blocks = Blocks(builder, student, teacher)
+        run.enroll("blocks", blocks, student=False)
+        steps = epochs * len(run.data.train)  # type: ignore[arg-type]  # the loop needs its length too
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            chance = random.Random(f"{self.name}/{run.recipe.seed}/{round(batch.progress * steps)}")
+            targets = _targets(run, batch, blocks.stages)
+            errors = []
+            for number in range(len(targets)):
+                for _ in range(self.drawn):
+                    pair = pairs(builder.space.draw(chance))[number]
+                    errors.append(_error(run, blocks, batch, targets, number, pair, power=2))
+            error = torch.stack(errors).sum() / self.drawn
+            run.update(error, "blocks")
+            return {"error": error}
+
+        yield Phase("blocks", run.data.train, step, epochs, validate=False)
+        run.enroll("blocks", blocks, learns=False, student=False)
+
+    def find(self, run: Run, builder: Builder, bounds: Budget) -> Trace:
+        """Rate every choice, then take the architecture with the least sum of errors."""
+        blocks = run.roles["blocks"]
+        assert isinstance(blocks, Blocks)
+        ratings = rate(run, blocks, search_images(run, self.batches))
+        layers = [
+            {pair: Choice(error, blocks.size(number, *pair)) for pair, error in rated.items()}
+            for number, rated in enumerate(ratings)
+        ]
+        in_order = paths(layers, bounds.most_parameters)
+        found = next(one for one in in_order if bounds.most_milliseconds is None or bounds.allows(one))
+        if bounds.most_milliseconds is None:
+            chance = random.Random(f"{self.name}/{run.recipe.seed}/picture")
+            shown = tuple(dict.fromkeys([*(builder.space.draw(chance) for _ in range(_SHOWN)), found]))
+        else:  # measuring takes its time: what was measured already is shown
+            shown = tuple(dict.fromkeys([*bounds.measured, found]))
+        return Trace(
+            shown,
+            tuple(bounds.cost(one) for one in shown),
+            tuple(-total(ratings, one) for one in shown),
+            found,
+            bounds.unit,
+            "minus the sum of the blocks' errors",
+        )
+
+
+@torch.no_grad()
+def rate(run: Run, blocks: Blocks, batches: list[Batch]) -> list[dict[Pair, float]]:
+    """The mean relative error of every choice of every block, after every width before it.
+
+    Args:
+        run: has the teacher.
+        blocks: trained.
+        batches: to rate by; BatchNorm takes each batch's own statistics.
+
+    """
+    space = blocks.net.builder.space
+    seen = [(batch, _targets(run, batch, blocks.stages)) for batch in batches]
+    ratings: list[dict[Pair, float]] = []
+    for number, options in enumerate(space.stages):
+        widths = space.stages[number - 1].widths if number else (0,)
+        choices = [(width, own) for width in widths for own in options]
+        errors = [
+            torch.stack(
+                [_error(run, blocks, batch, targets, number, pair, power=1) for batch, targets in seen]
+            ).mean()
+            for pair in choices
+        ]
+        ratings.append(dict(zip(choices, torch.stack(errors).tolist(), strict=True)))
+    return ratings
+
+
+def total(ratings: list[dict[Pair, float]], architecture: Architecture) -> float:
+    """The sum of an architecture's errors."""
+    return sum(rated[pair] for rated, pair in zip(ratings, pairs(architecture), strict=True))
+
+
+def _targets(run: Run, batch: Batch, stages: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """The teacher's stages, asked for here and by nobody later."""
+    teacher = run.roles["teacher"]
+    with torch.no_grad(), run.autocast():
+        features: tuple[Tensor, ...] = teacher(
+            batch.inputs[run.recipe.roles["teacher"].modality], stages
+        ).features
+    return features
+
+
+def _error(
+    run: Run,
+    blocks: Blocks,
+    batch: Batch,
+    targets: tuple[Tensor, ...],
+    number: int,
+    pair: Pair,
+    power: Literal[1, 2],
+) -> Tensor:
+    with run.autocast():
+        answer = blocks.answer(number, *pair, image_of(run, batch), targets)
+    return relative_error(*pool_to_smaller(answer.float(), targets[number].float()), power=power)

@@ -1,0 +1,63 @@
+"""How alike a teacher and an untrained student are: Dong, Li and Wei 2023 (DisWOT), section 3.2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def class_gradient(logits: Tensor, embedding: Tensor, target: Tensor) -> Tensor:
+    """The gradient of the mean cross-entropy with respect to a linear classifier's weight, in closed form.
+
+    Row k tells in which direction of the embedding the network looks for class k. No graph is built.
+
+    Args:
+        logits: (B, K).
+        embedding: (B, D), what the classifier read.
+        target: (B,) int64 class ids in [0, K).
+
+    Returns:
+        (K, D), float32 at least.
+
+    Raises:
+        ValueError: shapes that do not go together.
+
+    """
+    if logits.ndim != 2 or embedding.ndim != 2 or not len(logits) == len(embedding) == len(target):
+        raise ValueError(
+            f"logits must be (B, K), embedding (B, D) and target (B,), not {tuple(logits.shape)}, "
+            f"{tuple(embedding.shape)} and {tuple(target.shape)}"
+        )
+    logits, embedding = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (logits, embedding))
+    wrong = logits.softmax(dim=1) - functional.one_hot(target, logits.shape[1])
+    return wrong.mT @ embedding / len(logits)
+
+
+def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Frobenius norm of the difference of two Gram matrices, each with rows of length 1.
+
+    Of feature maps, (B, C, H, W): how differently the two relate the samples. Of class gradients, (K, D): how
+    differently they relate the classes. The two may differ in all but their first dimension.
+
+    Args:
+        student: (N, ...).
+        teacher: (N, ...).
+
+    Returns:
+        A scalar ≥ 0, 0 where both relate all alike; float32 at least.
+
+    Raises:
+        ValueError: another number of rows on each side.
+
+    """
+    if student.shape[0] != teacher.shape[0] or min(student.ndim, teacher.ndim) < 2:
+        raise ValueError(
+            f"both sides need the same number of rows, not {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    grams = []
+    for one in (student, teacher):
+        rows = one.to(torch.promote_types(one.dtype, torch.float32)).flatten(1)
+        grams.append(functional.normalize(rows @ rows.mT, dim=1))
+    distance: Tensor = torch.linalg.matrix_norm(grams[0] - grams[1])
+    return distance

@@ -1,0 +1,209 @@
+"""A network that shares its weights with all of a space: Yu and Huang 2019, and the searches built on it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import UNLABELLED, Backbone, Batch, Phase, Run, softened_kl
+from kdzoo_nas.budget import Budget
+from kdzoo_nas.evolution import best, evolve
+from kdzoo_nas.hints import Factors, Fraction, Kernels, Most
+from kdzoo_nas.nsga import nsga2, require_optuna
+from kdzoo_nas.search import Search, image_of, search_images, training_images
+from kdzoo_nas.space import Architecture
+from kdzoo_nas.supernet import Builder, SuperNet
+from kdzoo_nas.trace import Trace
+
+
+class Sandwich(Search):
+    """One network for all architectures, distilled within itself; then the best of them within the budget.
+
+    In each step the largest learns the task, and from the teacher if there is one; the smallest and some that are
+    drawn learn the largest's probabilities. After that candidates are judged with the shared weights, and the best
+    is trained on by itself.
+
+    Args:
+        widths: factors of the student model's widths that a stage may have.
+        depths: factors of its depths, rounded up.
+        kernels: kernel sizes, for families that have a choice.
+        max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
+        max_latency: bound in milliseconds for one image, measured.
+        fraction: part of the recipe's epochs in which all are trained.
+        drawn: random architectures in each step, beside the largest and the smallest.
+        soft_weight: weight of KL(teacher || largest) where the recipe has a teacher.
+        temperature: of that divergence, which is multiplied by temperature².
+        sampler: ``evolution``, or ``nsga2``, Optuna's.
+        population: candidates in a generation.
+        generations: of the search; 1 is random search with ``evolution``.
+        calibration: batches of training images over which BatchNorm's statistics are computed for a candidate.
+        batches: of images by which candidates are judged.
+        inherit: whether the found student begins with the shared weights.
+        task_weight: weight of the supervised loss, of the largest and when the found student is trained.
+        teach_weight: weight of the knowledge when the found student is trained.
+
+    """
+
+    name = "sandwich"
+
+    def __init__(
+        self,
+        widths: Factors = (0.5, 0.75, 1.0),
+        depths: Factors = (0.5, 1.0, 1.5),
+        kernels: Kernels = (3, 5, 7),
+        max_params: Most = 0.5,
+        max_latency: Most = None,
+        fraction: Fraction = 0.5,
+        drawn: NonNegativeInt = 2,
+        soft_weight: NonNegativeFloat = 1.0,
+        temperature: PositiveFloat = 4.0,
+        sampler: Literal["evolution", "nsga2"] = "evolution",
+        population: Annotated[int, Field(ge=2)] = 16,
+        generations: PositiveInt = 4,
+        calibration: PositiveInt = 4,
+        batches: PositiveInt = 8,
+        inherit: bool = True,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+    ) -> None:
+        super().__init__(
+            widths, depths, kernels, max_params, max_latency, fraction, task_weight, teach_weight
+        )
+        self.drawn = drawn
+        self.soft_weight, self.temperature = soft_weight, temperature
+        self.sampler, self.population, self.generations = sampler, population, generations
+        self.calibration, self.batches = calibration, batches
+        self.inherit = inherit
+
+    def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:
+        """``supernet``: the largest, the smallest and some between in each step."""
+        if self.sampler == "nsga2":
+            require_optuna()
+        net = SuperNet(builder)
+        run.enroll("supernet", net, student=False)
+        space = builder.space
+        steps = epochs * len(run.data.train)  # type: ignore[arg-type]  # the loop needs its length too
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            chance = random.Random(f"{self.name}/{run.recipe.seed}/{round(batch.progress * steps)}")
+            image = image_of(run, batch)
+            with run.autocast():
+                largest = net(image).logits.float()
+                drawn = [space.smallest, *(space.draw(chance) for _ in range(self.drawn))]
+                answers = [net.call(one, image).logits.float() for one in drawn]
+            task = self.task_weight * task_loss(largest, batch, run.recipe.smoothing)
+            soft = torch.zeros((), device=run.device)
+            if "teacher" in run.roles and self.soft_weight:
+                teacher = run.see("teacher", batch).logits.float()
+                soft = self.soft_weight * softened_kl(largest, teacher, self.temperature, reduction="mean")
+            inplace = torch.stack(
+                [softened_kl(one, largest.detach(), reduction="mean") for one in answers]
+            ).sum()
+            run.update(task + soft + inplace, "supernet")
+            return {"task": task, "soft": soft, "inplace": inplace}
+
+        yield Phase("supernet", run.data.train, step, epochs, validate=False)
+        run.enroll("supernet", net, learns=False, student=False)
+
+    def find(self, run: Run, builder: Builder, bounds: Budget) -> Trace:
+        """Judge candidates by the divergence of their answers from the teacher's, or the largest's."""
+        judge = Judge(run, _supernet(run), self.calibration, self.batches)
+        seed = f"{self.name}/{run.recipe.seed}/search"
+        common = {"population": self.population, "generations": self.generations}
+        if self.sampler == "nsga2":
+            sown = random.Random(seed).getrandbits(31)
+            known = nsga2(builder.space, judge, bounds.cost, bounds.allows, sown, **common)
+        else:
+            known = evolve(builder.space, judge, bounds.allows, random.Random(seed), **common)
+        found = best(known)[0]
+        return Trace(
+            tuple(known),
+            tuple(bounds.cost(one) for one in known),
+            tuple(judge.accuracies[one] for one in known),
+            found,
+            bounds.unit,
+            "accuracy with shared weights, %",
+        )
+
+    def begin(self, run: Run, builder: Builder, found: Architecture, student: Backbone) -> None:
+        """With ``inherit`` the student begins with its part of the shared weights."""
+        if self.inherit:
+            images = [image_of(run, batch) for batch in training_images(run, self.calibration)]
+            _supernet(run).give(found, student, images)
+
+
+def _supernet(run: Run) -> SuperNet:
+    net = run.roles["supernet"]
+    assert isinstance(net, SuperNet)
+    return net
+
+
+def task_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
+    """Cross-entropy over the labelled samples, zero without any; as the core's, for answers that no role gave."""
+    target = batch.target
+    if target is None:
+        return logits.sum() * 0
+    if target.is_floating_point():
+        return torch.nn.functional.cross_entropy(logits, target, label_smoothing=smoothing)
+    total = torch.nn.functional.cross_entropy(
+        logits, target, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (target != UNLABELLED).sum().clamp(min=1)
+
+
+class Judge:
+    """Scores candidates with the shared weights, their BatchNorm statistics computed anew.
+
+    Args:
+        run: has the images, and a teacher or none.
+        net: holds the weights.
+        calibration: batches of training images for the statistics.
+        batches: of images to answer.
+
+    Attributes:
+        accuracies: percent of the samples that each candidate answered as they are labelled, or, where there is no
+            label, as the reference did.
+
+    """
+
+    def __init__(self, run: Run, net: SuperNet, calibration: int, batches: int) -> None:
+        self._run, self._net = run, net
+        self._images = [image_of(run, batch) for batch in training_images(run, calibration)]
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.accuracies: dict[Architecture, float] = {}
+        largest = net.builder.space.largest
+        statistics = None
+        for batch in search_images(run, batches):
+            image = image_of(run, batch)
+            if "teacher" in run.roles:
+                reference = run.see("teacher", batch).logits.detach().float()
+            else:
+                statistics = statistics or net.statistics(largest, self._images)
+                reference = self._answer(largest, image, statistics)
+            target = reference.argmax(dim=1)
+            if batch.target is not None:
+                known = batch.target.argmax(dim=1) if batch.target.is_floating_point() else batch.target
+                target = torch.where(known == UNLABELLED, target, known)
+            self._seen.append((image, reference, target))
+
+    def __call__(self, architecture: Architecture) -> float:
+        """Minus the divergence from the reference, averaged; it tells candidates apart that are equally right."""
+        statistics = self._net.statistics(architecture, self._images)
+        apart, right, total = [], [], 0
+        for image, reference, target in self._seen:
+            answer = self._answer(architecture, image, statistics)
+            apart.append(softened_kl(answer, reference).sum())
+            right.append((answer.argmax(dim=1) == target).sum())
+            total += len(target)
+        self.accuracies[architecture] = 100 * float(torch.stack(right).sum()) / total
+        return -float(torch.stack(apart).sum()) / total
+
+    @torch.no_grad()
+    def _answer(self, architecture: Architecture, image: Tensor, statistics: dict[str, Tensor]) -> Tensor:
+        with self._run.autocast():
+            return self._net.call(architecture, image, statistics).logits.float()
