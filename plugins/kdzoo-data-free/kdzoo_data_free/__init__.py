@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
-
-if TYPE_CHECKING:
-    from kdzoo.api import Algorithm
 
 
 @hookimpl
-def kdzoo_algorithms() -> list[type[Algorithm]]:
+def kdzoo_algorithms() -> dict[str, str]:
     """The procedures, each with a generator or with images of its own."""
-    return []
+    return {
+        "generator": "kdzoo_data_free.dfq:GeneratorDistillation",
+        "dafl": "kdzoo_data_free.dafl:ExcitingImages",
+        "zskt": "kdzoo_data_free.zskt:ZeroShot",
+        "fast": "kdzoo_data_free.fast:MetaGenerator",
+        "deepinversion": "kdzoo_data_free.deepinversion:DeepInversion",
+    }

@@ -1,0 +1,78 @@
+"""Images that excite the teacher: DAFL, Chen et al. 2019."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import Batch, Run
+from kdzoo_data_free.functional.realism import activation_loss, balance_loss, one_hot_loss
+from kdzoo_data_free.generative import Generative, Making
+
+
+class ExcitingImages(Generative):
+    """The generator wants a sure teacher, all classes as often, and large features; it has no BatchNorm term.
+
+    Generator and student learn from the same images, a step each.
+
+    Args:
+        one_hot: weight of the cross-entropy with the class that the teacher names.
+        entropy: weight of the negative entropy of the mean class probabilities, in nats.
+        activation: weight of minus the teacher's mean absolute embedding.
+        steps: steps in an epoch.
+        student_steps: student steps after each generator step, all on its images.
+        latent: length of the generator's random vectors.
+        width: channels of the generator's last maps; the others have twice as many.
+        generator_lr: Adam's learning rate.
+        picture_every: epochs between two pictures.
+
+    """
+
+    name = "dafl"
+
+    def __init__(
+        self,
+        one_hot: NonNegativeFloat = 1.0,
+        entropy: NonNegativeFloat = 5.0,
+        activation: NonNegativeFloat = 0.1,
+        steps: PositiveInt = 120,
+        student_steps: PositiveInt = 1,
+        latent: PositiveInt = 100,
+        width: PositiveInt = 64,
+        generator_lr: PositiveFloat = 1e-3,
+        picture_every: PositiveInt = 5,
+    ) -> None:
+        super().__init__(
+            Making(
+                steps=steps,
+                student_steps=student_steps,
+                fresh=False,
+                latent=latent,
+                width=width,
+                lr=generator_lr,
+                betas=(0.9, 0.999),
+                picture_every=picture_every,
+            )
+        )
+        self.one_hot = one_hot
+        self.entropy = entropy
+        self.activation = activation
+
+    def prepare(self, run: Run) -> None:
+        """Ask for the embedding."""
+        if self.activation:
+            run.tap("teacher", embedding=True)
+
+    def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
+        """Equation 6 of the paper."""
+        teacher = run.see("teacher", batch)
+        terms = {
+            "one_hot": (self.one_hot, one_hot_loss(teacher.logits).mean()),
+            "entropy": (self.entropy, balance_loss(teacher.logits)),
+        }
+        if self.activation:
+            assert teacher.embedding is not None
+            terms["activation"] = self.activation, activation_loss(teacher.embedding).mean()
+        return terms

@@ -1,0 +1,122 @@
+"""A generator with every objective that is in use: Choi et al. 2020, Fang et al. 2019."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import Batch, Noise, Phase, Run
+from kdzoo_data_free.functional.realism import activation_loss, adversarial_loss, balance_loss, one_hot_loss
+from kdzoo_data_free.functional.statistics import statistics_loss
+from kdzoo_data_free.generative import Generative, Making
+from kdzoo_data_free.statistics import BatchNormStatistics
+from kdzoo_data_free.synthetic import refuse_without_teaching
+
+
+class GeneratorDistillation(Generative):
+    """The generator minimises a weighted sum; after each of its steps the student is taught on new images.
+
+    Args:
+        adversarial: weight of minus KL(teacher || student).
+        statistics: weight of the distance of the teacher's BatchNorm statistics; 0 for a teacher without.
+        one_hot: weight of the cross-entropy with the class that the teacher names.
+        balance: weight of the negative entropy of the mean class probabilities, in nats.
+        activation: weight of minus the teacher's mean absolute embedding.
+        source: ``noise`` shows the student uniform noise instead of generated images: the control.
+        steps: generator steps in an epoch.
+        student_steps: student steps after each of them, each on new images.
+        latent: length of the generator's random vectors.
+        width: channels of the generator's last maps; the others have twice as many.
+        generator_lr: Adam's learning rate.
+        picture_every: epochs between two pictures.
+
+    """
+
+    name = "generator"
+
+    def __init__(
+        self,
+        adversarial: NonNegativeFloat = 1.0,
+        statistics: NonNegativeFloat = 1.0,
+        one_hot: NonNegativeFloat = 1.0,
+        balance: NonNegativeFloat = 5.0,
+        activation: NonNegativeFloat = 0.0,
+        source: Literal["generator", "noise"] = "generator",
+        steps: PositiveInt = 50,
+        student_steps: PositiveInt = 5,
+        latent: PositiveInt = 100,
+        width: PositiveInt = 64,
+        generator_lr: PositiveFloat = 1e-3,
+        picture_every: PositiveInt = 5,
+    ) -> None:
+        super().__init__(
+            Making(
+                steps=steps,
+                student_steps=student_steps,
+                fresh=True,
+                latent=latent,
+                width=width,
+                lr=generator_lr,
+                picture_every=picture_every,
+            )
+        )
+        self.adversarial = adversarial
+        self.statistics = statistics
+        self.one_hot = one_hot
+        self.balance = balance
+        self.activation = activation
+        self.source = source
+
+    def prepare(self, run: Run) -> None:
+        """Find the BatchNorm layers; ask for the embedding."""
+        if self.statistics:
+            self.layers = BatchNormStatistics(
+                run.roles["teacher"],
+                name=f"teacher {run.recipe.roles['teacher'].model!r}",
+                needed_by=f"algorithm {self.name!r}",
+                instead="set algorithm.statistics to 0, or take a convolutional teacher with BatchNorm",
+            )
+        if self.activation:
+            run.tap("teacher", embedding=True)
+
+    def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
+        """The terms whose weight is not zero."""
+        if self.statistics:
+            with self.layers.reading() as found:
+                teacher = run.see("teacher", batch)
+        else:
+            found, teacher = [], run.see("teacher", batch)
+        terms: dict[str, tuple[float, Tensor]] = {}
+        if self.one_hot:
+            terms["one_hot"] = self.one_hot, one_hot_loss(teacher.logits).mean()
+        if self.balance:
+            terms["balance"] = self.balance, balance_loss(teacher.logits)
+        if self.activation:
+            assert teacher.embedding is not None
+            terms["activation"] = self.activation, activation_loss(teacher.embedding).mean()
+        if self.statistics:
+            pairs = [(one.mean, one.var, one.running_mean, one.running_var) for one in found]
+            terms["statistics"] = self.statistics, statistics_loss(pairs)
+        if self.adversarial:
+            gap = adversarial_loss(run.see("student", batch).logits, teacher.logits)
+            terms["adversarial"] = self.adversarial, gap.mean()
+        return terms
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase, of noise if that is the source."""
+        if self.source == "generator":
+            yield from super().phases(run)
+            return
+        refuse_without_teaching(run, self.name)
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            teach = run.teach(batch)
+            run.update(teach, *run.students, "knowledge")
+            return {"teach": teach}
+
+        yield Phase(
+            "noise", Noise(run, self.making.steps * self.making.student_steps), step, run.recipe.epochs
+        )

@@ -1,0 +1,103 @@
+"""What makes an image look real to a trained network that has no real image beside it.
+
+All in float32 at least. Smaller is better for each of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kdzoo.api import softened_kl
+
+
+def one_hot_loss(logits: Tensor) -> Tensor:
+    """Cross-entropy with the class that the logits themselves name (Chen et al. 2019, equation 3).
+
+    Args:
+        logits: (B, K) of the teacher.
+
+    Returns:
+        (B,), between 0 and log K: 0 where the network is sure.
+
+    """
+    logits = _float(logits)
+    loss: Tensor = functional.cross_entropy(logits, logits.detach().argmax(dim=1), reduction="none")
+    return loss
+
+
+def balance_loss(logits: Tensor) -> Tensor:
+    """Negative entropy of the mean class probabilities (Chen et al. 2019, equation 5), in nats.
+
+    Args:
+        logits: (B, K) of the teacher.
+
+    Returns:
+        A scalar from -log K, where all classes are as frequent, to 0, where there is one class only.
+
+    """
+    mean = _float(logits).softmax(dim=1).mean(dim=0)
+    return -torch.special.entr(mean.clamp_min(torch.finfo(mean.dtype).tiny)).sum()
+
+
+def activation_loss(embedding: Tensor) -> Tensor:
+    """Minus the mean absolute value of what the classifier reads (Chen et al. 2019, equation 4).
+
+    Args:
+        embedding: (B, D) of the teacher.
+
+    Returns:
+        (B,), at most 0. Unbounded below.
+
+    """
+    return -_float(embedding).abs().mean(dim=1)
+
+
+def adversarial_loss(student: Tensor, teacher: Tensor, *, agreed_only: bool = False) -> Tensor:
+    """Minus KL(teacher || student): an image is good where the student has something to learn.
+
+    Neither side is detached: the gradient reaches the image through both (Micaelli & Storkey 2019, section 3).
+
+    Args:
+        student: (B, K) logits.
+        teacher: (B, K) logits.
+        agreed_only: 0 for images to which the two give different classes, so that the generator stays near the
+            student's decision boundary and does not leave the data (Fang et al. 2022, as in their code).
+
+    Returns:
+        (B,), at most 0.
+
+    """
+    loss = -softened_kl(student, teacher)
+    if agreed_only:
+        loss = loss * (student.argmax(dim=1) == teacher.argmax(dim=1))
+    return loss
+
+
+def attention_gap(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared distance of two normalised attention maps (Zagoruyko & Komodakis 2017), mean over positions.
+
+    A map is the mean over the channels of the squared feature, flattened, of length 1.
+
+    Args:
+        student: (B, C, H, W).
+        teacher: (B, C', H, W).
+
+    Returns:
+        (B,).
+
+    Raises:
+        ValueError: heights and widths that differ.
+
+    """
+    if student.shape[-2:] != teacher.shape[-2:]:
+        raise ValueError(f"maps of {tuple(student.shape[-2:])} and {tuple(teacher.shape[-2:])} pixels")
+    one, other = (
+        functional.normalize(_float(side).pow(2).mean(dim=1).flatten(1)) for side in (student, teacher)
+    )
+    return (one - other).pow(2).mean(dim=1)
+
+
+def _float(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,0 +1,159 @@
+"""The procedure that methods with a generator share: it learns what to show, the student learns what it shows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kdzoo.api import Algorithm, Batch, Noise, OptimConfig, Phase, Run
+from kdzoo_data_free.generator import Generator
+from kdzoo_data_free.synthetic import describe, refuse_without_teaching, show, synthetic
+
+GENERATOR = "generator"
+"""The role under which the generator learns."""
+
+_SHOWN = "data-free/shown"
+
+
+@dataclass(frozen=True)
+class Making:
+    """How images are made and how often.
+
+    Attributes:
+        steps: generator steps in an epoch.
+        student_steps: student steps after each of them.
+        fresh: whether each student step has new images; else all see those of the generator step.
+        latent: length of the generator's random vectors.
+        width: channels of the generator's last maps; the others have twice as many.
+        lr: the generator's learning rate.
+        sched: the generator's schedule.
+        betas: of the generator's Adam.
+        clip_grad: largest norm of the generator's gradient.
+        picture_every: epochs between two pictures.
+
+    """
+
+    steps: int
+    student_steps: int
+    fresh: bool
+    latent: int
+    width: int
+    lr: float
+    sched: Literal["cosine", "none"] = "none"
+    betas: tuple[float, float] = (0.5, 0.999)
+    clip_grad: float | None = None
+    picture_every: int = 5
+
+    def optim(self) -> OptimConfig:
+        """The generator's optimizer: Adam."""
+        return OptimConfig(
+            opt="adam",
+            lr=self.lr,
+            weight_decay=0.0,
+            opt_kwargs={"betas": self.betas},
+            sched=self.sched,
+            warmup_epochs=0.0,
+            clip_grad=self.clip_grad,
+        )
+
+    def generator(self, run: Run) -> Generator:
+        """A generator of the data's images, initialised by the run's seed."""
+        with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
+            torch.manual_seed(run.recipe.seed)
+            made = Generator(self.latent, run.data.channels["image"], run.data.img_size, self.width)
+        return made.to(memory_format=torch.channels_last) if run.recipe.channels_last else made
+
+    def latents(self, run: Run, rows: int, stream: str = "latent") -> Tensor:
+        """(rows, latent) random numbers of mean 0 and variance 1."""
+        return torch.randn(rows, self.latent, generator=run.generator(stream), device=run.device)
+
+
+class Generative(Algorithm):
+    """One phase. A step is one of the generator, then some of the student on generated images.
+
+    The phase's data is noise; it gives the batch size and the beat. Subclasses say what the generator minimises.
+
+    Args:
+        making: how images are made.
+        student_mode: ``eval`` if the student is in eval mode while the generator learns.
+
+    """
+
+    def __init__(self, making: Making, student_mode: Literal["eval", "train"] = "eval") -> None:
+        self.making = making
+        self.student_mode = student_mode
+
+    def prepare(self, run: Run) -> None:
+        """Refuse what cannot work and tap what is read, before anything is trained."""
+
+    @abstractmethod
+    def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
+        """What the generator minimises: each term's weight and its value, a scalar with a graph to the images."""
+
+    def lesson(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
+        """What the students minimise on generated images, as a sum."""
+        return {"teach": run.teach(batch)}
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """``distill``, for the recipe's epochs."""
+        refuse_without_teaching(run, self.name)
+        self.prepare(run)
+        making = self.making
+        run.enroll(GENERATOR, making.generator(run), student=False, optim=making.optim())
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            images = self.make(run, len(batch))
+            seen = synthetic(images, batch.progress)
+            with run.evaluating(*(run.students if self.student_mode == "eval" else ())):
+                terms = self.judge(run, seen)
+                if any(weight for weight, _ in terms.values()):
+                    run.update(torch.stack([weight * one for weight, one in terms.values()]).sum(), GENERATOR)
+            recorded = {name: one.detach() for name, (_, one) in terms.items()}
+            return {**recorded, **self.instruct(run, synthetic(images.detach(), batch.progress))}
+
+        yield Phase(
+            "distill",
+            Noise(run, making.steps),
+            step,
+            run.recipe.epochs,
+            after_epoch=self.showing(run),
+        )
+
+    def make(self, run: Run, rows: int) -> Tensor:
+        """(rows, C, H, W) new images with a graph to the generator."""
+        with run.autocast():
+            images: Tensor = run.roles[GENERATOR](self.making.latents(run, rows))
+        return images
+
+    def instruct(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
+        """The student's steps; the mean of what they minimised."""
+        sums: dict[str, Tensor] = {}
+        for _ in range(self.making.student_steps):
+            if self.making.fresh:
+                with torch.no_grad():
+                    batch = synthetic(self.make(run, len(batch)), batch.progress)
+            losses = self.lesson(run, batch)
+            run.update(torch.stack(list(losses.values())).sum(), *run.students, "knowledge")
+            sums = {
+                name: one.detach() + sums[name] if name in sums else one.detach()
+                for name, one in losses.items()
+            }
+        return {name: one / self.making.student_steps for name, one in sums.items()}
+
+    def showing(self, run: Run) -> Callable[[], Mapping[str, float]]:
+        """Pictures of what the generator makes from the same vectors every time, and figures of it."""
+
+        def after_epoch() -> Mapping[str, float]:
+            if _SHOWN not in run.state:
+                run.state[_SHOWN] = self.making.latents(run, 64, "shown")
+            with run.autocast():
+                images = run.roles[GENERATOR](run.state[_SHOWN])
+            show(run, images, self.making.picture_every)
+            return describe(run, images)
+
+        return after_epoch

@@ -1,0 +1,59 @@
+"""The network that makes images from random vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_FIRST_SIDE = 8
+"""The generator begins at a map of at most so many pixels a side."""
+
+
+class Generator(nn.Module):
+    """Random vectors to images in [0, 1] of any size: a linear layer, then doublings with a convolution each.
+
+    The sides follow from halving ``size`` until it is at most 8, rounding up; each doubling goes to the next of
+    them, so that 28, 30 and 224 pixels come out exactly. The first maps have ``width`` x 2 channels, the last
+    ``width``. What leaves is a sigmoid of a normalised map, so that it is not saturated at the beginning.
+
+    Args:
+        latent: D, the length of a vector.
+        channels: C of the images.
+        size: height and width in pixels.
+        width: channels of the widest maps are twice that.
+
+    """
+
+    def __init__(self, latent: int, channels: int, size: int, width: int) -> None:
+        super().__init__()
+        sides = [size]
+        while sides[0] > _FIRST_SIDE:
+            sides.insert(0, (sides[0] + 1) // 2)
+        self.sides = tuple(sides)
+        self.first = nn.Linear(latent, 2 * width * sides[0] ** 2, bias=False)
+        self.norm = nn.BatchNorm2d(2 * width)
+        blocks: list[nn.Module] = []
+        before = 2 * width
+        for number in range(1, len(sides)):
+            after = width if number == len(sides) - 1 else 2 * width
+            blocks.append(
+                nn.Sequential(
+                    nn.Conv2d(before, after, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(after),
+                    nn.LeakyReLU(0.2),
+                )
+            )
+            before = after
+        self.blocks = nn.ModuleList(blocks)
+        self.last = nn.Sequential(
+            nn.Conv2d(before, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Images (B, C, size, size) in [0, 1] from (B, D) random numbers of mean 0 and variance 1."""
+        first = self.first(latent)
+        maps: Tensor = self.norm(first.view(len(first), -1, self.sides[0], self.sides[0]))
+        for side, block in zip(self.sides[1:], self.blocks, strict=True):
+            maps = block(functional.interpolate(maps, (side, side), mode="nearest"))
+        return torch.sigmoid(self.last(maps).float())

@@ -1,0 +1,94 @@
+"""Images on which student and teacher differ: zero-shot knowledge transfer, Micaelli and Storkey 2019."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import Batch, KdzooError, Run, pool_to_smaller
+from kdzoo_data_free.functional.realism import adversarial_loss, attention_gap
+from kdzoo_data_free.generative import Generative, Making
+
+
+class ZeroShot(Generative):
+    """The generator maximises KL(teacher || student); the student closes the gap, also in its attention maps.
+
+    Args:
+        attention: weight of the distance of the attention maps, summed over the stages.
+        stages: how many of the deepest stages have their attention compared.
+        steps: generator steps in an epoch.
+        student_steps: student steps after each of them, all on the same new images.
+        latent: length of the generator's random vectors.
+        width: channels of the generator's last maps; the others have twice as many.
+        generator_lr: Adam's learning rate, which falls along a cosine.
+        clip_grad: largest norm of the generator's gradient.
+        picture_every: epochs between two pictures.
+
+    """
+
+    name = "zskt"
+
+    def __init__(
+        self,
+        attention: NonNegativeFloat = 250.0,
+        stages: Annotated[int, Field(ge=1)] = 3,
+        steps: PositiveInt = 50,
+        student_steps: PositiveInt = 10,
+        latent: PositiveInt = 100,
+        width: PositiveInt = 64,
+        generator_lr: PositiveFloat = 1e-3,
+        clip_grad: PositiveFloat = 5.0,
+        picture_every: PositiveInt = 5,
+    ) -> None:
+        super().__init__(
+            Making(
+                steps=steps,
+                student_steps=student_steps,
+                fresh=False,
+                latent=latent,
+                width=width,
+                lr=generator_lr,
+                sched="cosine",
+                betas=(0.9, 0.999),
+                clip_grad=clip_grad,
+                picture_every=picture_every,
+            ),
+            student_mode="train",  # as the authors' code, which never leaves it
+        )
+        self.attention = attention
+        self.stages = tuple(range(-stages, 0))
+
+    def prepare(self, run: Run) -> None:
+        """Ask for the stages."""
+        if not self.attention:
+            return
+        for role in ("teacher", "student"):
+            shown = getattr(run.roles[role], "num_stages", 0)
+            if shown < len(self.stages):
+                raise KdzooError(
+                    f"algorithm 'zskt' compares the attention of {len(self.stages)} stages and the {role} shows "
+                    f"{shown}: set algorithm.stages lower, or algorithm.attention to 0"
+                )
+            run.tap(role, *self.stages)
+
+    def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
+        """What the student does not know yet."""
+        student, teacher = (run.see(role, batch).logits for role in ("student", "teacher"))
+        return {"adversarial": (1.0, adversarial_loss(student, teacher).mean())}
+
+    def lesson(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
+        """The knowledge and the attention maps."""
+        losses = {"teach": run.teach(batch)}
+        if self.attention:
+            number = len(self.stages)
+            student, teacher = (run.see(role, batch).features[-number:] for role in ("student", "teacher"))
+            gaps = [
+                attention_gap(*pool_to_smaller(one, other.detach())).mean()
+                for one, other in zip(student, teacher, strict=True)
+            ]
+            losses["attention"] = self.attention * torch.stack(gaps).sum()
+        return losses
