@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -28,6 +28,7 @@ class Score:
         process_seconds: processor time of the run.
         memory_mb: peak memory of the run.
         parameters: of the student.
+        plugins: distribution -> version of what provided its components.
     """
 
     entry: str
@@ -39,6 +40,7 @@ class Score:
     process_seconds: float
     memory_mb: float
     parameters: int
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, entry: str, seed: int, result: Mapping[str, Any]) -> Score:
@@ -53,6 +55,7 @@ class Score:
             process_seconds=result["process_seconds"],
             memory_mb=result["peak_memory_mb"],
             parameters=result["parameters"],
+            plugins=result.get("plugins", {}),
         )
 
 
@@ -94,6 +97,8 @@ class Row:
         process_seconds: processor time, mean over the runs.
         memory_mb: the largest of the runs.
         parameters: of the student.
+        source: the distributions that its components came from, with their versions; the core's is left out where
+            there is another.
     """
 
     entry: str
@@ -105,6 +110,7 @@ class Row:
     process_seconds: float
     memory_mb: float
     parameters: int
+    source: str = ""
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -152,4 +158,12 @@ def _row(entry: str, runs: Mapping[int, Score], reference: Mapping[int, Score]) 
         process_seconds=fmean(score.process_seconds for score in ordered),
         memory_mb=max(score.memory_mb for score in ordered),
         parameters=ordered[0].parameters,
+        source=_source(ordered),
     )
+
+
+def _source(scores: Sequence[Score]) -> str:
+    found = {name: version for score in scores for name, version in score.plugins.items()}
+    if len(found) > 1:
+        found.pop("kdzoo", None)
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))

@@ -19,6 +19,7 @@ HEADINGS = (
     "test %,\nchosen epoch",
     "seconds\na run",
     "peak\nMB",
+    "from",
 )
 """Each in the lines that a narrow terminal needs."""
 
@@ -36,6 +37,7 @@ WANDB_COLUMNS = (
     "processor seconds",
     "peak memory MB",
     "parameters",
+    "from",
 )
 
 
@@ -58,6 +60,7 @@ def cells(row: Row) -> tuple[str, ...]:
         percent(row.chosen),
         f"{row.seconds:.1f}",
         f"{row.memory_mb:.0f}",
+        row.source,
     )
 
 
@@ -66,9 +69,10 @@ def terminal_table(results: PairResults) -> Table:
     table = Table(
         box=None, pad_edge=False, header_style="bold", title=escape(_title(results)), title_justify="left"
     )
-    for number, heading in enumerate(HEADINGS):
+    for heading in HEADINGS:
+        text = heading in ("method", "from")
         table.add_column(
-            heading, justify="right" if number else "left", vertical="bottom", no_wrap=number > 0
+            heading, justify="left" if text else "right", vertical="bottom", no_wrap=not text, overflow="fold"
         )
     for row in results.rows:
         table.add_row(*map(escape, cells(row)))
@@ -89,6 +93,7 @@ def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
             row.process_seconds,
             row.memory_mb,
             row.parameters,
+            row.source,
         ]
         for one in results
         for row in one.rows

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kdzoo.cli.flags import layer
+from kdzoo.cli.flags import REGISTRY, layer
 from kdzoo.cli.output import console, error_console, print_json
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, parse_set
@@ -36,6 +36,7 @@ def bench(
         list[str] | None,
         typer.Option("--set", help="Any key of every recipe: --set optim.lr=0.01. May be repeated."),
     ] = None,
+    registry_: Annotated[list[str] | None, REGISTRY] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the leaderboard as JSON.")] = False,
 ) -> None:
@@ -58,7 +59,7 @@ def bench(
     from kdzoo.zoo import Zoo
 
     zoo = Zoo()
-    registry = load_registry(zoo)
+    registry = load_registry(zoo, registry_ or ())
     name, found = open_suite(suite, registry)
     flags = layer(epochs=epochs, data_dir=data_dir)
     if data_dir is not None and found.data.dataset == EMBEDDED:

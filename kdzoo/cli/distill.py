@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kdzoo.cli.flags import layer
+from kdzoo.cli.flags import REGISTRY, layer
 from kdzoo.cli.output import print_json
 from kdzoo.recipe.layers import Layer, parse_set
 
@@ -23,6 +23,7 @@ def distill(
     recipe: Annotated[Path | None, _option("--recipe", help="A recipe in YAML; flags win over it.")] = None,
     output: Annotated[Path | None, _option("--output", help="Folder of the run [default: runs/...].")] = None,
     resume: Annotated[bool, _option("--resume", help="Go on with the run in --output.")] = False,
+    registry: Annotated[list[str] | None, REGISTRY] = None,
     assign: Annotated[
         list[str] | None, _option("--set", help="Any key: --set knowledge.temperature=2. May be repeated.")
     ] = None,
@@ -172,7 +173,7 @@ def distill(
     zoo = Zoo()
     resolved = resolve(
         zoo=zoo,
-        registry=load_registry(zoo),
+        registry=load_registry(zoo, registry or ()),
         method=method,
         file=recipe,
         layers=[*flags, Layer("--set", parse_set(assign or ()))],

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import typer
+
 from kdzoo.recipe.layers import Layer, dotted
+
+REGISTRY: Any = typer.Option(
+    "--registry", help="A registry file or URL: more methods and suites. May be repeated.", show_default=False
+)
+"""Of every command that reads the registry."""
 
 KEYS: Mapping[str, str] = {
     "knowledge": "knowledge",

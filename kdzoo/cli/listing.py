@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, print_json
 from kdzoo.errors import UnknownName
 from kdzoo.registry.load import load_registry
@@ -15,11 +16,12 @@ from kdzoo.zoo import Zoo
 
 def list_methods(
     category: Annotated[str | None, typer.Option(help="Only this category, such as response.")] = None,
+    more: Annotated[list[str] | None, REGISTRY] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the methods that can be run, by category, and the suites."""
     zoo = Zoo()
-    registry = load_registry(zoo)
+    registry = load_registry(zoo, more or ())
     categories = sorted({method.category for method in registry.methods.values()})
     if category is not None and category not in categories:
         raise UnknownName("category", category, categories)

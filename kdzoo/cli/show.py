@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, print_json
 from kdzoo.registry.load import find_method, load_registry
 from kdzoo.zoo import Zoo
@@ -14,11 +15,12 @@ from kdzoo.zoo import Zoo
 
 def show(
     method: Annotated[str, typer.Argument(help="A method of the registry; kdzoo list shows them.")],
+    registry: Annotated[list[str] | None, REGISTRY] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a method: components, each hyper-parameter with type, range and default, paper, how to cite."""
     zoo = Zoo()
-    entry = find_method(load_registry(zoo), method)
+    entry = find_method(load_registry(zoo, registry or ()), method)
     installed = zoo.has(entry.package)
     components: list[dict[str, Any]] = []
     for kind in ("knowledge", "scheme", "algorithm"):

@@ -19,7 +19,7 @@ from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.outcome import measure, write_outcome
-from kdzoo.engine.provenance import Clock
+from kdzoo.engine.provenance import Clock, active_plugins
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import derive_seed, seed_everything
 from kdzoo.engine.teacher import recipe_hash, trained_teacher
@@ -83,6 +83,7 @@ class Session:
             if self.networks.sources.get("teacher"):
                 result["teacher_path"] = self.networks.sources["teacher"]
             result |= self.clock.result(self.fabric.device)
+            result["plugins"] = active_plugins(one.plugin for one in self.found)
             if self._main:
                 write_outcome(self.place, run, algorithm, self.data, self.found, self.networks, result)
             self.fabric.barrier()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,22 @@ from kdzoo.registry.model import Method, Registry, Suite
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import strict
 
+_URL_SECONDS = 10.0
+_URL_BYTES = 1_000_000
 
-def load_registry(zoo: Zoo | None = None) -> Registry:
-    """The core's registry, with the fragments of ``zoo``'s plugins added.
 
-    A fragment that does not validate, or that names what another one has named, is left out and recorded as
-    the fault of its plugin.
+def load_registry(zoo: Zoo | None = None, more: Sequence[str] = ()) -> Registry:
+    """The core's registry, then the fragments of ``zoo``'s plugins, then the files that the user names.
+
+    Nobody replaces an entry that is there: a fragment that names what another one has named, or that does not
+    validate, is left out and recorded as the fault of its plugin; a file of the user's that does is refused.
+
+    Args:
+        zoo: whose plugins bring fragments.
+        more: files, or URLs that begin with http.
+
+    Raises:
+        KdzooError: one of ``more`` cannot be read, does not validate, or names what is there already.
     """
     registry = read_registry(shipped_file())
     for plugin, content in zoo.fragments() if zoo is not None else ():
@@ -30,7 +40,36 @@ def load_registry(zoo: Zoo | None = None) -> Registry:
             if strict():
                 raise
             plugin.broken = f"registry fragment: {error}"
+    for place in more:
+        registry = combine(registry, read_place(place), place)
     return registry
+
+
+def read_place(place: str) -> Registry:
+    """A registry from a file or a URL.
+
+    Raises:
+        KdzooError: it cannot be read, or says something that a registry cannot.
+    """
+    if not place.startswith(("http://", "https://")):
+        return read_registry(Path(place).expanduser())
+    import tempfile
+    import urllib.request  # here: `kdzoo list` has no use for them
+
+    try:
+        with urllib.request.urlopen(place, timeout=_URL_SECONDS) as answer:
+            text = answer.read(_URL_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise KdzooError(f"{place}: cannot be read: {getattr(error, 'reason', None) or error}") from None
+    if len(text) > _URL_BYTES:
+        raise KdzooError(f"{place}: larger than {_URL_BYTES} bytes, so this is no registry")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "registry.yaml"
+        file.write_bytes(text)
+        try:
+            return read_registry(file)
+        except KdzooError as error:
+            raise KdzooError(str(error).replace(str(file), place)) from None
 
 
 def shipped_file() -> Path:

@@ -105,7 +105,7 @@ def test_names_are_escaped(write_suite: Callable[..., Path]) -> None:
         line for line in (folder / "report.md").read_text().splitlines() if line.startswith("| &lt;")
     )
     assert "<script>" not in table_row
-    assert len(re.findall(r"(?<!\\)\|", table_row)) == 8
+    assert len(re.findall(r"(?<!\\)\|", table_row)) == 9
 
 
 def test_a_tuned_entry_that_is_another_one_says_so(write_suite: Callable[..., Path]) -> None:
