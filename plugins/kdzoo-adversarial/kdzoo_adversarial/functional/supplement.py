@@ -1,0 +1,85 @@
+"""What the networks think of a generated image. All in float32 at least; smaller is better for the generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def confidence_loss(logits: Tensor) -> Tensor:
+    """Cross-entropy with the class that the logits themselves name: Chen et al. 2019, equation 3.
+
+    Args:
+        logits: (B, K) of the teacher.
+
+    Returns:
+        (B,), from 0, where the teacher is sure, to log K.
+
+    """
+    logits = at_least_float(logits)
+    return functional.cross_entropy(logits, logits.detach().argmax(dim=1), reduction="none")
+
+
+def balance_loss(logits: Tensor) -> Tensor:
+    """Minus the entropy of the mean of the class probabilities, in nats: Chen et al. 2019, equation 5.
+
+    Args:
+        logits: (B, K) of the teacher.
+
+    Returns:
+        A scalar, from -log K, where every class is as frequent as the others, to 0, where there is one.
+
+    """
+    log_p = at_least_float(logits).log_softmax(dim=1)
+    log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
+    return (log_mean.exp() * log_mean).sum()
+
+
+def statistics_distance(
+    means: Iterable[tuple[Tensor, Tensor]], variances: Iterable[tuple[Tensor, Tensor]]
+) -> Tensor:
+    """How far what BatchNorm layers see is from what they remember: Yin et al. 2020, equation 4.
+
+    Args:
+        means: for each layer, those of the batch and those remembered, each (C,).
+        variances: the same.
+
+    Returns:
+        The Euclidean distances, summed over the layers; a scalar.
+
+    """
+    distances = [
+        torch.linalg.vector_norm(at_least_float(one) - at_least_float(other))
+        for one, other in (*means, *variances)
+    ]
+    return torch.stack(distances).sum()
+
+
+def disagreement(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Jensen-Shannon divergence of the class probabilities, in nats.
+
+    Bounded, so that a generator that seeks it is not drawn to images on which one network answers extremes.
+
+    Args:
+        student: (B, K) logits.
+        teacher: (B, K) logits.
+        temperature: > 0; divides both.
+
+    Returns:
+        (B,), from 0 to log 2.
+
+    """
+    first, second = (
+        functional.log_softmax(at_least_float(one) / temperature, dim=1) for one in (student, teacher)
+    )
+    middle = torch.logaddexp(first, second) - math.log(2)
+    return ((first.exp() * (first - middle)) + (second.exp() * (second - middle))).sum(dim=1) / 2
+
+
+def at_least_float(tensor: Tensor) -> Tensor:
+    """In float32, or in float64 if it is."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,0 +1,243 @@
+"""A generator whose images supplement the real ones, judged by the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run
+from kdzoo_adversarial.batch_norm import Watched, has_statistics, watching
+from kdzoo_adversarial.critic import Critic
+from kdzoo_adversarial.functional.supplement import balance_loss, confidence_loss, disagreement
+from kdzoo_adversarial.functional.versus import (
+    discriminator_loss,
+    fooling_loss,
+    normalised_rows,
+    told_apart,
+)
+from kdzoo_adversarial.generator import Generator
+
+_PICTURED, _EPOCHS = "gan-supplement/pictured", "gan-supplement/epochs"
+_SHOWN = 64
+
+
+class GanSupplement(Algorithm):
+    """Student and generator learn in turns; the frozen teacher is a judge of the generator's images.
+
+    A step: the discriminator, which reads the teacher's embedding, learns to tell real from generated; the
+    generator learns to please it and the teacher, and to find what the student does not know yet; the student
+    learns the task on the real images and what it is taught on both.
+
+    Args:
+        task_weight: weight of the task loss on the real images.
+        teach_weight: weight of the knowledge on the real images.
+        supplement_weight: weight of the knowledge on the generated ones; 0 leaves them out.
+        confidence_weight: how much the generator minds that the teacher names one class of each image.
+        balance_weight: how much it minds that every class is as frequent.
+        statistics_weight: how much it minds what the teacher's BatchNorm layers remember, where it has any.
+        real_weight: how much it minds the discriminator; 0 = there is none.
+        disagreement_weight: how much it seeks images on which student and teacher differ.
+        batch_size: images that are generated at a time; default: the batches' own size in the recipe.
+        generator_steps: updates of the generator for each batch of real images.
+        student_steps: updates of the student for each batch of real images, with fresh generated ones.
+        generator_lr: Adam's learning rate, of the generator and of the discriminator.
+        latent: numbers of noise that an image is made from.
+        width: channels of the generator's last map.
+        picture_epochs: epochs between two pictures of generated images, and one at the end; 0 = none.
+    """
+
+    name = "gan-supplement"
+
+    def __init__(
+        self,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
+        supplement_weight: NonNegativeFloat = 1.0,
+        confidence_weight: NonNegativeFloat = 1.0,
+        balance_weight: NonNegativeFloat = 5.0,
+        statistics_weight: NonNegativeFloat = 1.0,
+        real_weight: NonNegativeFloat = 1.0,
+        disagreement_weight: NonNegativeFloat = 1.0,
+        batch_size: PositiveInt | None = None,
+        generator_steps: PositiveInt = 1,
+        student_steps: PositiveInt = 1,
+        generator_lr: PositiveFloat = 1e-3,
+        latent: PositiveInt = 100,
+        width: PositiveInt = 64,
+        picture_epochs: NonNegativeInt = 10,
+    ) -> None:
+        self.task_weight = task_weight
+        self.teach_weight = teach_weight
+        self.supplement_weight = supplement_weight
+        self.confidence_weight = confidence_weight
+        self.balance_weight = balance_weight
+        self.statistics_weight = statistics_weight
+        self.real_weight = real_weight
+        self.disagreement_weight = disagreement_weight
+        self.batch_size = batch_size
+        self.generator_steps = generator_steps
+        self.student_steps = student_steps
+        self.generator_lr = generator_lr
+        self.latent = latent
+        self.width = width
+        self.picture_epochs = picture_epochs
+
+    def phases(self, run: Run) -> Iterator[Phase]:
+        """One phase over the training split."""
+        self._check(run)
+        if self.supplement_weight:
+            self._enroll(run)
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            recorded: dict[str, Tensor] = {}
+            if self.supplement_weight:
+                for _ in range(self.generator_steps):
+                    recorded = self._improve(run, batch)
+            for _ in range(self.student_steps):
+                recorded |= self._learn(run, batch)
+            return recorded
+
+        after = self._show if self.supplement_weight and self.picture_epochs else None
+        yield Phase(
+            "supplement",
+            run.data.train,
+            step,
+            run.recipe.epochs,
+            after_epoch=None if after is None else lambda: after(run),
+        )
+
+    def _check(self, run: Run) -> None:
+        if "teacher" not in run.roles:
+            raise KdzooError(
+                "algorithm 'gan-supplement': the teacher judges the generated images, and there is no role "
+                "'teacher'; pass --teacher MODEL, scheme offline, and a knowledge to teach, such as kd"
+            )
+        reading = {modality_of(run, role) for role in ("student", "teacher")}
+        if len(reading) > 1:
+            raise KdzooError(
+                f"algorithm 'gan-supplement' generates one modality, and student and teacher read "
+                f"{' and '.join(sorted(reading))}; give both the same"
+            )
+
+    def _enroll(self, run: Run) -> None:
+        modality = modality_of(run, "student")
+        adam: dict[str, Any] = {"opt": "adam", "weight_decay": 0.0, "sched": "none", "lr": self.generator_lr}
+        optim = OptimConfig(**adam, opt_kwargs={"betas": (0.5, 0.999)})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.generator("supplement/weights").initial_seed())
+            generator = Generator(self.latent, run.data.channels[modality], run.data.img_size, self.width)
+            run.enroll("generator", generator, student=False, optim=optim)
+            if self.real_weight:
+                run.tap("teacher", embedding=True)
+                size = self._embedding_size(run, modality)
+                run.enroll("discriminator", Critic(size), student=False, optim=optim)
+        if self.picture_epochs and _PICTURED not in run.state:
+            noise = torch.randn(
+                _SHOWN, self.latent, generator=run.generator("supplement/pictured"), device=run.device
+            )
+            run.state |= {_PICTURED: noise, _EPOCHS: 0}
+
+    def _embedding_size(self, run: Run, modality: str) -> int:
+        side = run.data.img_size
+        image = torch.zeros(1, run.data.channels[modality], side, side, device=run.device)
+        with torch.no_grad():
+            embedding = run.roles["teacher"](image, (), True).embedding
+        size: int = embedding.shape[1]
+        return size
+
+    def _generate(self, run: Run) -> Tensor:
+        count = self.batch_size or run.recipe.data.batch_size
+        noise = torch.randn(
+            count, self.latent, generator=run.generator("supplement/noise"), device=run.device
+        )
+        with run.autocast():
+            images: Tensor = run.roles["generator"](noise)
+        return images
+
+    def _improve(self, run: Run, batch: Batch) -> dict[str, Tensor]:
+        """One update of the discriminator and one of the generator."""
+        fake = self._generate(run)
+        teacher, watched = self._judge(run, fake)
+        recorded = {
+            "confidence": confidence_loss(teacher.logits).mean(),
+            "balance": balance_loss(teacher.logits),
+        }
+        loss = self.confidence_weight * recorded["confidence"] + self.balance_weight * recorded["balance"]
+        if watched is not None:
+            recorded["statistics"] = watched.distance()
+            loss = loss + self.statistics_weight * recorded["statistics"]
+        if self.real_weight:
+            assert teacher.embedding is not None
+            rows = normalised_rows(teacher.embedding)[:, None]
+            recorded["told-apart"] = self._discriminate(run, batch, rows.detach())
+            recorded["fooling"] = fooling_loss(self._score(run, rows))
+            loss = loss + self.real_weight * recorded["fooling"]
+        if self.disagreement_weight:
+            with run.evaluating("student"), run.autocast():
+                student = run.roles["student"](fake).logits
+            recorded["disagreement"] = disagreement(student, teacher.logits).mean()
+            loss = loss - self.disagreement_weight * recorded["disagreement"]
+        run.update(loss, "generator")
+        return {name: value.detach() for name, value in recorded.items()}
+
+    def _judge(self, run: Run, fake: Tensor) -> tuple[Output, Watched | None]:
+        """The teacher's answer to generated images, and what its BatchNorm layers saw."""
+        network = run.roles["teacher"]
+        reads = bool(self.statistics_weight) and has_statistics(network)
+        with watching(network) as watched, run.autocast():
+            # Not called as a module: torch.compile would leave the hooks out.
+            answer: Output = network.forward(fake, (), bool(self.real_weight))
+        return answer, watched if reads else None
+
+    def _discriminate(self, run: Run, batch: Batch, fake: Tensor) -> Tensor:
+        """Let the discriminator learn; how much it could tell apart before."""
+        embedding = run.see("teacher", batch).embedding
+        assert embedding is not None
+        real_scores = self._score(run, normalised_rows(embedding.detach())[:, None])
+        fake_scores = self._score(run, fake)
+        run.update(discriminator_loss(real_scores, fake_scores), "discriminator")
+        return told_apart(real_scores, fake_scores)
+
+    def _score(self, run: Run, rows: Tensor) -> Tensor:
+        with run.autocast():
+            scores: Tensor = run.roles["discriminator"](rows)
+        return scores
+
+    def _learn(self, run: Run, batch: Batch) -> dict[str, Tensor]:
+        """One update of the student."""
+        recorded = {
+            "teach": run.teach(batch)
+        }  # first: it may ask for stages, which are then seen in one pass
+        total = self.teach_weight * recorded["teach"]
+        if self.supplement_weight:
+            with torch.no_grad():
+                fake = self._generate(run)
+            recorded["supplement"] = run.teach(_as_batch(fake, modality_of(run, "student"), batch.progress))
+            total = total + self.supplement_weight * recorded["supplement"]
+        recorded["task"] = torch.stack([run.task(role, batch) for role in run.students]).sum()
+        run.update(total + self.task_weight * recorded["task"], *run.students, "knowledge")
+        return recorded
+
+    def _show(self, run: Run) -> Mapping[str, float]:
+        """A picture of what the generator makes of the same noise each time."""
+        run.state[_EPOCHS] += 1
+        done = run.state[_EPOCHS]
+        if done % self.picture_epochs == 0 or done == run.recipe.epochs:
+            run.picture("generated", run.roles["generator"](run.state[_PICTURED]))
+        return {}
+
+
+def modality_of(run: Run, role: str) -> str:
+    """Which input a role of the recipe reads."""
+    config = run.recipe.roles.get(role)
+    return "image" if config is None else config.modality
+
+
+def _as_batch(images: Tensor, modality: str, progress: float) -> Batch:
+    count = len(images)
+    nowhere = torch.full((count,), -1, device=images.device)
+    return Batch(nowhere, {modality: images}, torch.full_like(nowhere, UNLABELLED), progress)

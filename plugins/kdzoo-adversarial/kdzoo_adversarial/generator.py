@@ -1,0 +1,59 @@
+"""The network that makes further images."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_FIRST_SIDE = 8
+"""Maps begin at no more pixels a side than this."""
+
+
+class Generator(nn.Module):
+    """Vectors of noise to images in [0, 1]: a linear layer to a small map, then doublings and convolutions.
+
+    The sides are ``size`` halved, rounding up, until they are at most 8, so that every size comes out exactly.
+
+    Args:
+        latent: length of a vector of noise.
+        channels: of the images.
+        size: height and width of the images in pixels.
+        width: channels of the last map; the first ones have twice as many.
+
+    """
+
+    def __init__(self, latent: int, channels: int, size: int, width: int) -> None:
+        super().__init__()
+        sides = [size]
+        while sides[-1] > _FIRST_SIDE:
+            sides.append(-(-sides[-1] // 2))
+        self.sides = sides[::-1]
+        self.latent = latent
+        wide = 2 * width
+        self.enter = nn.Linear(latent, wide * self.sides[0] ** 2, bias=False)
+        self.begin = nn.BatchNorm2d(wide)
+        count = len(self.sides)
+        widths = [wide] * (count - 1) + [width]
+        self.doublings = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(before, after, 3, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.2),
+            )
+            for before, after in pairwise(widths)
+        )
+        # Normalised before the sigmoid, so that the first images are neither black nor white.
+        self.leave = nn.Sequential(
+            nn.Conv2d(widths[-1], channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Images (B, C, size, size) from (B, latent) standard normal numbers."""
+        side = self.sides[0]
+        maps: Tensor = self.begin(self.enter(noise).unflatten(1, (-1, side, side)))
+        for side, doubling in zip(self.sides[1:], self.doublings, strict=True):
+            maps = doubling(functional.interpolate(maps, size=(side, side)))
+        return torch.sigmoid(self.leave(maps).float())
