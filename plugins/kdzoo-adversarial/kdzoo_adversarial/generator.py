@@ -32,11 +32,10 @@ class Generator(nn.Module):
             sides.append(-(-sides[-1] // 2))
         self.sides = sides[::-1]
         self.latent = latent
-        wide = 2 * width
+        widths = [2 * width] * (len(sides) - 1) + [width]
+        wide = widths[0]
         self.enter = nn.Linear(latent, wide * self.sides[0] ** 2, bias=False)
         self.begin = nn.BatchNorm2d(wide)
-        count = len(self.sides)
-        widths = [wide] * (count - 1) + [width]
         self.doublings = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(before, after, 3, padding=1, bias=False),

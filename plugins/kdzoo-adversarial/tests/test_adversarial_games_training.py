@@ -1,0 +1,165 @@
+import json
+
+import pytest
+import torch
+
+from kdzoo.api import KdzooError
+from kdzoo.cli.flags import layer
+from kdzoo.engine.loop import Loop
+from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.train import train
+from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.resolve import resolve
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
+from kdzoo_adversarial.gan_supplement import GanSupplement
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Two epochs of one step on 20 digits: the run, the figures of its epochs, and who was updated, in order."""
+    zoo = Zoo()
+    registry = load_registry(zoo)
+    runs, updates = [], []
+    original_train, original_update = Loop.train, TrainingRun.update
+
+    def remembering(loop, *arguments):
+        runs.append(loop.run)
+        updates.clear()
+        return original_train(loop, *arguments)
+
+    def update(run, loss, *roles):
+        updates.append(roles)
+        original_update(run, loss, *roles)
+
+    monkeypatch.setattr(Loop, "train", remembering)
+    monkeypatch.setattr(TrainingRun, "update", update)
+
+    def go(method, **settings):
+        flags = layer(
+            teacher=settings.pop("teacher", "test_resnet"),
+            student="test_efficientnet",
+            epochs=2,
+            batch_size=20,
+            train_per_class=2,
+            test_per_class=2,
+            teacher_epochs=1,
+            val_fraction=0.0,
+        )
+        extra = Layer("test", dotted({"observers": [], **settings}))
+        recipe = resolve(zoo=zoo, registry=registry, method=method, layers=[*flags, extra])
+        folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        train(recipe, folder, zoo=zoo)
+        events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        figures = [one["metrics"] for one in events if one["event"] == "epoch"]
+        return runs[-1], figures, list(updates)
+
+    return go
+
+
+SMALL = {"algorithm.width": 4, "algorithm.batch_size": 12}
+
+
+def test_the_generator_learns_and_the_teacher_does_not(trained, monkeypatch):
+    before, during = [], []
+    improve = GanSupplement._improve
+
+    def watched(self, run, batch):
+        for into, role in ((before, "generator"), (during, "teacher")):
+            into.append({name: one.clone() for name, one in run.roles[role].state_dict().items()})
+        return improve(self, run, batch)
+
+    monkeypatch.setattr(GanSupplement, "_improve", watched)
+    run, figures, updates = trained(
+        "gan-supplement",
+        **SMALL,
+        **{"algorithm.generator_steps": 2, "algorithm.student_steps": 3, "algorithm.picture_epochs": 2},
+    )
+    once = [("discriminator",), ("generator",)] * 2 + [("student", "knowledge")] * 3
+    assert updates == once * 2
+    for name, one in run.roles["teacher"].state_dict().items():
+        assert torch.equal(one, during[0][name]), name
+    after = run.roles["generator"].state_dict()
+    moved = [name for name, _ in run.roles["generator"].named_parameters()]
+    assert all(not torch.equal(after[name], before[0][name]) for name in moved)
+    assert {
+        "train/confidence", "train/balance", "train/statistics", "train/told-apart", "train/fooling",
+        "train/disagreement", "train/teach", "train/supplement", "train/task",
+    } <= figures[-1].keys()  # fmt: skip
+    assert [one.name for one in (run.folder / "pictures").iterdir()] == ["generated-0002.png"]
+
+
+def test_without_supplement_it_is_plain_distillation(trained):
+    off, figures, updates = trained("gan-supplement", **{"algorithm.supplement_weight": 0.0})
+    plain, *_ = trained("kd", **{"algorithm.task_weight": 1.0, "algorithm.teach_weight": 1.0})
+    assert updates == [("student", "knowledge")] * 2
+    assert "train/supplement" not in figures[-1]
+    for name, one in plain.roles["student"].state_dict().items():
+        assert torch.equal(one, off.roles["student"].state_dict()[name]), name
+    assert not (off.folder / "pictures").exists()
+
+
+@pytest.mark.parametrize("knowledge", ["rkd", "fitnet", "dkd"])
+@pytest.mark.parametrize("method", ["gan-supplement", "feature-gan"])
+def test_other_knowledge_is_taught(trained, method, knowledge):
+    small = SMALL if method == "gan-supplement" else {}
+    _, figures, _ = trained(method, knowledge=knowledge, **small)
+    assert figures[-1]["train/teach"] > 0
+    if method == "gan-supplement" and knowledge != "dkd":
+        assert figures[-1]["train/supplement"] > 0
+
+
+def test_a_teacher_without_batch_norm_judges_without_statistics(trained):
+    _, figures, _ = trained("gan-supplement", teacher="test_convnext", **SMALL)
+    assert "train/statistics" not in figures[-1]
+    assert "train/confidence" in figures[-1]
+
+
+def test_student_and_discriminators_learn_in_turns(trained):
+    run, figures, updates = trained("feature-gan", **{"algorithm.stages": (-2, -1)})
+    assert updates == [("discriminators",), ("student", "student-view", "knowledge")] * 2
+    assert {f"train/fool/{name}" for name in ("logits", "embedding", "stage-2", "stage-1")} <= figures[
+        -1
+    ].keys()
+    assert len(list(run.roles["student-view"].parameters())) == 6
+    assert 0 <= figures[-1]["train/told-apart/logits"] <= 1
+
+
+def test_a_game_on_logits_alone_needs_no_labels_and_no_knowledge(trained):
+    weights = {
+        "algorithm.embedding_weight": 0.0, "algorithm.task_weight": 0.0, "algorithm.teach_weight": 0.0,
+    }  # fmt: skip
+    told, figures, updates = trained(
+        "feature-gan", labels_per_class=0, **{"data.labels_per_class": 0}, **weights
+    )
+    assert updates == [("discriminators",), ("student", "knowledge")] * 2
+    assert told.roles["discriminators"][0].layers[0].in_features == 20
+    assert figures[-1]["train/teach"] == 0
+    blind, *_ = trained("feature-gan", **weights, **{"algorithm.condition": "none"})
+    assert blind.roles["discriminators"][0].layers[0].in_features == 10
+
+
+def test_labels_can_be_the_condition(trained):
+    mixed = {"algorithm.condition": "label", "data.augment.mixup": 0.2}
+    _, figures, _ = trained("feature-gan", **mixed)
+    assert figures[-1]["train/fool/logits"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("gan-supplement", {"knowledge": None}, "no role 'teacher'; pass --teacher"),
+        ("feature-gan", {"knowledge": None}, "pass --teacher MODEL"),
+        ("feature-gan", {"algorithm.logit_weight": 0, "algorithm.embedding_weight": 0}, "no discriminator"),
+        ("feature-gan", {"algorithm.condition": "label", "data.labels_per_class": 0}, "condition=teacher"),
+        ("feature-gan", {"algorithm.stages": [-9]}, "stages, -5 to -1"),
+        (
+            "gan-supplement",
+            {"data.computed": {"edge": "edges"}, "roles.student.modality": "edge"},
+            "edge and image; give both the same",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(trained, method, settings, message):
+    with pytest.raises(KdzooError, match=message):
+        trained(method, **settings)
