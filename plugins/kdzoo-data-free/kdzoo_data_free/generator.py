@@ -15,7 +15,8 @@ class Generator(nn.Module):
 
     The sides follow from halving ``size`` until it is at most 8, rounding up; each doubling goes to the next of
     them, so that 28, 30 and 224 pixels come out exactly. The first maps have ``width`` x 2 channels, the last
-    ``width``. What leaves is a sigmoid of a normalised map, so that it is not saturated at the beginning.
+    ``width``. No normalisation stands before the sigmoid: its scale and shift would be two numbers that Adam moves
+    by the learning rate a step, and images of mostly black would come late.
 
     Args:
         latent: D, the length of a vector.
@@ -46,9 +47,7 @@ class Generator(nn.Module):
             )
             before = after
         self.blocks = nn.ModuleList(blocks)
-        self.last = nn.Sequential(
-            nn.Conv2d(before, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        )
+        self.last = nn.Conv2d(before, channels, 3, padding=1)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Images (B, C, size, size) in [0, 1] from (B, D) random numbers of mean 0 and variance 1."""

@@ -35,7 +35,7 @@ class ZeroShot(Generative):
     def __init__(
         self,
         attention: NonNegativeFloat = 250.0,
-        stages: Annotated[int, Field(ge=1)] = 3,
+        stages: Annotated[int, Field(ge=1)] = 4,
         steps: PositiveInt = 50,
         student_steps: PositiveInt = 10,
         latent: PositiveInt = 100,

@@ -22,8 +22,7 @@ def one_hot_loss(logits: Tensor) -> Tensor:
         (B,), between 0 and log K: 0 where the network is sure.
 
     """
-    logits = _float(logits)
-    loss: Tensor = functional.cross_entropy(logits, logits.detach().argmax(dim=1), reduction="none")
+    loss: Tensor = -_float(logits).log_softmax(dim=1).amax(dim=1)
     return loss
 
 
@@ -38,7 +37,8 @@ def balance_loss(logits: Tensor) -> Tensor:
 
     """
     mean = _float(logits).softmax(dim=1).mean(dim=0)
-    return -torch.special.entr(mean.clamp_min(torch.finfo(mean.dtype).tiny)).sum()
+    entropy: Tensor = torch.special.entr(mean.clamp_min(torch.finfo(mean.dtype).tiny)).sum()
+    return -entropy
 
 
 def activation_loss(embedding: Tensor) -> Tensor:
