@@ -94,7 +94,8 @@ def _as_teacher(run: Run, student: Backbone, algorithm: str) -> None:
     except RuntimeError:
         raise KdzooError(
             f"algorithm {algorithm!r} with start=teacher gives the student the teacher's weights, and "
-            f"{student.name!r} cannot take those of {teacher.name!r}: pass --student {teacher.name}, or algorithm.start=float"
+            f"{student.name!r} cannot take those of {teacher.name!r}: pass "
+            f"--student {teacher.name}, or algorithm.start=float"
         ) from None
 
 

@@ -1,0 +1,62 @@
+"""What each method is good for, on digits. `make effects` runs this over several seeds.
+
+The student is the teacher itself (`test_resnet`), its weights rounded to 2 bits and its activations to 2 or 3. The
+first convolution and the classifier stay in float. Without training such a network guesses.
+"""
+
+from kdzoo.api import softened_kl
+
+ITSELF = {"student": "test_resnet", "algorithm.start": "teacher"}
+TAUGHT = {"knowledge.temperature": 4.0, "algorithm.task_weight": 0.0, "algorithm.teach_weight": 1.0}
+LABELS = {"algorithm.task_weight": 1.0, "algorithm.teach_weight": 0.0}
+NOTHING = {**LABELS, "labels_per_class": 0, "lr": 1e-9, "warmup_epochs": 0.0}
+"""What rounding alone gives: nothing is learned, only the first steps are computed."""
+
+
+def distance(one):
+    """KL(teacher || student) on the test images at T = 4."""
+    student, teacher = (one.answer(role).logits for role in ("student", "teacher"))
+    return softened_kl(student, teacher, 4.0, reduction="mean").item()
+
+
+def test_two_bits_are_learned_without_a_label(experiment, beats):
+    """`lsq-kd`, 2-bit weights and activations, no label, against rounding alone and against 50 labelled images"""
+    taught = experiment("lsq-kd", epochs=4, **ITSELF, **TAUGHT)
+    rounded = experiment("lsq-kd", epochs=1, **ITSELF, **NOTHING)
+    few = experiment(
+        "lsq-kd", epochs=76, **ITSELF, **LABELS, train_per_class=5,
+        teacher_checkpoint=taught.result["teacher_path"],
+    )  # fmt: skip
+    print("W2A2", taught.accuracy, rounded.accuracy, few.accuracy)
+    beats("accuracy, %, against rounding alone", taught.accuracy, rounded.accuracy, by=60)
+    beats("accuracy, %, against 50 labels", taught.accuracy, few.accuracy, by=5)
+
+
+def test_three_bit_activations_are_learned_without_a_label(experiment, beats):
+    """`lsq-kd`, 2-bit weights, 3-bit activations, no label, against rounding alone"""
+    three = {"algorithm.activation_bits": 3}
+    taught = experiment("lsq-kd", epochs=3, **ITSELF, **TAUGHT, **three)
+    rounded = experiment("lsq-kd", epochs=1, **ITSELF, **NOTHING, **three)
+    print("W2A3", taught.accuracy, rounded.accuracy)
+    beats("accuracy, %", taught.accuracy, rounded.accuracy, by=60)
+    assert taught.accuracy > 90
+
+
+def test_an_untrained_apprentice_needs_no_label(experiment, beats):
+    """`apprentice`, untrained `test_resnet` of 2-bit weights, no label, against 5 labels a class"""
+    taught = experiment(
+        "apprentice", epochs=4, student="test_resnet", **{**TAUGHT, "knowledge.temperature": 1.0}
+    )
+    alone = experiment("apprentice", epochs=4, student="test_resnet", **LABELS, labels_per_class=5)
+    print("apprentice", taught.accuracy, alone.accuracy)
+    beats("accuracy, %", taught.accuracy, alone.accuracy, by=10)
+
+
+def test_a_teacher_that_studies_too_is_easier_to_follow(experiment, beats):
+    """`qkd`, 2 bits: distance from the teacher after co-study, against a teacher that does not learn from the student"""
+    few = {"algorithm.weight_bits": 2, "algorithm.activation_bits": 2}
+    both = experiment("qkd", epochs=6, **ITSELF, **few)
+    alone = experiment("qkd", epochs=6, **ITSELF, **few, **{"algorithm.back_weight": 0.0})
+    print("qkd", distance(both), distance(alone), both.accuracy, alone.accuracy)
+    beats("minus KL(teacher || student)", -distance(both), -distance(alone), by=0.08)
+    assert both.accuracy > 90
