@@ -57,8 +57,8 @@ class DisWot(Search):
         semantic: NonNegativeFloat = 1.0,
         population: PositiveInt = 16,
         generations: PositiveInt = 6,
-        initialisations: PositiveInt = 1,
-        batches: PositiveInt = 1,
+        initialisations: PositiveInt = 3,
+        batches: PositiveInt = 4,
         task_weight: NonNegativeFloat = 1.0,
         teach_weight: NonNegativeFloat = 1.0,
     ) -> None:
@@ -112,8 +112,8 @@ class Judge:
         builder: Builder,
         relation: float = 1.0,
         semantic: float = 1.0,
-        initialisations: int = 1,
-        batches: int = 1,
+        initialisations: int = 3,
+        batches: int = 4,
     ) -> None:
         self._run, self._builder = run, builder
         self._weights = relation, semantic

@@ -51,12 +51,17 @@ def evolve(
             if candidate not in known and allows(candidate):
                 known[candidate] = score(candidate)
                 return
+        if propose is not fresh:  # the parents' children are all known
+            admit(fresh)
+
+    def fresh() -> Architecture:
+        return space.draw(chance)
 
     for generation in range(generations):
         parents: Sequence[Architecture] = best(known)[: max(2, population // 4)]
         for number in range(population):
             if generation == 0 or not parents:
-                admit(lambda: space.draw(chance))
+                admit(fresh)
             elif number % 2:
                 admit(lambda: space.mutate(chance.choice(parents), chance, rate))  # noqa: B023  # called at once
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from kdzoo.api import KdzooError
@@ -51,7 +50,7 @@ def nsga2(
             for number, options in enumerate(space.stages)
         )
         allowed = allows(candidate)
-        trial.set_user_attr("excess", -1.0 if allowed else 1.0)
+        trial.set_constraint("budget", -1.0 if allowed else 1.0)
         if not allowed:
             return float("-inf"), float(cost(candidate))
         if candidate not in known:
@@ -61,13 +60,7 @@ def nsga2(
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.NSGAIISampler(
-                population_size=max(2, population),
-                seed=seed,
-                constraints_func=lambda trial: (trial.user_attrs["excess"],),
-            )
+        sampler = optuna.samplers.NSGAIISampler(population_size=max(2, population), seed=seed)
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
         study.optimize(objective, n_trials=population * generations)
     finally:
