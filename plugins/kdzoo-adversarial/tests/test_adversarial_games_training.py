@@ -130,7 +130,7 @@ def test_a_game_on_logits_alone_needs_no_labels_and_no_knowledge(trained):
         "algorithm.embedding_weight": 0.0, "algorithm.task_weight": 0.0, "algorithm.teach_weight": 0.0,
     }  # fmt: skip
     told, figures, updates = trained(
-        "feature-gan", labels_per_class=0, **{"data.labels_per_class": 0}, **weights
+        "feature-gan", **{"data.labels_per_class": 0}, **weights
     )
     assert updates == [("discriminators",), ("student", "knowledge")] * 2
     assert told.roles["discriminators"][0].layers[0].in_features == 20

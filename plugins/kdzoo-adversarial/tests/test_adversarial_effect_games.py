@@ -1,0 +1,42 @@
+"""What a generator and a discriminator are good for, on digits. `make effects` runs this over several seeds."""
+
+import torch
+
+ALONE = {
+    "algorithm.task_weight": 0.0,
+    "algorithm.teach_weight": 0.0,
+    "algorithm.embedding_weight": 0.0,
+    "labels_per_class": 0,
+}
+"""Nothing but the discriminator on logits: no label, no divergence, no distance."""
+
+
+def game(experiment, epochs, **settings):
+    return experiment("feature-gan", epochs=epochs, **ALONE, **settings)
+
+
+def test_a_discriminator_that_knows_the_class_is_all_that_a_student_needs(experiment, beats):
+    """`feature-gan` on logits alone, no label, no KL: told the teacher's class, against told none"""
+    told = game(experiment, 12)
+    blind = game(experiment, 5, **{"algorithm.condition": "none"})
+    beats("accuracy, %", told.accuracy, blind.accuracy, by=50)
+    assert told.accuracy > 93
+    # The blind one does learn the teacher's distribution: answers to the wrong images, yet as sure and as varied.
+    p = blind.answer("student").logits.softmax(1)
+    assert p.mean(0).amax() < 0.9
+    assert torch.isfinite(p).all()
+
+
+def test_a_generator_supplements_ten_images(experiment, beats):
+    """`gan-supplement`, 1 image a class: with generated images, against those 10 images alone"""
+    teacher = game(experiment, 12).result["teacher_path"]  # it has seen all images
+    few = {
+        "train_per_class": 1,
+        "student": "test_byobnet",
+        "teacher_checkpoint": teacher,
+        "algorithm.student_steps": 5,
+        "algorithm.width": 16,
+    }
+    more = experiment("gan-supplement", epochs=40, **few)
+    alone = experiment("gan-supplement", epochs=40, **few, **{"algorithm.supplement_weight": 0.0})
+    beats("accuracy, %", more.accuracy, alone.accuracy, by=20)
