@@ -48,7 +48,7 @@ class Album:
             )
 
     def begin(self) -> None:
-        """Take away what an earlier run left, and write what the folder is for.
+        """Take away what an earlier attempt left, and write what the folder is for.
 
         Raises:
             KdzooError: it cannot be written.
