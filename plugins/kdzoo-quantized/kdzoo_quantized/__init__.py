@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 def kdzoo_algorithms() -> list[type[Algorithm]]:
     """The ways in which a student of few bits is taught."""
     from kdzoo_quantized.int8 import Int8
+    from kdzoo_quantized.ptq import PostTraining
     from kdzoo_quantized.qat import QuantizationAware
     from kdzoo_quantized.qkd import QuantizationAwareDistillation
 
-    return [QuantizationAware, QuantizationAwareDistillation, Int8]
+    return [QuantizationAware, QuantizationAwareDistillation, PostTraining, Int8]
 
 
 @hookimpl

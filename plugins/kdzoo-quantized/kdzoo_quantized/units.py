@@ -1,0 +1,87 @@
+"""The parts of a timm model that are rounded one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from kdzoo.api import Backbone, Probe
+from kdzoo_quantized.quantizers import ActivationQuantizer
+from kdzoo_quantized.rounding import RoundingQuantizer
+
+
+@dataclass(frozen=True)
+class UnitOutput(Probe):
+    """What a module of the model returns.
+
+    Args:
+        path: its name in the timm model.
+
+    """
+
+    path: str
+
+    def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
+        """Hook the module; what it returns is cloned, for activations may be computed in place."""
+
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            keep(output.clone())
+
+        return [model.get_submodule(self.path).register_forward_hook(hook)]
+
+
+def units_of(backbone: Backbone) -> list[str]:
+    """The names of the modules that hold something to round, in the order in which the network calls them.
+
+    A unit is a block (whatever is not a mere sequence or list of others), or a layer outside of the blocks.
+
+    Args:
+        backbone: with quantizers in it; it is called once in eval mode, and left as it is.
+
+    """
+    found = _below(backbone.model, "")
+    order: list[str] = []
+    handles = []
+    for name in found:
+
+        def hook(_: nn.Module, __: object, output: object, name: str = name) -> None:
+            if isinstance(output, Tensor) and name not in order:
+                order.append(name)
+
+        handles.append(backbone.model.get_submodule(name).register_forward_hook(hook))
+    modes = [(module, module.training) for module in backbone.modules()]
+    device = next(backbone.parameters()).device
+    try:
+        with torch.no_grad():
+            backbone.eval()(torch.zeros(1, backbone.channels, *backbone.input_size, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes:
+            module.training = mode
+    return order
+
+
+def roundings(unit: nn.Module) -> list[RoundingQuantizer]:
+    """Those that round the weights of a unit."""
+    return [module for module in unit.modules() if isinstance(module, RoundingQuantizer)]
+
+
+def inputs(unit: nn.Module) -> list[ActivationQuantizer]:
+    """Those that round what goes into the layers of a unit."""
+    return [module for module in unit.modules() if isinstance(module, ActivationQuantizer)]
+
+
+def _below(module: nn.Module, prefix: str) -> list[str]:
+    names = []
+    for name, child in module.named_children():
+        path = f"{prefix}{name}"
+        if not (roundings(child) or inputs(child)):
+            continue
+        # Subclasses of Sequential, such as a classifier's head, are sequences too.
+        names += _below(child, f"{path}.") if isinstance(child, nn.Sequential | nn.ModuleList) else [path]
+    return names
