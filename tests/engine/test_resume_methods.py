@@ -20,6 +20,17 @@ NEEDS = {
         "roles.teacher.checkpoint": None,
     },
     "catkd": {"roles.student.img_size": 64, "roles.teacher.img_size": 64},
+    # Generators: fewer and smaller steps than a data set's worth.
+    "dafl": {"algorithm.steps": 3, "algorithm.width": 4},
+    "zskt": {"algorithm.steps": 3, "algorithm.width": 4, "algorithm.student_steps": 2},
+    "dfq": {"algorithm.steps": 3, "algorithm.width": 4, "algorithm.student_steps": 2},
+    "fast": {
+        "algorithm.steps": 3,
+        "algorithm.width": 4,
+        "algorithm.student_steps": 2,
+        "algorithm.warmup": 2,
+        "algorithm.inner_steps": 2,
+    },
     # The search needs a student whose widths and depths are arguments of timm.create_model.
     "diswot": {
         "roles.student.model": "test_resnet",
