@@ -43,6 +43,7 @@ NEEDS = {
         "algorithm.population": 3,
         "algorithm.generations": 2,
     },
+    "deepinversion": {"algorithm.batches": 2, "algorithm.batch_size": 4, "algorithm.steps": 4},
 }
 """What a method needs beyond the small recipe."""
 
