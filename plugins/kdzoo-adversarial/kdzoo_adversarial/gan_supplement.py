@@ -34,8 +34,8 @@ class GanSupplement(Algorithm):
 
     Args:
         task_weight: weight of the task loss on the real images.
-        teach_weight: weight of the knowledge on the real images.
-        supplement_weight: weight of the knowledge on the generated ones; 0 leaves them out.
+        teach_weight: weight of the knowledge on real and generated images together.
+        supplement: whether there is a generator; without, this is plain distillation.
         confidence_weight: how much the generator minds that the teacher names one class of each image.
         balance_weight: how much it minds that every class is as frequent.
         statistics_weight: how much it minds what the teacher's BatchNorm layers remember, where it has any.
@@ -56,7 +56,7 @@ class GanSupplement(Algorithm):
         self,
         task_weight: NonNegativeFloat = 1.0,
         teach_weight: NonNegativeFloat = 1.0,
-        supplement_weight: NonNegativeFloat = 1.0,
+        supplement: bool = True,
         confidence_weight: NonNegativeFloat = 1.0,
         balance_weight: NonNegativeFloat = 5.0,
         statistics_weight: NonNegativeFloat = 1.0,
@@ -72,7 +72,7 @@ class GanSupplement(Algorithm):
     ) -> None:
         self.task_weight = task_weight
         self.teach_weight = teach_weight
-        self.supplement_weight = supplement_weight
+        self.supplement = supplement
         self.confidence_weight = confidence_weight
         self.balance_weight = balance_weight
         self.statistics_weight = statistics_weight
@@ -89,19 +89,19 @@ class GanSupplement(Algorithm):
     def phases(self, run: Run) -> Iterator[Phase]:
         """One phase over the training split."""
         self._check(run)
-        if self.supplement_weight:
+        if self.supplement:
             self._enroll(run)
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             recorded: dict[str, Tensor] = {}
-            if self.supplement_weight:
+            if self.supplement:
                 for _ in range(self.generator_steps):
                     recorded = self._improve(run, batch)
             for _ in range(self.student_steps):
                 recorded |= self._learn(run, batch)
             return recorded
 
-        after = self._show if self.supplement_weight and self.picture_epochs else None
+        after = self._show if self.supplement and self.picture_epochs else None
         yield Phase(
             "supplement",
             run.data.train,
@@ -209,18 +209,28 @@ class GanSupplement(Algorithm):
 
     def _learn(self, run: Run, batch: Batch) -> dict[str, Tensor]:
         """One update of the student."""
-        recorded = {
-            "teach": run.teach(batch)
-        }  # first: it may ask for stages, which are then seen in one pass
-        total = self.teach_weight * recorded["teach"]
-        if self.supplement_weight:
-            with torch.no_grad():
-                fake = self._generate(run)
-            recorded["supplement"] = run.teach(_as_batch(fake, modality_of(run, "student"), batch.progress))
-            total = total + self.supplement_weight * recorded["supplement"]
-        recorded["task"] = torch.stack([run.task(role, batch) for role in run.students]).sum()
-        run.update(total + self.task_weight * recorded["task"], *run.students, "knowledge")
-        return recorded
+        joint = self._join(run, batch) if self.supplement else batch
+        teach = run.teach(joint)  # first: it may ask for stages, which are then seen in one pass
+        task = torch.stack([run.task(role, joint) for role in run.students]).sum()
+        if batch.target is not None and batch.target.is_floating_point():
+            task = task * (len(joint) / len(batch))  # there the mean is over the generated ones too
+        run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
+        return {"teach": teach, "task": task}
+
+    def _join(self, run: Run, batch: Batch) -> Batch:
+        """Real and generated images as one batch, so that BatchNorm learns the statistics of both together."""
+        modality = modality_of(run, "student")
+        with torch.no_grad():
+            fake = self._generate(run)
+        nowhere = torch.full((len(fake),), -1, device=fake.device)
+        target = batch.target
+        if target is not None:
+            untold = nowhere.new_full(nowhere.shape, UNLABELLED)
+            if target.is_floating_point():
+                untold = target.new_zeros(len(fake), target.shape[1])
+            target = torch.cat([target, untold])
+        images = torch.cat([batch.inputs[modality], fake])
+        return Batch(torch.cat([batch.index, nowhere]), {modality: images}, target, batch.progress)
 
     def _show(self, run: Run) -> Mapping[str, float]:
         """A picture of what the generator makes of the same noise each time."""
@@ -235,9 +245,3 @@ def modality_of(run: Run, role: str) -> str:
     """Which input a role of the recipe reads."""
     config = run.recipe.roles.get(role)
     return "image" if config is None else config.modality
-
-
-def _as_batch(images: Tensor, modality: str, progress: float) -> Batch:
-    count = len(images)
-    nowhere = torch.full((count,), -1, device=images.device)
-    return Batch(nowhere, {modality: images}, torch.full_like(nowhere, UNLABELLED), progress)

@@ -38,5 +38,5 @@ def test_a_generator_supplements_ten_images(experiment, beats):
         "algorithm.width": 16,
     }
     more = experiment("gan-supplement", epochs=40, **few)
-    alone = experiment("gan-supplement", epochs=40, **few, **{"algorithm.supplement_weight": 0.0})
+    alone = experiment("gan-supplement", epochs=40, **few, **{"algorithm.supplement": False})
     beats("accuracy, %", more.accuracy, alone.accuracy, by=20)

@@ -47,10 +47,10 @@ def test_balance_is_least_for_classes_that_are_as_frequent_and_finite_for_one():
     torch.testing.assert_close(balance_loss(T[torch.tensor([3, 1, 0, 5, 2, 4])]), balance_loss(T))
 
 
-def test_statistics_are_compared_by_euclidean_distances():
+def test_statistics_are_compared_by_mean_squares():
     one, other = torch.tensor([1.0, 2.0]), torch.tensor([4.0, 6.0])
-    assert statistics_distance([(one, other)], [(other, other)]) == 5
-    assert statistics_distance([(one, other), (one, one)], [(other, one), (one, one)]) == 10
+    assert statistics_distance([(one, other)], [(other, other)]) == (9 + 16) / 2
+    assert statistics_distance([(one, other), (one, one)], [(other, one), (one, one)]) == 25
 
 
 def test_disagreement_is_a_bounded_distance():

@@ -84,16 +84,16 @@ def test_the_generator_learns_and_the_teacher_does_not(trained, monkeypatch):
     assert all(not torch.equal(after[name], before[0][name]) for name in moved)
     assert {
         "train/confidence", "train/balance", "train/statistics", "train/told-apart", "train/fooling",
-        "train/disagreement", "train/teach", "train/supplement", "train/task",
+        "train/disagreement", "train/teach", "train/task",
     } <= figures[-1].keys()  # fmt: skip
     assert [one.name for one in (run.folder / "pictures").iterdir()] == ["generated-0002.png"]
 
 
 def test_without_supplement_it_is_plain_distillation(trained):
-    off, figures, updates = trained("gan-supplement", **{"algorithm.supplement_weight": 0.0})
+    off, figures, updates = trained("gan-supplement", **{"algorithm.supplement": False})
     plain, *_ = trained("kd", **{"algorithm.task_weight": 1.0, "algorithm.teach_weight": 1.0})
     assert updates == [("student", "knowledge")] * 2
-    assert "train/supplement" not in figures[-1]
+    assert "train/confidence" not in figures[-1]
     for name, one in plain.roles["student"].state_dict().items():
         assert torch.equal(one, off.roles["student"].state_dict()[name]), name
     assert not (off.folder / "pictures").exists()
@@ -105,8 +105,26 @@ def test_other_knowledge_is_taught(trained, method, knowledge):
     small = SMALL if method == "gan-supplement" else {}
     _, figures, _ = trained(method, knowledge=knowledge, **small)
     assert figures[-1]["train/teach"] > 0
-    if method == "gan-supplement" and knowledge != "dkd":
-        assert figures[-1]["train/supplement"] > 0
+
+
+def test_generated_images_are_joined_to_the_real_ones_without_a_label(trained, monkeypatch):
+    seen = []
+    teach = TrainingRun.teach
+
+    def watched(run, batch, **how):
+        seen.append(batch)
+        return teach(run, batch, **how)
+
+    monkeypatch.setattr(TrainingRun, "teach", watched)
+    trained("gan-supplement", **SMALL)
+    trained("gan-supplement", **SMALL, **{"data.augment.mixup": 0.2})
+    plain, mixed = seen[0], seen[-1]
+    assert len(plain) == len(mixed) == 32
+    assert plain.index[20:].tolist() == plain.target[20:].tolist() == [-1] * 12
+    assert (plain.target[:20] >= 0).all()
+    assert plain.inputs["image"].shape[0] == 32
+    assert mixed.target[20:].abs().sum() == 0
+    torch.testing.assert_close(mixed.target[:20].sum(1), torch.ones(20))
 
 
 def test_a_teacher_without_batch_norm_judges_without_statistics(trained):
@@ -129,9 +147,7 @@ def test_a_game_on_logits_alone_needs_no_labels_and_no_knowledge(trained):
     weights = {
         "algorithm.embedding_weight": 0.0, "algorithm.task_weight": 0.0, "algorithm.teach_weight": 0.0,
     }  # fmt: skip
-    told, figures, updates = trained(
-        "feature-gan", **{"data.labels_per_class": 0}, **weights
-    )
+    told, figures, updates = trained("feature-gan", **{"data.labels_per_class": 0}, **weights)
     assert updates == [("discriminators",), ("student", "knowledge")] * 2
     assert told.roles["discriminators"][0].layers[0].in_features == 20
     assert figures[-1]["train/teach"] == 0
