@@ -55,8 +55,8 @@ class Classroom:
 
     def _lesson(self, run: TrainingRun, lesson: Lesson, batch: Batch, detach: bool) -> Tensor:
         knowledge = self._knowledge(lesson)
-        student = _shown(run, lesson.student, knowledge, "student", run.see(lesson.student, batch))
-        teacher = _shown(run, lesson.teacher, knowledge, "teacher", run.see(lesson.teacher, batch))
+        student = shown(run, lesson.student, knowledge, "student", run.see(lesson.student, batch))
+        teacher = shown(run, lesson.teacher, knowledge, "teacher", run.see(lesson.teacher, batch))
         if detach:
             teacher = teacher.detach()
         with torch.autocast(run.device.type, enabled=False):
@@ -84,8 +84,8 @@ class Classroom:
                 run.tap(one, *taps.of(side), embedding=taps.embedding, probes=taps.probes_of(side))
             student, teacher = _probe(run, lesson, batch)
             knowledge.build(
-                _shown(run, lesson.student, knowledge, "student", student),
-                _shown(run, lesson.teacher, knowledge, "teacher", teacher),
+                shown(run, lesson.student, knowledge, "student", student),
+                shown(run, lesson.teacher, knowledge, "teacher", teacher),
                 run,
             )
         role = Role(name, knowledge.to(run.device), run.recipe.optim)
@@ -102,7 +102,7 @@ def _counts(lesson: Lesson) -> bool:
     return isinstance(lesson.weight, Tensor) or lesson.weight != 0
 
 
-def _shown(run: TrainingRun, role: str, knowledge: Knowledge, side: str, output: Output) -> Output:
+def shown(run: TrainingRun, role: str, knowledge: Knowledge, side: str, output: Output) -> Output:
     """The stages that this knowledge asked for, out of all that the role exposes."""
     taps = knowledge.taps
     wanted, probes = taps.of(side), taps.probes_of(side)

@@ -1,0 +1,51 @@
+"""Does the same recipe give the same weights, also after an interruption?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from kdzoo.testing.check import Wrong, check
+from kdzoo.testing.diary import ALWAYS, diary
+from kdzoo.testing.subject import Subject
+from kdzoo.testing.watch import watch
+
+
+@check(
+    "seed",
+    "knowledge",
+    "scheme",
+    "algorithm",
+    looks_for="results that differ under the same seed",
+    mend="Draw every random number from run.generator(name).",
+)
+def differs_from_itself(subject: Subject) -> Iterator[Wrong]:
+    """Two runs of one recipe."""
+    first = diary(subject).weights
+    second = watch(subject, changes=ALWAYS).weights
+    for role in first:
+        if second.get(role) != first[role]:
+            yield "two runs of one recipe end with different weights", f"role {role}"
+
+
+@check(
+    "resume",
+    "knowledge",
+    "scheme",
+    "algorithm",
+    looks_for="a resumed run that ends differently",
+    mend="Keep what outlives a step in buffers, run.state or run.generator(name).",
+)
+def differs_after_an_interruption(subject: Subject) -> Iterator[Wrong]:
+    """A run with a checkpoint at every step, interrupted in the middle, and one that was not."""
+    whole = diary(subject)
+    with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
+        stop_after = whole.steps // 2 + 1
+        again = watch(subject, stop_after=stop_after, folder=Path(place) / "run", changes=ALWAYS).weights
+    for role in whole.weights:
+        if again.get(role) != whole.weights[role]:
+            yield (
+                f"interrupted after step {stop_after} and resumed, it ends with other weights",
+                f"role {role}",
+            )

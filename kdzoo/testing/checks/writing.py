@@ -1,0 +1,41 @@
+"""Is it written down: what it is, what each hyper-parameter means, where it comes from?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kdzoo.testing.card import card_of
+from kdzoo.testing.check import Wrong, check
+from kdzoo.testing.subject import Subject
+from kdzoo.zoo.hyperparameters import describe, required
+
+_CORE = "kdzoo"
+
+
+@check(
+    "card",
+    "knowledge",
+    "scheme",
+    "algorithm",
+    looks_for="a card, a paper, a meaning or a default that is missing",
+    mend="Write it: the docstring's Args, the registry entry's paper, a section of the README headed by the name.",
+)
+def nothing_written(subject: Subject) -> Iterator[Wrong]:
+    """Docstring, registry, README."""
+    component = subject.found.component
+    if not (component.__doc__ or "").strip():
+        yield "no docstring", f"class {component.__name__}"
+    for one in describe(component):
+        if not one.meaning:
+            yield "the docstring's Args do not say what it means", f"hyper-parameter {one.name}"
+    for name in sorted(required(component)):
+        if subject.entry is None or name not in getattr(subject.entry, subject.found.kind).settings:
+            yield "no default, here or in the registry", f"hyper-parameter {name}"
+    if subject.found.plugin.distribution == _CORE:
+        return
+    if subject.entry is None:
+        yield "no method of the registry uses it, so kdzoo list does not show it", "registry"
+    elif subject.entry.paper is None:
+        yield "no paper", f"method {subject.method} in the registry"
+    if not card_of(subject):
+        yield "no section of the README is about it", f"README of {subject.found.plugin.distribution}"

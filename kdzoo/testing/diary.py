@@ -1,0 +1,100 @@
+"""What one small run was like, written down once for every check that asks."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from kdzoo.api.batch import Batch, Output
+from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.weights import weights_hash
+from kdzoo.testing.subject import Subject
+from kdzoo.testing.watch import watch
+
+ALWAYS = {"checkpoint_seconds": 0.0}
+"""A checkpoint at every step."""
+
+
+@dataclass(eq=False)
+class Diary:
+    """A run of the subject's small recipe, from its first step to its last.
+
+    Attributes:
+        run: when it had ended.
+        weights: role -> hash of what it weighs in the end, connectors included.
+        steps: how many there were.
+        moved: frozen role -> what it did that a frozen role does not.
+        still: learning role -> which of its modules were in eval mode at the end of a step.
+        kept: role -> how many of its stage maps outlived their step.
+
+    """
+
+    run: TrainingRun
+    weights: Mapping[str, str]
+    steps: int
+    moved: Mapping[str, str] = field(default_factory=dict)
+    still: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
+
+
+_DIARIES: dict[tuple[str, str | None, str], Diary] = {}
+
+
+def diary(subject: Subject) -> Diary:
+    """The diary of this subject; it is run once in a process."""
+    key = (subject.name, subject.method, repr(sorted(subject.settings.items())))
+    if key not in _DIARIES:
+        _DIARIES.clear()  # one at a time: it holds the networks
+        _DIARIES[key] = _write(subject)
+    return _DIARIES[key]
+
+
+def _write(subject: Subject) -> Diary:
+    first: dict[tuple[int, str], str] = {}
+    moved: dict[str, str] = {}
+    still: dict[str, str] = {}
+    kept: dict[str, int] = {}
+    maps: list[tuple[int, str, weakref.ref[Tensor]]] = []
+    steps = 0
+
+    def seen(run: TrainingRun, role: str, batch: Batch, output: Output) -> None:
+        if torch.is_grad_enabled():
+            maps.extend((steps, role, weakref.ref(one)) for one in output.features)
+
+    def look(run: TrainingRun) -> None:
+        nonlocal steps
+        if steps:  # the first one is that in which connectors are made
+            alive = [role for step, role, map_ in maps if step < steps and map_() is not None]
+            kept.update({role: max(kept.get(role, 0), alive.count(role)) for role in alive})
+        steps += 1
+        for name, member in run.members.items():
+            modules = dict(member.module.named_modules())
+            if member.learns:
+                if member.train_mode is None:
+                    asleep = [
+                        path or "the network itself" for path, one in modules.items() if not one.training
+                    ]
+                    if asleep:
+                        still.setdefault(
+                            name, f"{len(asleep)} of its modules are in eval mode, such as {asleep[0]!r}"
+                        )
+                continue
+            if member.train_mode is None:
+                awake = [path or "the network itself" for path, one in modules.items() if one.training]
+                if awake:
+                    moved.setdefault(
+                        name, f"{len(awake)} of its modules are in train mode, such as {awake[-1]!r}"
+                    )
+                now = weights_hash(member.module)
+                if first.setdefault((id(member), name), now) != now:
+                    moved.setdefault(name, "its weights or statistics changed while it was frozen")
+            for path, parameter in member.module.named_parameters():
+                if parameter.grad is not None:
+                    moved.setdefault(name, f"its parameter {path} collects gradients")
+
+    done = watch(subject, look=look, seen=seen, changes=ALWAYS)
+    return Diary(done.run, done.weights, steps, moved, still, kept)

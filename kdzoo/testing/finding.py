@@ -1,0 +1,28 @@
+"""What a check found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake of one component.
+
+    Attributes:
+        check: the check's name.
+        subject: the component and its distribution.
+        what: what is wrong, with the values that were seen.
+        where: the parameter, hyper-parameter, role or file that it is about.
+        mend: how to put it right.
+
+    """
+
+    check: str
+    subject: str
+    what: str
+    where: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.what} ({self.check}, {self.where}). {self.mend}"

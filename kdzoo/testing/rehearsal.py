@@ -1,0 +1,124 @@
+"""A lesson that can be looked at: a run that has been prepared, one batch, each arrow of the scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from kdzoo.api.batch import Batch, Output
+from kdzoo.api.knowledge import Knowledge
+from kdzoo.data.open import open_data
+from kdzoo.engine.classroom import shown
+from kdzoo.engine.components import classroom_of, scheme_of
+from kdzoo.engine.networks import Networks
+from kdzoo.engine.run import TrainingRun
+from kdzoo.errors import KdzooError
+from kdzoo.recipe.model import RoleConfig
+from kdzoo.testing.subject import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """One arrow's lesson on one batch, cut off from the networks.
+
+    Attributes:
+        run: the run that it belongs to.
+        knowledge: of this arrow, built.
+        student, teacher: what the two roles answered, as leaves: float32, the student's with gradients asked for.
+        batch: what both saw.
+
+    """
+
+    run: TrainingRun
+    knowledge: Knowledge
+    student: Output
+    teacher: Output
+    batch: Batch
+
+    def loss(
+        self, student: Output | None = None, teacher: Output | None = None, batch: Batch | None = None
+    ) -> Tensor:
+        """The knowledge's loss, (B,) or a scalar, with other answers where they are given."""
+        found: Tensor = self.knowledge(student or self.student, teacher or self.teacher, batch or self.batch)
+        return found
+
+
+def prepared(subject: Subject, **changes: object) -> TrainingRun:
+    """A run of the subject's small recipe with its roles enrolled, at the beginning of a phase of one epoch."""
+    recipe = subject.recipe(**changes)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+    data = open_data(recipe.data, seed=recipe.seed, device=fabric.device)
+    networks = Networks(recipe, data, fabric.device, _no_training)
+    scheme, classroom = scheme_of(recipe, subject.zoo), classroom_of(recipe, subject.zoo)
+    run = TrainingRun(recipe, data, fabric, scheme, classroom, networks)
+    run.scheme.enroll(run)
+    run.begin_phase(1, len(data.train))
+    return run
+
+
+def rehearse(subject: Subject, **changes: object) -> Iterator[Rehearsal]:
+    """The lesson of each arrow on the first batch."""
+    run = prepared(subject, **changes)
+    # In the middle of the run: at its beginning a loss that is warmed up is rightly zero.
+    batch = replace(run.begin_step(0, next(iter(run.data.train))), progress=0.5)
+    run.teach(batch)
+    for (one, other), role in run.classroom.connectors.items():
+        knowledge = role.module
+        assert isinstance(knowledge, Knowledge)
+        student = shown(run, one, knowledge, "student", run.see(one, batch))
+        teacher = shown(run, other, knowledge, "teacher", run.see(other, batch))
+        yield Rehearsal(run, knowledge, leaves(student), teacher.detach().map(Tensor.float), batch)
+
+
+def leaves(output: Output) -> Output:
+    """The same answer as float32 leaves that ask for gradients."""
+    return output.map(lambda one: one.detach().float().requires_grad_())
+
+
+def picked(output: Output, rows: Tensor) -> Output:
+    """These samples of an answer."""
+    size = output.logits.shape[0]
+    return leaves(output.map(lambda one: one.index_select(0, rows) if one.shape[:1] == (size,) else one))
+
+
+def picked_batch(batch: Batch, rows: Tensor) -> Batch:
+    """These samples of a batch."""
+    return Batch(
+        batch.index[rows],
+        {name: images[rows] for name, images in batch.inputs.items()},
+        None if batch.target is None else batch.target[rows],
+        batch.progress,
+    )
+
+
+def tensors_of(output: Output) -> list[Tensor]:
+    """Every tensor of an answer."""
+    found: list[Tensor] = []
+    output.map(lambda one: found.append(one) or one)  # type: ignore[func-returns-value]  # append returns None
+    return found
+
+
+def value(loss: Tensor) -> float:
+    """A loss as it enters the sum: its mean."""
+    return float(loss.detach().double().mean())
+
+
+def relative(one: float, other: float) -> float:
+    """How far two values are apart, in parts of the larger one."""
+    return abs(one - other) / max(abs(one), abs(other), 1e-12)
+
+
+def _no_training(role: str, config: RoleConfig) -> Path:
+    raise KdzooError(
+        f"the role {role!r} needs weights: name roles.{role}.checkpoint in the settings of the check"
+    )
+
+
+def same_seed() -> None:
+    """Let what draws from torch's own generator draw the same again."""
+    torch.manual_seed(0)

@@ -1,0 +1,144 @@
+"""A component under examination, and the small recipe in which it is run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kdzoo.errors import KdzooError
+from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.resolve import resolve
+from kdzoo.registry.model import Method, Registry
+from kdzoo.zoo import Zoo
+from kdzoo.zoo.zoo import HOOKS, Found
+
+SMALL: Mapping[str, Any] = {
+    "roles.student.model": "test_efficientnet",
+    "roles.teacher.model": "test_resnet",
+    "data.dataset": "digits",
+    "data.train_per_class": 4,
+    "data.test_per_class": 2,
+    "data.val_fraction": 0.0,
+    "data.batch_size": 8,
+    "epochs": 2,
+    "optim.warmup_epochs": 0.0,
+    "checkpoint_seconds": 1e9,
+    "observers": [],
+}
+"""Forty digits, two epochs, networks of a second."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One component, as it is examined.
+
+    Attributes:
+        found: the component.
+        zoo: where it was found.
+        registry: of that zoo.
+        method: the method of the registry in which it is examined; None = with the core's own scheme and algorithm.
+        settings: further keys of the recipe, dotted, for components that the small recipe does not suit.
+
+    """
+
+    found: Found
+    zoo: Zoo = field(repr=False)
+    registry: Registry = field(repr=False)
+    method: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """``knowledge 'rkd' of kdzoo-relation 0.1.0``."""
+        plugin = self.found.plugin
+        return f"{self.found.kind} {self.found.name!r} of {plugin.distribution} {plugin.version}"
+
+    @property
+    def exempt(self) -> Mapping[str, str]:
+        """Check -> why it does not hold here: the class attribute ``exempt`` of the component."""
+        declared: Mapping[str, str] = getattr(self.found.component, "exempt", {})
+        return declared
+
+    @property
+    def entry(self) -> Method | None:
+        """The registry's entry of the method."""
+        return self.registry.methods[self.method] if self.method else None
+
+    def with_settings(self, **settings: Any) -> Subject:
+        """The same subject with further keys of the recipe."""
+        return replace(self, settings={**self.settings, **settings})
+
+    def recipe(self, **changes: Any) -> Recipe:
+        """The small recipe with this component in it; ``changes`` are dotted keys."""
+        own: dict[str, Any] = {} if self.method else {self.found.kind: self.found.name}
+        keys = {**SMALL, "roles.teacher.checkpoint": _teacher(), **own, **self.settings, **changes}
+        return resolve(
+            zoo=self.zoo,
+            registry=self.registry,
+            method=self.method or "baseline",
+            layers=[Layer("kdzoo check", dotted(keys))],
+        )
+
+
+def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
+    """What these names mean: a component, a method (each of its components), or a distribution (all that it brings).
+
+    Raises:
+        KdzooError: a name means nothing.
+    """
+    every = [
+        found
+        for kind in HOOKS
+        if kind != "observer"
+        for several in zoo.components(kind).values()
+        for found in several
+    ]
+    chosen: list[Subject] = []
+    for name in names:
+        if name in registry.methods:
+            method = registry.methods[name]
+            used = {
+                (kind, getattr(method, kind).name)
+                for kind in ("knowledge", "scheme", "algorithm")
+                if getattr(method, kind)
+            }
+            own = [
+                one
+                for one in every
+                if (one.kind, one.name) in used and one.plugin.distribution == method.package
+            ]
+            chosen += [Subject(one, zoo, registry, name) for one in own]
+            continue
+        found = [one for one in every if name in (one.name, one.plugin.distribution)]
+        if not found:
+            raise KdzooError(f"nothing installed is called {name!r}: no component, method or distribution")
+        chosen += [Subject(one, zoo, registry, _method_with(one, registry)) for one in found]
+    return list({(one.found.kind, one.found.name): one for one in chosen}.values())
+
+
+def _method_with(found: Found, registry: Registry) -> str | None:
+    """The method that a component is examined in: one of its own name, else the first that uses it."""
+    using = [
+        name
+        for name, method in registry.methods.items()
+        if getattr(method, found.kind) is not None and getattr(method, found.kind).name == found.name
+    ]
+    return found.name if found.name in using else next(iter(using), None)
+
+
+@cache
+def _teacher() -> str:
+    """The file of a teacher that is as good as any for what is checked: random, and always the same."""
+    import timm
+    import torch
+
+    place = Path(tempfile.mkdtemp(prefix="kdzoo-check-")) / "teacher.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        torch.save(timm.create_model("test_resnet", num_classes=10, in_chans=1).state_dict(), place)
+    return str(place)

@@ -1,0 +1,117 @@
+"""A whole small run, watched step by step."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from torch import nn
+
+from kdzoo.api.batch import Batch, Output
+from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.train import train
+from kdzoo.engine.weights import weights_hash
+from kdzoo.recipe.model import Recipe
+from kdzoo.testing.subject import Subject
+
+Look = Callable[[TrainingRun], None]
+
+
+@dataclass(eq=False)
+class Watched:
+    """What became of a run.
+
+    Attributes:
+        run: when it had ended.
+        result: the last row of its metrics.
+        weights: role -> hash of what it weighs in the end, connectors included.
+
+    """
+
+    run: TrainingRun
+    result: Mapping[str, Any]
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+class Stop(BaseException):
+    """As Ctrl-C, at a step of our choice."""
+
+
+def watch(
+    subject: Subject,
+    *,
+    look: Look | None = None,
+    seen: Callable[[TrainingRun, str, Batch, Output], None] | None = None,
+    stop_after: int | None = None,
+    folder: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Watched:
+    """Run the subject's small recipe to its end.
+
+    Args:
+        subject: the component.
+        look: called at the end of every step, before anything is dropped.
+        seen: called with every answer of a role that is not merely remembered.
+        stop_after: interrupt the run after so many steps, and go on with it from its last checkpoint.
+        folder: where to; default: one that is gone afterwards.
+        changes: further keys of the recipe, dotted.
+
+    """
+    recipe = subject.recipe(**(changes or {}))
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
+            return _watched(subject, recipe, Path(place) / "run", look, seen, stop_after)
+    return _watched(subject, recipe, folder, look, seen, stop_after)
+
+
+def _watched(
+    subject: Subject,
+    recipe: Recipe,
+    folder: Path,
+    look: Look | None,
+    seen: Callable[[TrainingRun, str, Batch, Output], None] | None,
+    stop_after: int | None,
+) -> Watched:
+    runs: list[TrainingRun] = []
+    steps = 0
+    end_step, begin_phase, answer = TrainingRun.end_step, TrainingRun.begin_phase, TrainingRun._answer
+
+    def ending(run: TrainingRun) -> None:
+        nonlocal steps
+        if look is not None:
+            look(run)
+        end_step(run)
+        steps += 1
+        if steps == stop_after:
+            raise Stop
+
+    def beginning(run: TrainingRun, *given: Any) -> None:
+        if not runs or runs[-1] is not run:
+            runs.append(run)
+        begin_phase(run, *given)
+
+    def answering(run: TrainingRun, role: str, *given: Any) -> Output:
+        output = answer(run, role, *given)
+        if seen is not None:
+            seen(run, role, given[1], output)
+        return output
+
+    with (
+        mock.patch.object(TrainingRun, "end_step", ending),
+        mock.patch.object(TrainingRun, "begin_phase", beginning),
+        mock.patch.object(TrainingRun, "_answer", answering),
+    ):
+        if stop_after is not None:
+            with suppress(Stop):
+                train(recipe, folder, zoo=subject.zoo)
+            stop_after = None
+        result = train(recipe, folder, zoo=subject.zoo, resume=True)
+    modules: dict[str, nn.Module] = dict(runs[-1].roles)
+    modules |= {role.name: role.module for role in runs[-1].classroom.connectors.values()}
+    weights = {name: weights_hash(module) for name, module in modules.items()}
+    return Watched(runs[-1], result, weights)
