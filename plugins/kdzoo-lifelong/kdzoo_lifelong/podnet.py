@@ -44,7 +44,7 @@ class Podnet(Lifelong):
         memory_budget: Budget = "class",
         selection: Selection = "herding",
         proxies: PositiveInt = 10,
-        scale: PositiveFloat = 1.0,
+        scale: PositiveFloat = 10.0,
         margin: NonNegativeFloat = 0.6,
         task_weight: NonNegativeFloat = 1.0,
         teach_weight: NonNegativeFloat = 1.0,
