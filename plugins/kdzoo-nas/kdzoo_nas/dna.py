@@ -102,11 +102,16 @@ class Dna(Search):
         if bounds.most_milliseconds is None:
             chance = random.Random(f"{self.name}/{run.recipe.seed}/picture")
             shown = tuple(dict.fromkeys([*(builder.space.draw(chance) for _ in range(_SHOWN)), found]))
+            # Sizes add up as errors do: no need to build what is only shown.
+            costs: list[float] = [
+                sum(layer[pair].size for layer, pair in zip(layers, pairs(one), strict=True)) for one in shown
+            ]
         else:  # measuring takes its time: what was measured already is shown
             shown = tuple(dict.fromkeys([*bounds.measured, found]))
+            costs = [bounds.cost(one) for one in shown]
         return Trace(
             shown,
-            tuple(bounds.cost(one) for one in shown),
+            tuple(map(float, costs)),
             tuple(-total(ratings, one) for one in shown),
             found,
             bounds.unit,

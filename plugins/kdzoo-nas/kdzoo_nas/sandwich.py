@@ -112,7 +112,7 @@ class Sandwich(Search):
 
     def find(self, run: Run, builder: Builder, bounds: Budget) -> Trace:
         """Judge candidates by the divergence of their answers from the teacher's, or the largest's."""
-        judge = Judge(run, _supernet(run), self.calibration, self.batches)
+        judge = Judge(run, _supernet(run), self.calibration, search_images(run, self.batches))
         seed = f"{self.name}/{run.recipe.seed}/search"
         common = {"population": self.population, "generations": self.generations}
         if self.sampler == "nsga2":
@@ -163,7 +163,7 @@ class Judge:
         run: has the images, and a teacher or none.
         net: holds the weights.
         calibration: batches of training images for the statistics.
-        batches: of images to answer.
+        images: batches that candidates answer, labelled or not.
 
     Attributes:
         accuracies: percent of the samples that each candidate answered as they are labelled, or, where there is no
@@ -171,14 +171,14 @@ class Judge:
 
     """
 
-    def __init__(self, run: Run, net: SuperNet, calibration: int, batches: int) -> None:
+    def __init__(self, run: Run, net: SuperNet, calibration: int, images: list[Batch]) -> None:
         self._run, self._net = run, net
         self._images = [image_of(run, batch) for batch in training_images(run, calibration)]
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
         self.accuracies: dict[Architecture, float] = {}
         largest = net.builder.space.largest
         statistics = None
-        for batch in search_images(run, batches):
+        for batch in images:
             image = image_of(run, batch)
             if "teacher" in run.roles:
                 reference = run.see("teacher", batch).logits.detach().float()

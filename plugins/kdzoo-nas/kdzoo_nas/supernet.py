@@ -52,6 +52,7 @@ class Builder:
         )
         self._like = network
         self._kept: OrderedDict[Architecture, Backbone] = OrderedDict()
+        self._counts: dict[tuple[Architecture, str], int] = {}
 
     def arguments(self, architecture: Architecture) -> dict[str, Any]:
         """What ``timm.create_model`` must be told beside the model's name: plain values."""
@@ -88,7 +89,10 @@ class Builder:
 
     def parameters(self, architecture: Architecture, module: str = "") -> int:
         """How many parameters the network has, or one of its modules, such as ``model.layer1``."""
-        return sum(one.numel() for one in self.skeleton(architecture).get_submodule(module).parameters())
+        if (architecture, module) not in self._counts:
+            counted = self.skeleton(architecture).get_submodule(module)
+            self._counts[architecture, module] = sum(one.numel() for one in counted.parameters())
+        return self._counts[architecture, module]
 
 
 class SuperNet(nn.Module):
