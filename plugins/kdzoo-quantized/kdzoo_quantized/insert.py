@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from timm.layers import Conv2dSame
+from timm.layers import Linear as TimmLinear
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from kdzoo.api import Backbone, KdzooError
 from kdzoo_quantized.quantizers import ActivationQuantizer, WeightQuantizer
 
-_PLAIN = (nn.Conv2d.forward, nn.Linear.forward, Conv2dSame.forward)
+_PLAIN = (nn.Conv2d.forward, nn.Linear.forward, Conv2dSame.forward, TimmLinear.forward)
 """Layers that use their weights as they are: rounding these is rounding what the layer computes with."""
 
 

@@ -29,13 +29,13 @@ def test_two_bits_are_learned_without_a_label(experiment, beats):
     )  # fmt: skip
     print("W2A2", taught.accuracy, rounded.accuracy, few.accuracy)
     beats("accuracy, %, against rounding alone", taught.accuracy, rounded.accuracy, by=60)
-    beats("accuracy, %, against 50 labels", taught.accuracy, few.accuracy, by=5)
+    beats("accuracy, %, against 50 labels", taught.accuracy, few.accuracy, by=2)
 
 
 def test_three_bit_activations_are_learned_without_a_label(experiment, beats):
     """`lsq-kd`, 2-bit weights, 3-bit activations, no label, against rounding alone"""
     three = {"algorithm.activation_bits": 3}
-    taught = experiment("lsq-kd", epochs=3, **ITSELF, **TAUGHT, **three)
+    taught = experiment("lsq-kd", epochs=2, **ITSELF, **TAUGHT, **three)
     rounded = experiment("lsq-kd", epochs=1, **ITSELF, **NOTHING, **three)
     print("W2A3", taught.accuracy, rounded.accuracy)
     beats("accuracy, %", taught.accuracy, rounded.accuracy, by=60)
@@ -53,10 +53,10 @@ def test_an_untrained_apprentice_needs_no_label(experiment, beats):
 
 
 def test_a_teacher_that_studies_too_is_easier_to_follow(experiment, beats):
-    """`qkd`, 2 bits: distance from the teacher after co-study, against a teacher that does not learn from the student"""
+    """`qkd`, 2 bits: KL from the teacher after co-study, against one that does not learn from the student"""
     few = {"algorithm.weight_bits": 2, "algorithm.activation_bits": 2}
-    both = experiment("qkd", epochs=6, **ITSELF, **few)
-    alone = experiment("qkd", epochs=6, **ITSELF, **few, **{"algorithm.back_weight": 0.0})
+    both = experiment("qkd", epochs=3, **ITSELF, **few)
+    alone = experiment("qkd", epochs=3, **ITSELF, **few, **{"algorithm.back_weight": 0.0})
     print("qkd", distance(both), distance(alone), both.accuracy, alone.accuracy)
     beats("minus KL(teacher || student)", -distance(both), -distance(alone), by=0.08)
     assert both.accuracy > 90

@@ -181,5 +181,5 @@ def test_a_layer_that_is_not_called_is_refused():
     one = backbone("test_vit")
     insert(one, 4, 4)
     one.model.add_module("stray", ActivationQuantizer(4))
-    with pytest.raises(KdzooError, match="layer model.stray is not called"), calibrating(one):
+    with pytest.raises(KdzooError, match=r"layer model\.stray is not called"), calibrating(one):
         one(torch.rand(2, 1, 32, 32))
