@@ -24,16 +24,16 @@ def refuse_without_teaching(run: Run, algorithm: str) -> None:
         KdzooError: there is no student, no teacher, or no knowledge that it could teach.
 
     """
+    if run.recipe.knowledge is None:
+        raise KdzooError(
+            f"algorithm {algorithm!r} has images without labels, so that all the student learns is the knowledge, "
+            "and the recipe has none: add one, such as --knowledge kd"
+        )
     if "student" not in run.roles or "teacher" not in run.roles:
         raise KdzooError(
             f"algorithm {algorithm!r} makes its images from the trained network of the role 'teacher' for the role "
             f"'student', and scheme {run.recipe.scheme.name!r} has {', '.join(run.roles) or 'no role'}: name a "
             "teacher and take scheme 'offline'"
-        )
-    if run.recipe.knowledge is None:
-        raise KdzooError(
-            f"algorithm {algorithm!r} has images without labels, so that all the student learns is the knowledge, "
-            "and the recipe has none: add one, such as --knowledge kd"
         )
 
 
