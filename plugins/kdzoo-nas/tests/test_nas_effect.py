@@ -39,7 +39,7 @@ def test_likeness_to_the_teacher_ranks_untrained_students(experiment, beats):
     truth = [mean(row["accuracies"]) for row in table]
     of_size = spearmanr([row["parameters"] for row in table], truth).statistic
     print(f"number of parameters alone: {of_size:.2f}")
-    beats("Spearman's correlation", spearmanr(scores, truth).statistic, 0.0, by=0.6)
+    beats("Spearman's correlation", float(spearmanr(scores, truth).statistic), 0.0, by=0.6)
 
 
 def test_shared_weights_find_a_better_student(experiment, beats):
@@ -61,4 +61,4 @@ def test_shared_weights_find_a_better_student(experiment, beats):
     judge = sandwich.Judge(done.run, net, 4, list(done.run.data.test))
     found = found_by(done)
     others = as_large(net.builder, net.builder.parameters(found), 12)
-    beats("minus KL from the teacher", judge(found), mean(judge(one) for one in others), by=0.02)
+    beats("minus KL from the teacher", judge(found), mean(judge(one) for one in others), by=0.15)
