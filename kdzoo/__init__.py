@@ -8,8 +8,9 @@ from kdzoo.version import __version__
 
 if TYPE_CHECKING:
     from kdzoo.distiller import Distiller
+    from kdzoo.method_task import MethodTask
 
-__all__ = ["Distiller", "__version__"]
+__all__ = ["Distiller", "MethodTask", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from kdzoo.distiller import Distiller
 
         return Distiller
+    if name == "MethodTask":
+        from kdzoo.method_task import MethodTask
+
+        return MethodTask
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ from kdzoo.zoo import Zoo
 class Distiller(nn.Module):
     """A method's losses for one batch; the loop, the optimizer and the data stay yours.
 
-    Images are what your networks expect, normalised by you. The teacher is frozen and in eval mode; the
+    Images are what your student expects, normalised by you. The teacher is frozen and in eval mode; the
     student's mode is yours to set, as always. ``parameters()`` are the student's and the connectors', and
     nothing of the teacher's.
 
@@ -36,6 +36,8 @@ class Distiller(nn.Module):
         example: (B, C, H, W) images, B >= 2, that fix the connectors' shapes; default: zeros of the student's
             own input size.
         settings: further keys, dotted: ``{"knowledge.temperature": 2.0}``.
+        renormalize: give the teacher the images with its own mean and std, where timm states other ones for it than
+            for the student; False gives both networks the same tensor.
 
     Raises:
         KdzooError: unknown method, a method with another scheme or algorithm, unequal class counts.
@@ -49,6 +51,7 @@ class Distiller(nn.Module):
         *,
         example: Tensor | None = None,
         settings: Mapping[str, Any] | None = None,
+        renormalize: bool = False,
     ) -> None:
         super().__init__()
         zoo = Zoo()
@@ -70,7 +73,10 @@ class Distiller(nn.Module):
             config: Any = student.pretrained_cfg
             example = torch.zeros(2, *config["input_size"])
         size = (example.shape[-2], example.shape[-1])
-        own, other = _AsGiven(student, input_size=size), _AsGiven(teacher, input_size=size)
+        own = _AsGiven(student, input_size=size)
+        other = (_Renormalised if renormalize else _AsGiven)(teacher, input_size=size)
+        if isinstance(other, _Renormalised):
+            other.given(own)
         if own.num_classes != other.num_classes:
             raise KdzooError(
                 f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
@@ -103,12 +109,15 @@ class Distiller(nn.Module):
             progress: where training stands in [0, 1], for methods that warm up.
 
         Returns:
-            ``task``, ``teach``, and their weighted sum ``total``.
+            ``task``, ``teach``, their weighted sum ``total``, and the student's ``logits`` (B, K).
         """
         run, batch = self._run[0], self._batch(images, target, progress)
-        task, teach = run.task("student", batch), run.teach(batch)
+        teach = run.teach(batch)  # first: it says what is exposed
+        task = run.task("student", batch)
+        logits = run.see("student", batch).logits
         run.end_step()
-        return {"task": task, "teach": teach, "total": self.task_weight * task + self.teach_weight * teach}
+        total = self.task_weight * task + self.teach_weight * teach
+        return {"task": task, "teach": teach, "total": total, "logits": logits}
 
     def _batch(self, images: Tensor, target: Tensor | None, progress: float = 0.0) -> Batch:
         index = torch.full((images.shape[0],), -1, device=images.device)
@@ -118,8 +127,21 @@ class Distiller(nn.Module):
 class _AsGiven(Backbone):
     """Images come normalised, in the size that the network is to see."""
 
-    def _prepare(self, image: Tensor) -> Tensor:
+    def prepare(self, image: Tensor) -> Tensor:
+        """As they are."""
         return image
+
+
+class _Renormalised(Backbone):
+    """Images come normalised for another network."""
+
+    def given(self, other: Backbone) -> None:
+        """Images come as they are for ``other``."""
+        self._scale, self._shift = other.std / self.std, (other.mean - self.mean) / self.std
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """With its own mean and std in place of the other's."""
+        return image * self._scale.to(image) + self._shift.to(image)
 
 
 class _NoData:

@@ -176,7 +176,7 @@ class Backbone(nn.Module):
 
     def _answer(self, image: Tensor, stages: tuple[int, ...], read: list[Tensor] | None = None) -> Output:
         """Everything that torch.compile sees as one graph; the hooks that fill ``read`` are set outside of it."""
-        image = self._prepare(image)
+        image = self.prepare(image)
         features: Sequence[Tensor] = ()
         if stages:
             deepest, features = self.model.forward_intermediates(
@@ -199,7 +199,8 @@ class Backbone(nn.Module):
             )
         return torch.cat([vector.flatten(1) for vector in read], dim=1)
 
-    def _prepare(self, image: Tensor) -> Tensor:
+    def prepare(self, image: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] as the timm model itself takes them: resized and normalised."""
         height, width = self.input_size
         # As Pillow, and so timm's own transforms, do it: across, then down, and never out of [0, 1] in between.
         for size in ((image.shape[-2], width), (height, width)):

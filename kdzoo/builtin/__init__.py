@@ -15,10 +15,11 @@ def kdzoo_schemes() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Task loss plus knowledge in one phase, or the knowledge first."""
+    """Task loss plus knowledge in one phase, the knowledge first, or a training task of timm's."""
     return {
         "distill": "kdzoo.builtin.distill:Distill",
         "pretrain": "kdzoo.builtin.pretrain:Pretrain",
+        "timm-task": "kdzoo.builtin.timm_task:TimmTask",
     }
 
 

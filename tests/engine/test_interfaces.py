@@ -99,7 +99,7 @@ def test_a_probe_reads_inside_both_networks_for_the_time_of_the_forward_pass(mak
     first = next(module for module in inside.modules() if isinstance(module, nn.Conv2d))
     assert not first._forward_hooks
     assert len(shown) == 1
-    assert torch.equal(shown[0], first(inside._prepare(batch.inputs["image"])))
+    assert torch.equal(shown[0], first(inside.prepare(batch.inputs["image"])))
     run.update(loss, "student")
     assert run.finite
 

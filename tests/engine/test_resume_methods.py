@@ -44,7 +44,10 @@ NEEDS = {
         "algorithm.generations": 2,
     },
     "deepinversion": {"algorithm.batches": 2, "algorithm.batch_size": 4, "algorithm.steps": 4},
-    "ptq-distill": {"roles.student.model": "test_resnet", "algorithm.images": 16},  # it rounds the teacher itself
+    "ptq-distill": {
+        "roles.student.model": "test_resnet",
+        "algorithm.images": 16,
+    },  # it rounds the teacher itself
     "int8": {"algorithm.latency_runs": 0},
 }
 """What a method needs beyond the small recipe."""
