@@ -212,7 +212,7 @@ def test_latency_is_measured_on_one_thread_for_each_network_and_batch():
 
 def test_without_torchao_or_a_compiler_it_says_what_to_do(monkeypatch):
     monkeypatch.setattr(int8_module, "has_compiler", lambda: False)
-    with pytest.raises(KdzooError, match="algorithm.compile needs a C\\+\\+ compiler"):
+    with pytest.raises(KdzooError, match=r"algorithm\.compile needs a C\+\+ compiler"):
         Int8(compile=True)
     monkeypatch.setitem(sys.modules, "torchao.quantization.pt2e.fake_quantize", None)
     with pytest.raises(KdzooError, match=r"needs torchao: pip install 'kdzoo-quantized\[int8\]'"):
