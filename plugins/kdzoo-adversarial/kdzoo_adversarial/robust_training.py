@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
@@ -24,6 +24,29 @@ from kdzoo_adversarial.robustness import (
     under_autoattack,
     under_pgd,
 )
+
+
+@dataclass(frozen=True)
+class SeenTwice:
+    """A stream whose batches have one input under a second name too, before anything is made of them.
+
+    The core itself shows batches to the networks when a run goes on from a checkpoint.
+    """
+
+    data: Any
+    read: str
+    seen: str
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """As the stream does."""
+        self.data.set_epoch(epoch, start)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.data:
+            yield replace(batch, inputs={**batch.inputs, self.seen: batch.inputs[self.read]})
 
 
 class RobustTraining(Algorithm):
@@ -89,8 +112,7 @@ class RobustTraining(Algorithm):
         for role in frozen:
             run.enroll(role, run.roles[role], learns=False, modality=seen)
 
-        def step(batch: Batch) -> Mapping[str, Tensor]:
-            clean = replace(batch, inputs={**batch.inputs, seen: batch.inputs[read]})
+        def step(clean: Batch) -> Mapping[str, Tensor]:
             attacked = replace(clean, inputs={**clean.inputs, read: self._attack(run, clean, read)})
             terms = {
                 "attacked-teach": (self.attacked_teach_weight, partial(run.teach, attacked)),
@@ -104,7 +126,8 @@ class RobustTraining(Algorithm):
             run.update(total, *run.students, "knowledge")
             return recorded
 
-        yield Phase("robust", run.data.train, step, run.recipe.epochs, after_epoch=self._validator(run))
+        data = SeenTwice(run.data.train, read, seen)
+        yield Phase("robust", data, step, run.recipe.epochs, after_epoch=self._validator(run))
         for role in frozen:
             run.enroll(role, run.roles[role], learns=False, modality=read)
 
