@@ -29,7 +29,7 @@ def test_two_bits_are_learned_without_a_label(experiment, beats):
     )  # fmt: skip
     print("W2A2", taught.accuracy, rounded.accuracy, few.accuracy)
     beats("accuracy, %, against rounding alone", taught.accuracy, rounded.accuracy, by=60)
-    beats("accuracy, %, against 50 labels", taught.accuracy, few.accuracy, by=2)
+    beats("accuracy, %, against 50 labels", taught.accuracy, few.accuracy, by=1.5)
 
 
 def test_three_bit_activations_are_learned_without_a_label(experiment, beats):
@@ -49,7 +49,7 @@ def test_an_untrained_apprentice_needs_no_label(experiment, beats):
     )
     alone = experiment("apprentice", epochs=4, student="test_resnet", **LABELS, labels_per_class=5)
     print("apprentice", taught.accuracy, alone.accuracy)
-    beats("accuracy, %", taught.accuracy, alone.accuracy, by=10)
+    beats("accuracy, %", taught.accuracy, alone.accuracy, by=25)
 
 
 def test_a_teacher_that_studies_too_is_easier_to_follow(experiment, beats):
