@@ -50,7 +50,7 @@ class Classroom:
             if self._make is None or not name.startswith(_PREFIX):
                 continue
             student, teacher = name.removeprefix(_PREFIX).split(_ARROW)
-            if run.knows(student) and run.knows(teacher):
+            if all(_can_see(run, role, batch) for role in (student, teacher)):
                 self._ensure(run, Lesson(student, teacher), batch)
 
     def _lesson(self, run: TrainingRun, lesson: Lesson, batch: Batch, detach: bool) -> Tensor:
@@ -96,6 +96,12 @@ class Classroom:
         module = self.connectors[lesson.student, lesson.teacher].module
         assert isinstance(module, Knowledge)
         return module
+
+
+def _can_see(run: TrainingRun, role: str, batch: Batch) -> bool:
+    """Whether somebody plays the role, and the batch has what it reads: a phase may run on something else."""
+    member = run.members.get(role)
+    return run.knows(role) and (member is None or member.reads is not None or member.modality in batch.inputs)
 
 
 def _counts(lesson: Lesson) -> bool:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kdzoo.api import hookimpl
 
-if TYPE_CHECKING:
-    from kdzoo.api import Algorithm, Scheme
-
 
 @hookimpl
-def kdzoo_algorithms() -> list[type[Algorithm]]:
+def kdzoo_algorithms() -> dict[str, str]:
     """The ways in which a student of few bits is taught."""
-    from kdzoo_quantized.int8 import Int8
-    from kdzoo_quantized.ptq import PostTraining
-    from kdzoo_quantized.qat import QuantizationAware
-    from kdzoo_quantized.qkd import QuantizationAwareDistillation
-
-    return [QuantizationAware, QuantizationAwareDistillation, PostTraining, Int8]
+    return {
+        "qat": "kdzoo_quantized.qat:QuantizationAware",
+        "qkd": "kdzoo_quantized.qkd:QuantizationAwareDistillation",
+        "ptq-distill": "kdzoo_quantized.ptq:PostTraining",
+        "int8": "kdzoo_quantized.int8:Int8",
+    }
 
 
 @hookimpl
-def kdzoo_schemes() -> list[type[Scheme]]:
+def kdzoo_schemes() -> dict[str, str]:
     """A teacher that is trained beside the student."""
-    from kdzoo_quantized.joint import Joint
-
-    return [Joint]
+    return {
+        "joint": "kdzoo_quantized.joint:Joint",
+    }
