@@ -403,7 +403,8 @@ class TrainingRun:
             for name, member in members.items()
         }
         saved |= {f"generator/{name}": {"state": one.get_state()} for name, one in self.generators.items()}
-        return saved
+        # What nobody has asked for since a resume is not lost by the next checkpoint.
+        return {**self._pending, **saved}
 
     def restore(self, saved: dict[str, Any], step: int) -> None:
         """Restore what :meth:`state_dict` returned; connectors and generators not yet made get theirs when made.

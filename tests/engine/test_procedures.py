@@ -151,3 +151,14 @@ def test_a_network_can_be_built_with_other_arguments(make_run):
     assert len(teacher.model.layer1) == 2
     assert not run.networks.from_file(teacher), "it has no weights to come with"
     assert Path(run.folder)
+
+
+def test_a_generator_that_nobody_used_since_a_resume_is_kept_by_the_next_checkpoint(make_run):
+    first = make_run("kd")
+    torch.rand(3, generator=first.generator("late"))
+    second = make_run("kd")
+    second.restore(first.state_dict(), 0)
+    third = make_run("kd")
+    third.restore(second.state_dict(), 0)
+    expected = torch.rand(5, generator=first.generator("late"))
+    assert torch.equal(torch.rand(5, generator=third.generator("late")), expected)

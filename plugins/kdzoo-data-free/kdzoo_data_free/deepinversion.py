@@ -50,7 +50,7 @@ class DeepInversion(Algorithm):
 
     def __init__(
         self,
-        batches: PositiveInt = 40,
+        batches: PositiveInt = 196,
         batch_size: Annotated[int, Field(ge=2)] = 256,
         steps: PositiveInt = 2000,
         image_lr: PositiveFloat = 0.1,

@@ -1,5 +1,6 @@
 """The mathematics of data-free distillation as pure functions; they compute in float32 at least."""
 
+from kdzoo_data_free.functional.inversion import competition_loss, total_variation
 from kdzoo_data_free.functional.meta import moving, pull, reptile_gradients
 from kdzoo_data_free.functional.realism import (
     activation_loss,
@@ -16,9 +17,11 @@ __all__ = [
     "attention_gap",
     "balance_loss",
     "channel_moments",
+    "competition_loss",
     "moving",
     "one_hot_loss",
     "pull",
     "reptile_gradients",
     "statistics_loss",
+    "total_variation",
 ]
