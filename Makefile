@@ -23,8 +23,9 @@ types: $(READY)
 bench: $(READY)  ## the speed tables of docs/benchmarks/speed.md
 	$(BIN)/python benchmarks/speed.py --write docs/benchmarks/speed.md
 
-effects: $(READY)  ## what each method is good for, over seeds: docs/benchmarks/effects.md
+effects: $(READY)  ## what each method is good for, over seeds: docs/benchmarks/effects*.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/effects.py --seeds 3 --write docs/benchmarks/effects.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/effects.py --procedures --seeds 3 --write docs/benchmarks/effects-procedures.md
 
 $(READY): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)

@@ -1,8 +1,9 @@
 """What is each method good for? The effect tests of all plugins, over several seeds, as a table.
 
     OMP_NUM_THREADS=1 python benchmarks/effects.py --write docs/benchmarks/effects.md
+    OMP_NUM_THREADS=1 python benchmarks/effects.py --procedures --write docs/benchmarks/effects-procedures.md
 
-The experiments and the margins are those of `plugins/*/tests/test_*_effect*.py`, which run one seed each; nothing is
+The first has the losses and the schemes, the second the whole procedures. The experiments and the margins are those of `plugins/*/tests/test_*_effect*.py`, which run one seed each; nothing is
 defined here.
 """
 
@@ -23,6 +24,29 @@ from kdzoo.engine.provenance import machine, versions
 
 ROOT = Path(__file__).parents[1]
 PROCESSES = 2
+PROCEDURES = ("kdzoo-adversarial", "kdzoo-data-free", "kdzoo-quantized", "kdzoo-lifelong", "kdzoo-nas")
+
+LOSSES_HEAD = """# What each method is good for
+
+Small experiments on the embedded digits (`lsp`: on a made-up citation graph) in which labels or images are taken
+away, so that only what the method teaches can make up for them. Unless the line says otherwise the teacher is
+`test_resnet`, trained on all labels, and the student `test_efficientnet`; 540 test images. They show that a method
+does what it says, not which one is best: read no ranking into them.
+
+Settings, margins and measures of several lines (the learning rate of `dml` and its kin, the stages of
+`fitnet-two-phase`, the weight and length of `irg`, the exits of `byot`) were chosen after looking at these same test
+images, some on these same seeds: they guard against broken code, and say nothing about how a method generalises.
+"""
+
+PROCEDURES_HEAD = """# What each procedure is good for
+
+Small experiments on the embedded digits in which labels, images, bits or memory are taken away. The teacher is
+`test_resnet`, trained on all labels, unless the card of the method says otherwise. They show that a procedure does
+what it says, not which one is best: read no ranking into them.
+
+The settings (lengths, weights, learning rates, margins) were chosen after looking at these same test images, some on
+these same seeds: they guard against broken code, and say nothing about how a method generalises.
+"""
 
 Row = tuple[str, str]
 """What is claimed, and by which measure."""
@@ -76,20 +100,12 @@ def table(collected: Collector) -> str:
     return "\n".join(lines)
 
 
-def report(collected: Collector, seeds: int) -> str:
+def report(collected: Collector, seeds: int, *, procedures: bool) -> str:
     """The document."""
     where, what = machine(torch.device("cpu")), versions()
-    return f"""# What each method is good for
-
-Small experiments on the embedded digits (`lsp`: on a made-up citation graph) in which labels or images are taken
-away, so that only what the method teaches can make up for them. Unless the line says otherwise the teacher is
-`test_resnet`, trained on all labels, and the student `test_efficientnet`; 540 test images. They show that a method
-does what it says, not which one is best: read no ranking into them.
-
-Settings, margins and measures of several lines (the learning rate of `dml` and its kin, the stages of
-`fitnet-two-phase`, the weight and length of `irg`, the exits of `byot`) were chosen after looking at these same test
-images, some on these same seeds: they guard against broken code, and say nothing about how a method generalises.
-
+    head = PROCEDURES_HEAD if procedures else LOSSES_HEAD
+    kind, file = ("--procedures ", "effects-procedures") if procedures else ("", "effects")
+    return f"""{head}
 Over {seeds} seeds: mean ± standard deviation, and the least of the differences, paired by seed. The test demands the
 margin for its one seed. Seconds are those of one thread for one seed, control included (median over the seeds).
 
@@ -99,7 +115,7 @@ margin for its one seed. Seconds are those of one thread for one seed, control i
 {what["torch"]}, timm {what["timm"]}, kdzoo {what["kdzoo"]}. Made by
 
 ```sh
-OMP_NUM_THREADS=1 python benchmarks/effects.py --seeds {seeds} --write docs/benchmarks/effects.md
+OMP_NUM_THREADS=1 python benchmarks/effects.py {kind}--seeds {seeds} --write docs/benchmarks/{file}.md
 ```
 """
 
@@ -109,15 +125,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    parser.add_argument(
+        "--procedures", action="store_true", help="the procedures instead of losses and schemes"
+    )
     parser.add_argument("--write", type=Path, help="also write the document to this file")
     flags = parser.parse_args()
     if flags.seeds < 2:
         parser.error("--seeds: a standard deviation needs at least 2")
-    tests = sorted(str(path) for path in ROOT.glob("plugins/*/tests/test_*_effect*.py"))
+    tests = [
+        str(path)
+        for path in sorted(ROOT.glob("plugins/*/tests/test_*_effect*.py"))
+        if (path.parts[-3] in PROCEDURES) == flags.procedures
+    ]
     collected = Collector()
     options = [f"--rootdir={ROOT}", f"--seeds={flags.seeds}", f"--numprocesses={PROCESSES}", "--tb=line"]
     failed = pytest.main([*options, *tests], plugins=[collected])
-    text = report(collected, flags.seeds)
+    text = report(collected, flags.seeds, procedures=flags.procedures)
     print(text)
     if flags.write:
         flags.write.parent.mkdir(parents=True, exist_ok=True)
