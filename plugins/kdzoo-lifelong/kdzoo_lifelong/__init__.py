@@ -10,7 +10,7 @@ def kdzoo_knowledge() -> dict[str, str]:
     """What the earlier self said of its classes, and how its features looked."""
     return {
         "lwf": "kdzoo_lifelong.lwf:Lwf",
-        "sigmoid": "kdzoo_lifelong.sigmoid:Sigmoid",
+        "old-sigmoids": "kdzoo_lifelong.old_sigmoids:OldSigmoids",
         "pod": "kdzoo_lifelong.pod:Pod",
     }
 

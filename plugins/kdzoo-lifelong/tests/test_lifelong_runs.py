@@ -98,7 +98,7 @@ def accuracy_by_name(logits_of, names, run):
 
 
 def test_the_plugin_announces_itself_without_torch():
-    assert list(kdzoo_lifelong.kdzoo_knowledge()) == ["lwf", "sigmoid", "pod"]
+    assert list(kdzoo_lifelong.kdzoo_knowledge()) == ["lwf", "old-sigmoids", "pod"]
     assert list(kdzoo_lifelong.kdzoo_schemes()) == ["previous-self"]
     assert list(kdzoo_lifelong.kdzoo_algorithms()) == ["lifelong", "icarl", "podnet", "der"]
     script = "import sys, kdzoo_lifelong; sys.exit('torch' in sys.modules)"
@@ -294,7 +294,7 @@ def test_images_of_other_classes_teach_the_new_columns_nothing():
 
 @pytest.mark.parametrize(
     ("knowledge", "package"),
-    [("kd", "kdzoo-response"), ("rkd", "kdzoo-relation"), ("sigmoid", "kdzoo-lifelong")],
+    [("kd", "kdzoo-response"), ("rkd", "kdzoo-relation"), ("old-sigmoids", "kdzoo-lifelong")],
 )
 def test_other_knowledge_is_taught(life, knowledge, package):
     if not ZOO.has(package):

@@ -10,10 +10,10 @@ from kdzoo.api import Batch, Knowledge, Output
 from kdzoo_lifelong.functional import sigmoid_distillation
 
 
-class Sigmoid(Knowledge):
+class OldSigmoids(Knowledge):
     """Binary cross-entropy of each class to the teacher's sigmoid, summed over the classes."""
 
-    name = "sigmoid"
+    name = "old-sigmoids"
     kind: ClassVar[Literal["response", "feature", "relation"]] = "response"
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
