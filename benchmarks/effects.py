@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/effects.py --write docs/benchmarks/effects.md
     OMP_NUM_THREADS=1 python benchmarks/effects.py --procedures --write docs/benchmarks/effects-procedures.md
 
-The first has the losses and the schemes, the second the whole procedures. The experiments and the margins are those of `plugins/*/tests/test_*_effect*.py`, which run one seed each; nothing is
-defined here.
+The first has the losses and the schemes, the second the whole procedures. The experiments and the margins are those
+of `plugins/*/tests/test_*_effect*.py`, which run one seed each; nothing is defined here.
 """
 
 from __future__ import annotations
