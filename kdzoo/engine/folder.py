@@ -34,7 +34,7 @@ class RunFolder:
         self._made = [one for one in (self.checkpoint, path, *path.parents) if not one.exists()]
         try:
             self.checkpoint.mkdir(parents=True, exist_ok=True)
-            probe = path / ".writable"
+            probe = path / f".writable-{os.getpid()}"  # two processes of one run ask at the same time
             probe.write_text("x")
             probe.unlink()
         except OSError as error:
