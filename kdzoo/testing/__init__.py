@@ -3,9 +3,36 @@
 ``kdzoo check NAME`` and ``pytest --kdzoo`` run it; ``docs/checks.md`` says where each check comes from.
 """
 
-from kdzoo.testing.check import CHECKS, Check, check
-from kdzoo.testing.finding import Finding
-from kdzoo.testing.kit import examine
-from kdzoo.testing.subject import Subject, subjects_of
+from __future__ import annotations
 
-__all__ = ["CHECKS", "Check", "Finding", "Subject", "check", "examine", "subjects_of"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdzoo.testing.check import CHECKS, Check, check
+    from kdzoo.testing.finding import Finding
+    from kdzoo.testing.kit import Outcome, examine, outcomes
+    from kdzoo.testing.subject import Subject, subjects_of
+
+_HOME = {
+    "CHECKS": "check",
+    "Check": "check",
+    "check": "check",
+    "Finding": "finding",
+    "Outcome": "kit",
+    "examine": "kit",
+    "outcomes": "kit",
+    "Subject": "subject",
+    "subjects_of": "subject",
+}
+
+__all__ = ["CHECKS", "Check", "Finding", "Outcome", "Subject", "check", "examine", "outcomes", "subjects_of"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when asked for: pytest loads its plugin in every project, and most of them need no torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    import_module("kdzoo.testing.kit")  # registers the checks
+    return getattr(import_module(f"kdzoo.testing.{_HOME[name]}"), name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.engine.run import TrainingRun
@@ -41,12 +42,12 @@ class Diary:
     kept: Mapping[str, int] = field(default_factory=dict)
 
 
-_DIARIES: dict[tuple[str, str | None, str], Diary] = {}
+_DIARIES: dict[tuple[type[Any], str | None, str], Diary] = {}
 
 
 def diary(subject: Subject) -> Diary:
     """The diary of this subject; it is run once in a process."""
-    key = (subject.name, subject.method, repr(sorted(subject.settings.items())))
+    key = (subject.found.component, subject.method, repr(sorted(subject.settings.items())))
     if key not in _DIARIES:
         _DIARIES.clear()  # one at a time: it holds the networks
         _DIARIES[key] = _write(subject)
@@ -58,17 +59,24 @@ def _write(subject: Subject) -> Diary:
     moved: dict[str, str] = {}
     still: dict[str, str] = {}
     kept: dict[str, int] = {}
-    maps: list[tuple[int, str, weakref.ref[Tensor]]] = []
+    maps: list[tuple[int, str, StorageWeakRef]] = []
     steps = 0
 
     def seen(run: TrainingRun, role: str, batch: Batch, output: Output) -> None:
         if torch.is_grad_enabled():
-            maps.extend((steps, role, weakref.ref(one)) for one in output.features)
+            # The storage, for a detached map holds it as well.
+            maps.extend(
+                (steps, role, StorageWeakRef(one.untyped_storage()))  # type: ignore[no-untyped-call]
+                for one in output.features
+            )
 
     def look(run: TrainingRun) -> None:
         nonlocal steps
         if steps:  # the first one is that in which connectors are made
-            alive = [role for step, role, map_ in maps if step < steps and map_() is not None]
+            alive = _alive(maps, steps)
+            if alive:
+                gc.collect()  # a reference cycle keeps nothing on purpose
+                alive = _alive(maps, steps)
             kept.update({role: max(kept.get(role, 0), alive.count(role)) for role in alive})
         steps += 1
         for name, member in run.members.items():
@@ -98,3 +106,8 @@ def _write(subject: Subject) -> Diary:
 
     done = watch(subject, look=look, seen=seen, changes=ALWAYS)
     return Diary(done.run, done.weights, steps, moved, still, kept)
+
+
+def _alive(maps: list[tuple[int, str, StorageWeakRef]], now: int) -> list[str]:
+    """The role of each map of an earlier step that is still in memory."""
+    return [role for step, role, map_ in maps if step < now and not map_.expired()]  # type: ignore[no-untyped-call]

@@ -2,53 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.testing import checks  # noqa: F401  # importing them registers them
 from kdzoo.testing.check import CHECKS, Check
 from kdzoo.testing.finding import Finding
+from kdzoo.testing.place import blame
 from kdzoo.testing.subject import Subject
 
-Done = Callable[[Subject, Check, str], None]
-"""Told after each check: ``ok``, ``exempt: reason`` or ``found``."""
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one check of one component went.
+
+    Attributes:
+        subject: the component.
+        check: the check.
+        exempt: the component's reason why it does not hold here; None = it was run.
+        findings: what it found.
+
+    """
+
+    subject: Subject
+    check: Check
+    exempt: str | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``exempt: reason`` or ``found``."""
+        if self.exempt is not None:
+            return f"exempt: {self.exempt}"
+        return "found" if self.findings else "ok"
 
 
 def examine(
-    subject: Subject,
-    *,
-    only: Collection[str] = (),
-    without: Collection[str] = (),
-    done: Done | None = None,
+    subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """Run the checks for the subject's kind; what the component exempts itself from, with a reason, is left out.
+    """What the checks for the subject's kind find; see :func:`outcomes`."""
+    for outcome in outcomes(subject, only=only, without=without):
+        yield from outcome.findings
+
+
+def outcomes(
+    subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()
+) -> Iterator[Outcome]:
+    """Run the checks for the subject's kind, one after the other.
+
+    A check from which the component exempts itself, with a reason, is not run.
 
     Args:
         subject: what to examine.
         only: names of checks; default: all.
-        without: names of checks that are left out, such as those that start processes.
-        done: is told how each check went.
+        without: names of checks that are left out, such as ``processes``, which takes ten seconds.
 
     Raises:
         UnknownName: there is no check of that name.
         KdzooError: the component cannot be run in the small recipe at all; says what it needs.
 
     """
-    for name in (*only, *without):
-        if name not in CHECKS:
-            raise UnknownName("check", name, CHECKS)
     for one in applicable(subject, only=only, without=without):
-        reason = subject.exempt.get(one.name)
-        if reason is not None and reason.strip():
-            _tell(done, subject, one, f"exempt: {reason}")
-            continue
-        findings = list(run_check(one, subject))
-        yield from findings
-        _tell(done, subject, one, "found" if findings else "ok")
+        reason = subject.exempt.get(one.name, "").strip()
+        if reason:
+            yield Outcome(subject, one, reason, ())
+        else:
+            yield Outcome(subject, one, None, tuple(_found(one, subject)))
 
 
 def applicable(subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()) -> list[Check]:
-    """The checks for a component of this kind."""
+    """The checks for a component of this kind.
+
+    Raises:
+        UnknownName: there is no check of that name.
+    """
+    for name in (*only, *without):
+        if name not in CHECKS:
+            raise UnknownName("check", name, CHECKS)
     return [
         one
         for one in CHECKS.values()
@@ -56,24 +87,18 @@ def applicable(subject: Subject, *, only: Collection[str] = (), without: Collect
     ]
 
 
-def run_check(check: Check, subject: Subject) -> Iterator[Finding]:
-    """What one check finds. An exemption without a reason, or from a check that there is not, is a finding too."""
-    for name, reason in subject.exempt.items():
-        if name == check.name and not reason.strip():
-            yield Finding(
-                check.name,
-                subject.name,
-                "an exemption without a reason",
-                "the class attribute exempt",
-                "say in a sentence why the check does not hold here",
-            )
+def _found(check: Check, subject: Subject) -> Iterator[Finding]:
     try:
         for what, where in check.find(subject):
             yield Finding(check.name, subject.name, what, where, check.mend)
     except KdzooError as error:
         raise KdzooError(f"{subject.name}, check {check.name!r}: {error}") from error
-
-
-def _tell(done: Done | None, subject: Subject, check: Check, how: str) -> None:
-    if done is not None:
-        done(subject, check, how)
+    except Exception as error:  # whatever a component can raise
+        what, where = blame(error)
+        yield Finding(
+            check.name,
+            subject.name,
+            what,
+            where,
+            "It must run in a small recipe: kdzoo distill with it shows the whole traceback.",
+        )

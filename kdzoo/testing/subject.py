@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -60,9 +62,13 @@ class Subject:
 
     @property
     def exempt(self) -> Mapping[str, str]:
-        """Check -> why it does not hold here: the class attribute ``exempt`` of the component."""
-        declared: Mapping[str, str] = getattr(self.found.component, "exempt", {})
-        return declared
+        """Check -> why it does not hold here: the class attribute ``exempt`` of the component. Empty = no reason."""
+        declared: Any = getattr(self.found.component, "exempt", {})
+        if isinstance(declared, str):
+            return {declared: ""}
+        if not isinstance(declared, Mapping):
+            return dict.fromkeys(map(str, declared), "")
+        return {str(name): reason if isinstance(reason, str) else "" for name, reason in declared.items()}
 
     @property
     def entry(self) -> Method | None:
@@ -91,13 +97,7 @@ def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
     Raises:
         KdzooError: a name means nothing.
     """
-    every = [
-        found
-        for kind in HOOKS
-        if kind != "observer"
-        for several in zoo.components(kind).values()
-        for found in several
-    ]
+    every = [found for kind in HOOKS for several in zoo.components(kind).values() for found in several]
     chosen: list[Subject] = []
     for name in names:
         if name in registry.methods:
@@ -137,7 +137,9 @@ def _teacher() -> str:
     import timm
     import torch
 
-    place = Path(tempfile.mkdtemp(prefix="kdzoo-check-")) / "teacher.pth"
+    folder = tempfile.mkdtemp(prefix="kdzoo-check-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    place = Path(folder) / "teacher.pth"
     with torch.random.fork_rng():
         torch.manual_seed(7)
         torch.save(timm.create_model("test_resnet", num_classes=10, in_chans=1).state_dict(), place)

@@ -111,7 +111,11 @@ def _watched(
                 train(recipe, folder, zoo=subject.zoo)
             stop_after = None
         result = train(recipe, folder, zoo=subject.zoo, resume=True)
-    modules: dict[str, nn.Module] = dict(runs[-1].roles)
-    modules |= {role.name: role.module for role in runs[-1].classroom.connectors.values()}
-    weights = {name: weights_hash(module) for name, module in modules.items()}
-    return Watched(runs[-1], result, weights)
+    return Watched(runs[-1], result, weights_of(runs[-1]))
+
+
+def weights_of(run: TrainingRun) -> dict[str, str]:
+    """Role -> hash of what it weighs, connectors included."""
+    modules: dict[str, nn.Module] = dict(run.roles)
+    modules |= {role.name: role.module for role in run.classroom.connectors.values()}
+    return {name: weights_hash(module) for name, module in modules.items()}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdzoo.api.batch import Batch
@@ -15,6 +16,7 @@ from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.diary import diary
+from kdzoo.testing.place import innermost
 from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import watch
 
@@ -24,39 +26,44 @@ _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "uniq
 _WARM = 2
 """Steps in which connectors are made, which may look at what they like."""
 
-_CORE = Path(__file__).parents[2]
+
+_COPYING = ("tolist", "numpy", "cpu", "__array__")
+"""Methods of a tensor that copy it to the host; on a CPU they call no operation."""
 
 
 class _Waits(TorchDispatchMode):
-    """Keeps where the host would wait for a GPU."""
+    """Keeps where the host would wait for the result of an operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: dict[str, str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own
-        self.found: dict[str, str] = {}
+        self.found = found
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = func.overloadpacket.__name__
-        if name in _WAITING:
-            where = _place()
-            if where is not None:
-                self.found.setdefault(where, name)
+        _note(self.found, func.overloadpacket.__name__, _WAITING)
         return func(*args, **(kwargs or {}))
 
 
-def _place() -> str | None:
-    """The innermost line of the component's: not torch's, not the core's."""
-    for frame in reversed(traceback.extract_stack()):
-        path = Path(frame.filename)
-        if "torch" in path.parts or path == Path(__file__) or "timm" in path.parts:
-            continue
-        return (
-            None
-            if path.is_relative_to(_CORE) and "builtin" not in path.parts
-            else f"{path.name}:{frame.lineno}"
-        )
-    return None
+class _Copies(TorchFunctionMode):
+    """Keeps where the host would wait for a copy."""
+
+    def __init__(self, found: dict[str, str]) -> None:
+        super().__init__()
+        self.found = found
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        _note(self.found, getattr(func, "__name__", ""), _COPYING)
+        return func(*args, **(kwargs or {}))
+
+
+def _note(found: dict[str, str], name: str, waiting: Collection[str]) -> None:
+    if name in waiting:
+        where = innermost(traceback.extract_stack())
+        if where is not None:
+            found.setdefault(where, name)
 
 
 @check(
@@ -70,7 +77,8 @@ def _place() -> str | None:
 def waits_for_the_device(subject: Subject) -> Iterator[Wrong]:
     """A CPU run does not wait, so the operations that would are looked for one by one."""
     begin: Callable[..., Batch] = TrainingRun.begin_step
-    modes: list[_Waits] = []
+    found: dict[str, str] = {}
+    looking = ExitStack()
     steps = 0
 
     def beginning(run: TrainingRun, step: int, batch: Batch) -> Batch:
@@ -78,17 +86,15 @@ def waits_for_the_device(subject: Subject) -> Iterator[Wrong]:
         batch = begin(run, step, batch)
         steps += 1
         if steps > _WARM:
-            modes.append(_Waits())
-            modes[-1].__enter__()  # type: ignore[no-untyped-call]  # torch's own
+            looking.enter_context(_Waits(found))
+            looking.enter_context(_Copies(found))
         return batch
 
     def look(run: TrainingRun) -> None:
-        if steps > _WARM:
-            modes[-1].__exit__(None, None, None)  # type: ignore[no-untyped-call]  # torch's own
+        looking.close()
 
-    with mock.patch.object(TrainingRun, "begin_step", beginning):
+    with mock.patch.object(TrainingRun, "begin_step", beginning), looking:
         watch(subject, look=look)
-    found = {where: name for mode in modes for where, name in mode.found.items()}
     for where, name in found.items():
         yield f"the host waits for the result of {name}", where
 

@@ -38,10 +38,10 @@ def differs_from_itself(subject: Subject) -> Iterator[Wrong]:
     mend="Keep what outlives a step in buffers, run.state or run.generator(name).",
 )
 def differs_after_an_interruption(subject: Subject) -> Iterator[Wrong]:
-    """A run with a checkpoint at every step, interrupted in the middle, and one that was not."""
+    """A run with a checkpoint at every step, interrupted within an epoch, and one that was not."""
     whole = diary(subject)
     with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
-        stop_after = whole.steps // 2 + 1
+        stop_after = 3 * whole.steps // 4 + 1  # within an epoch: its beginning may hide what was forgotten
         again = watch(subject, stop_after=stop_after, folder=Path(place) / "run", changes=ALWAYS).weights
     for role in whole.weights:
         if again.get(role) != whole.weights[role]:

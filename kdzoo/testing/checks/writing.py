@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kdzoo.errors import UnknownName
 from kdzoo.testing.card import card_of
-from kdzoo.testing.check import Wrong, check
+from kdzoo.testing.check import CHECKS, Wrong, check
 from kdzoo.testing.subject import Subject
 from kdzoo.zoo.hyperparameters import describe, required
 
@@ -17,6 +18,7 @@ _CORE = "kdzoo"
     "knowledge",
     "scheme",
     "algorithm",
+    "observer",
     looks_for="a card, a paper, a meaning or a default that is missing",
     mend="Write it: the docstring's Args, the registry entry's paper, a section of the README headed by the name.",
 )
@@ -29,13 +31,34 @@ def nothing_written(subject: Subject) -> Iterator[Wrong]:
         if not one.meaning:
             yield "the docstring's Args do not say what it means", f"hyper-parameter {one.name}"
     for name in sorted(required(component)):
-        if subject.entry is None or name not in getattr(subject.entry, subject.found.kind).settings:
+        used = getattr(subject.entry, subject.found.kind, None)
+        if used is None or name not in used.settings:
             yield "no default, here or in the registry", f"hyper-parameter {name}"
     if subject.found.plugin.distribution == _CORE:
         return
-    if subject.entry is None:
+    if subject.found.kind == "observer":
+        pass  # no method has observers
+    elif subject.entry is None:
         yield "no method of the registry uses it, so kdzoo list does not show it", "registry"
     elif subject.entry.paper is None:
         yield "no paper", f"method {subject.method} in the registry"
     if not card_of(subject):
         yield "no section of the README is about it", f"README of {subject.found.plugin.distribution}"
+
+
+@check(
+    "exemption",
+    "knowledge",
+    "scheme",
+    "algorithm",
+    "observer",
+    looks_for="an exemption without a reason, or from a check that there is not",
+    mend="Say in a sentence why the check does not hold: exempt = {'batch-order': 'why'}.",
+)
+def exempt_without_reason(subject: Subject) -> Iterator[Wrong]:
+    """The class attribute ``exempt``."""
+    for name, reason in subject.exempt.items():
+        if name not in CHECKS:
+            yield str(UnknownName("check", name, CHECKS)), "class attribute exempt"
+        elif not reason.strip():
+            yield "an exemption without a reason", f"class attribute exempt, {name!r}"
