@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from kdzoo.cli.bench import bench
+from kdzoo.cli.check import check
 from kdzoo.cli.distill import distill
 from kdzoo.cli.install import install, uninstall
 from kdzoo.cli.listing import list_methods
+from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
 from kdzoo.cli.report import report
 from kdzoo.cli.show import show
@@ -46,7 +48,9 @@ app.command()(show)
 app.command()(distill)
 app.command()(bench)
 app.command()(report)
+app.command()(new)
 app.command()(plugins)
+app.command()(check)
 app.command()(install)
 app.command()(uninstall)
 

@@ -1,0 +1,29 @@
+"""``kdzoo new NAME``: the package of a plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Of the component and its method, such as cosine.")],
+    kind: Annotated[
+        str, typer.Option(help="knowledge (what is taught), scheme (who teaches), algorithm (how), observer.")
+    ] = "knowledge",
+    output: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+) -> None:
+    """Write an installable plugin package with one component that works as it is, its card and its tests."""
+    from kdzoo.scaffold.names import names_of, refuse_taken
+    from kdzoo.scaffold.write import write_package
+
+    names = names_of(name)
+    refuse_taken(names, kind)
+    written = write_package(names, kind, output)
+    folder = output / names.distribution
+    for path in written:
+        typer.echo(path)
+    method = f"kdzoo check {names.name}" if kind != "observer" else f"pytest {folder}"
+    typer.echo(f"\nnext: pip install -e {folder}\nthen: {method}")

@@ -1,0 +1,1 @@
+"""``kdzoo new``: a plugin package that works as it is, from templates."""
