@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
-from kdzoo.api import Backbone, Batch, Phase, Run
+from kdzoo.api import Backbone, Batch, Run
 from kdzoo_lifelong.cosine import embedding_width
 from kdzoo_lifelong.curriculum import Task
 from kdzoo_lifelong.expanded import Expanded, linear
 from kdzoo_lifelong.growing import inherit
 from kdzoo_lifelong.lifelong import FirstTask, Lifelong, Seed, cross_entropy
-from kdzoo_lifelong.memory import Budget, Memory, Selection
+from kdzoo_lifelong.memory import Budget, Selection
 
 AUXILIARY = "auxiliary"
 
@@ -112,34 +111,15 @@ class Der(Lifelong):
         """The student, connectors, and the new backbone's own classifier."""
         return (*super().learners(task), *((AUXILIARY,) if task.before else ()))
 
-    def settles(self, task: Task) -> bool:
-        """From the second task on, the classes are out of balance."""
-        return bool(task.before) and self.balance > 0
-
-    def settle(self, run: Run, task: Task, memory: Memory) -> Iterator[Phase]:
-        """The classifier alone, anew, on as many images of each class."""
-        if not self.settles(task):
-            return
+    def rebalance(self, run: Run, task: Task) -> nn.Module:
+        """A new classifier."""
         student = run.roles["student"]
         assert isinstance(student, Expanded)
-        student.classifier = linear(
-            student.classifier.in_features, len(task.seen), run.generator(f"balance/{task.number}")
-        )
-        run.enroll("student", student, train_mode=False)
-        student.backbones.requires_grad_(False)
-        epochs = max(1, round(self.balance * run.recipe.epochs))
+        generator = run.generator(f"balance/{task.number}")
+        student.classifier = linear(student.classifier.in_features, len(task.seen), generator)
+        return student.backbones
 
-        def step(batch: Batch) -> Mapping[str, Tensor]:
-            self._progress = batch.progress
-            logits = run.see("student", batch).logits.float() / self.temperature
-            loss = cross_entropy(logits, self.targets(batch), run.recipe.smoothing)
-            run.update(loss, "student")
-            return {"task": loss}
-
-        yield Phase(
-            f"balance{task.number}",
-            run.data.select(memory.rows(task)),
-            step,
-            epochs,
-            lambda: self.record(run, task) if self.ends(epochs) else {},
-        )
+    def balance_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
+        """Cross-entropy at a temperature."""
+        logits = run.see("student", batch).logits.float() / self.temperature
+        return cross_entropy(logits, self.targets(batch), run.recipe.smoothing)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run
@@ -68,6 +68,7 @@ class Lifelong(Algorithm):
         self.task_weight = task_weight
         self.teach_weight = teach_weight
         self.joint = joint
+        self.balance = 0.0
         self._progress = 0.0
 
     # What a kind of life may do otherwise
@@ -110,13 +111,36 @@ class Lifelong(Algorithm):
             logits: Tensor = run.roles["student"](images).logits
         return logits
 
-    def settle(self, run: Run, task: Task, memory: Memory) -> Iterator[Phase]:
-        """Further phases at the end of ``task``; the last of them calls :meth:`record`."""
-        return iter(())
+    def rebalance(self, run: Run, task: Task) -> nn.Module:
+        """Prepare the student for the epochs on the memory; the part of it that stays frozen then."""
+        raise NotImplementedError
+
+    def balance_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
+        """What the labels teach in those epochs."""
+        return self.task_loss(run, batch, task)
 
     def settles(self, task: Task) -> bool:
-        """Whether ``task`` has further phases."""
-        return False
+        """Whether ``task`` ends with epochs on the memory, where classes are equally many."""
+        return bool(task.before) and self.balance > 0
+
+    def settle(self, run: Run, task: Task, memory: Memory) -> Phase:
+        """``balance2``, ``balance3``, ...: the classifier alone; the student is in eval mode."""
+        frozen = self.rebalance(run, task)
+        run.enroll("student", run.roles["student"], train_mode=False)
+        frozen.requires_grad_(False)
+        epochs = max(1, round(self.balance * run.recipe.epochs))
+
+        def step(batch: Batch) -> Mapping[str, Tensor]:
+            self._progress = batch.progress
+            loss = self.balance_loss(run, batch, task)
+            run.update(loss, "student")
+            return {"task": loss}
+
+        def after_epoch() -> Mapping[str, float]:
+            return self.record(run, task) if self.ends(epochs) else {}
+
+        rows = memory.rows(task)
+        return Phase(f"balance{task.number}", run.data.select(rows), step, epochs, after_epoch)
 
     def finish(self, run: Run, task: Task) -> None:
         """Called after the last task: what is exported and measured is the student as it is then."""
@@ -139,7 +163,8 @@ class Lifelong(Algorithm):
                 run.recipe.epochs,
                 lambda task=task: self._ended(run, task, memory),  # type: ignore[misc]  # bound now
             )
-            yield from self.settle(run, task, memory)
+            if self.settles(task):
+                yield self.settle(run, task, memory)
         self.finish(run, self.curriculum.tasks[-1])
 
     def step(self, run: Run, batch: Batch, task: Task) -> Mapping[str, Tensor]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
 
 from kdzoo.api import Backbone, Batch, KdzooError, Run
 from kdzoo_lifelong.cosine import LocalSimilarity
@@ -29,6 +30,8 @@ class Podnet(Lifelong):
         proxies: of each class.
         scale: where the learned scale of the similarities begins.
         margin: by which the right class shall be ahead.
+        balance: epochs of the classifier alone on the memory, where classes are equally many, as a part of the
+            recipe's epochs; one at least, and 0 leaves them out.
         task_weight: weight of the margin loss.
         teach_weight: weight of what ``previous`` teaches, times the square root of (classes so far / new classes).
     """
@@ -46,6 +49,7 @@ class Podnet(Lifelong):
         proxies: PositiveInt = 10,
         scale: PositiveFloat = 10.0,
         margin: NonNegativeFloat = 0.6,
+        balance: Annotated[float, Field(ge=0, le=1)] = 0.15,
         task_weight: NonNegativeFloat = 1.0,
         teach_weight: NonNegativeFloat = 1.0,
     ) -> None:
@@ -56,6 +60,7 @@ class Podnet(Lifelong):
         self.proxies = proxies
         self.scale = scale
         self.margin = margin
+        self.balance = balance
 
     def check(self, run: Run) -> None:
         """The margin loss needs two classes."""
@@ -82,6 +87,12 @@ class Podnet(Lifelong):
         assert isinstance(student, LocalSimilarity)
         logits = run.see("student", batch).logits.float()
         return nca_loss(logits / student.scale, self.targets(batch), student.scale, self.margin)
+
+    def rebalance(self, run: Run, task: Task) -> nn.Module:
+        """The proxies go on learning, and their scale."""
+        student = run.roles["student"]
+        assert isinstance(student, LocalSimilarity)
+        return student.backbone
 
     def weight(self, task: Task) -> float:
         """Grows with the classes that there are to keep (section 3.1 of the paper)."""
