@@ -52,7 +52,81 @@ class Procedure:
     note: str = ""
 
 
-RUNS: tuple[Procedure, ...] = ()
+RUNS = (
+    Procedure(
+        "Reference",
+        "kd",
+        "--method kd --epochs 20",
+        "Plain distillation on the same images, to compare with.",
+    ),
+    Procedure(
+        "Adversarial",
+        "gan-supplement",
+        "--method gan-supplement --epochs 10 --set algorithm.width=32",
+        "Generated images beside the real ones.",
+    ),
+    Procedure(
+        "Adversarial",
+        "robust-teacher",
+        "--method pgd-training --student test_resnet --epochs 12 --set algorithm.steps=5",
+        "Plain adversarial training makes the robust teacher of the next run.",
+    ),
+    Procedure(
+        "Adversarial",
+        "ard",
+        "--method ard --teacher-checkpoint RUNS/robust-teacher/student --epochs 12 --set algorithm.steps=5",
+        "`test/robust` is the accuracy under PGD-20 at 8/255; beside it the teacher's.",
+    ),
+    Procedure(
+        "Data-free",
+        "fast",
+        "--method fast --epochs 30 --set algorithm.student_steps=60 --set algorithm.width=32",
+        "No training image is opened by the student's run. The student shares its architecture with no teacher.",
+    ),
+    Procedure(
+        "Data-free",
+        "deepinversion",
+        "--method deepinversion --epochs 40 --set algorithm.batches=8 --set algorithm.batch_size=64 "
+        "--set algorithm.steps=200",
+        "512 images made from the teacher; no training image is opened.",
+    ),
+    Procedure(
+        "Quantized",
+        "lsq-kd",
+        "--method lsq-kd --student test_resnet --epochs 8 --set algorithm.start=teacher",
+        "Two bits for weights and inputs of the teacher itself.",
+    ),
+    Procedure(
+        "Quantized",
+        "ptq-distill",
+        "--method ptq-distill --student test_resnet --epochs 6",
+        "Four bits without labels and without training the float weights.",
+    ),
+    Procedure(
+        "Quantized",
+        "int8",
+        "--method int8 --student test_resnet --epochs 8 --set algorithm.compile=true",
+        "Latencies in milliseconds on one thread, compiled by inductor; both networks in the same way.",
+    ),
+    Procedure(
+        "Lifelong",
+        "lwf",
+        "--method lwf --epochs 8",
+        "Five tasks of two classes, no memory.",
+    ),
+    Procedure(
+        "Lifelong",
+        "icarl",
+        "--method icarl --epochs 8 --set algorithm.memory=200",
+        "Five tasks of two classes, 200 images kept.",
+    ),
+    Procedure(
+        "NAS",
+        "sandwich",
+        "--method sandwich --student test_resnet --epochs 12",
+        "The best architecture of the space with at most half of the largest one's parameters.",
+    ),
+)
 
 _LEFT_OUT = ("seconds", "process_seconds", "peak_memory_mb", "seed", "parameters", "epochs", "method")
 
@@ -64,7 +138,7 @@ def command(run: Procedure) -> str:
 
 def perform(run: Procedure, data_dir: Path, folder: Path) -> Mapping[str, Any]:
     """Run it, or go on with it, or find what it came to."""
-    words = shlex.split(f"{COMMON} {run.flags}".replace("DIR", str(data_dir)))
+    words = shlex.split(f"{COMMON} {run.flags}".replace("DIR", str(data_dir)).replace("RUNS", str(folder)))
     place = folder / run.name
     subprocess.run(
         [Path(sys.executable).with_name("kdzoo"), "distill", *words, "--output", place, "--resume"],

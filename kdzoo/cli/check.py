@@ -67,7 +67,9 @@ def check(
             ]
         )
     else:
-        out.print(f"{findings or 'no'} finding{'' if findings == 1 else 's'} in {len(done)} checks")
+        out.print(
+            f"{findings or 'no'} finding{'' if findings == 1 else 's'} in {len(done)} check{'' if len(done) == 1 else 's'}"
+        )
     if findings:
         raise typer.Exit(1)
 

@@ -74,7 +74,7 @@ def _write(subject: Subject) -> Diary:
         nonlocal steps
         if steps:  # the first one is that in which connectors are made
             alive = _alive(maps, steps)
-            if alive:
+            if alive and not kept:
                 gc.collect()  # a reference cycle keeps nothing on purpose
                 alive = _alive(maps, steps)
             kept.update({role: max(kept.get(role, 0), alive.count(role)) for role in alive})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.model import Method, Registry
@@ -83,6 +83,8 @@ class Subject:
         """The small recipe with this component in it; ``changes`` are dotted keys."""
         own: dict[str, Any] = {} if self.method else {self.found.kind: self.found.name}
         keys = {**SMALL, "roles.teacher.checkpoint": _teacher(), **own, **self.settings, **changes}
+        # A component's name is a key beside its hyper-parameters.
+        keys = {f"{key}.name" if key in COMPONENTS else key: value for key, value in keys.items()}
         return resolve(
             zoo=self.zoo,
             registry=self.registry,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
+import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,7 +22,16 @@ from kdzoo.testing.place import innermost
 from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import watch
 
-_WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim")
+_WAITING = (
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
+    "bincount",
+    "an index by a mask",
+)
 """Operations whose result, or its size, the host must know before it goes on."""
 
 _WARM = 2
@@ -41,7 +52,8 @@ class _Waits(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        _note(self.found, func.overloadpacket.__name__, _WAITING)
+        name = func.overloadpacket.__name__
+        _note(self.found, "an index by a mask" if name == "index" and _by_mask(args[1]) else name, _WAITING)
         return func(*args, **(kwargs or {}))
 
 
@@ -57,6 +69,11 @@ class _Copies(TorchFunctionMode):
     ) -> Any:
         _note(self.found, getattr(func, "__name__", ""), _COPYING)
         return func(*args, **(kwargs or {}))
+
+
+def _by_mask(indices: Sequence[Tensor | None]) -> bool:
+    """How many rows such an index has, the host must know."""
+    return any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in indices)
 
 
 def _note(found: dict[str, str], name: str, waiting: Collection[str]) -> None:

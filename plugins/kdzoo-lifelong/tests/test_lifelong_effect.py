@@ -15,7 +15,7 @@ FEW = {"epochs": 6, "batch_size": 32, "algorithm.memory": 3, "algorithm.memory_b
 
 
 def test_the_earlier_self_keeps_old_classes_alive(experiment, beats):
-    """`lwf`, 5 tasks of 2 digits without a memory, against fine-tuning, and against itself without the earlier self"""
+    """`lwf`, 5 tasks of 2 digits, no memory, against fine-tuning, and against itself without the earlier self"""
     taught = experiment("lwf", epochs=10, **SGD)
     plain = experiment("finetune", epochs=5, **SGD)
     beats("class-incremental accuracy, %", taught.accuracy, plain.accuracy, by=7)
