@@ -1,0 +1,166 @@
+"""Write ``docs/reference.md`` from the docstrings of ``kdzoo.api``: ``python docs/make_reference.py``.
+
+What stands there before the hooks is written by hand, and kept.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kdzoo import api
+from kdzoo.api import hooks
+
+PAGE = Path(__file__).with_name("reference.md")
+
+SECTIONS = {
+    "What you subclass": ("Knowledge", "Scheme", "Algorithm", "Observer", "Probe", "Assembled"),
+    "What you are lent": ("Run", "Data"),
+    "What flows between them": (
+        "Batch",
+        "Output",
+        "UNLABELLED",
+        "Taps",
+        "Lesson",
+        "Phase",
+        "Ramp",
+        "Noise",
+        "Backbone",
+        "OptimConfig",
+        "KdzooError",
+    ),
+    "Functions that many share": ("softened_kl", "pool_to_smaller"),
+    "Events": (
+        "Event",
+        "Job",
+        "RunStarted",
+        "Preparing",
+        "PhaseStarted",
+        "StepsDone",
+        "EpochEnded",
+        "Pictured",
+        "Warned",
+        "RunEnded",
+        "RunFailed",
+    ),
+}
+"""The names of the API in the order in which a reader meets them; ``hookimpl`` stands with the hooks."""
+
+CONSTANTS = {
+    "UNLABELLED": "The class id of a sample whose label is withheld; the task loss leaves such samples out."
+}
+
+
+def reference() -> str:
+    """The whole page."""
+    by_hand = PAGE.read_text(encoding="utf-8").partition("\n## Hooks\n")[0]
+    parts = [by_hand.rstrip() + "\n", "\n".join(_hooks())]
+    for title, names in SECTIONS.items():
+        parts.append(f"## {title}\n")
+        parts += ["\n".join(_entry(name)) for name in names]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _hooks() -> Iterator[str]:
+    yield "## Hooks\n"
+    yield "Functions of the module that the entry point names, marked with `@hookimpl`. None takes an argument.\n"
+    for name, hook in vars(hooks).items():
+        if re.fullmatch(r"kdzoo_\w+", name):
+            yield f"### `{name}() -> {inspect.signature(hook).return_annotation}`\n"
+            yield _prose(inspect.getdoc(hook)) + "\n"
+
+
+def _entry(name: str) -> Iterator[str]:
+    """One name: what it is, its attributes, its methods."""
+    thing = getattr(api, name)
+    if name in CONSTANTS:
+        yield f"### `{name} = {thing!r}`\n\n{CONSTANTS[name]}\n"
+        return
+    if not inspect.isclass(thing):
+        yield f"### `{name}{_signature(thing)}`\n\n{_prose(inspect.getdoc(thing))}\n"
+        return
+    fields = f"({', '.join(_fields(thing))})" if dataclasses.is_dataclass(thing) else ""
+    yield f"### `{name}{fields}`\n\n{_prose(inspect.getdoc(thing))}\n"
+    if not dataclasses.is_dataclass(thing):
+        yield from _attributes(name, thing)
+    for attribute, meant in thing.__dict__.items():
+        described = _member(name, attribute, meant)
+        if described:
+            yield described
+
+
+def _fields(thing: Any) -> Iterator[str]:
+    for one in dataclasses.fields(thing):
+        has_default = one.default is not dataclasses.MISSING or one.default_factory is not dataclasses.MISSING
+        value = "..." if one.default is dataclasses.MISSING else repr(one.default)
+        yield f"{one.name}={value}" if has_default else one.name
+
+
+def _member(owner: str, name: str, member: Any) -> str | None:
+    """A method or property that the class itself documents."""
+    public = not name.startswith("_") or name == "__call__"
+    function = member.fget if isinstance(member, property) else member
+    if not public or not inspect.isfunction(function) or not function.__doc__:
+        return None
+    label = name if isinstance(member, property) else f"{name}{_signature(function)}"
+    must = " (must be written)" if getattr(function, "__isabstractmethod__", False) else ""
+    return f"#### `{owner}.{label}`{must}\n\n{_prose(inspect.getdoc(function))}\n"
+
+
+def _attributes(owner: str, thing: Any) -> Iterator[str]:
+    """What the class body declares with a type, and the string below it."""
+    (body,) = ast.parse(inspect.getsource(thing)).body
+    assert isinstance(body, ast.ClassDef)
+    for line, after in zip(body.body, [*body.body[1:], None], strict=True):
+        if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
+            continue
+        declared = ast.unparse(line)
+        said = (
+            isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and str(after.value.value)
+        )
+        yield f"#### `{owner}.{declared}`\n" + (f"\n{_prose(inspect.cleandoc(said))}\n" if said else "")
+
+
+class _Bare(str):
+    """An annotation that is shown as it was written, without quotes."""
+
+    __repr__ = str.__str__
+
+
+def _signature(function: Any) -> inspect.Signature:
+    """Its arguments without ``self``."""
+    signature = inspect.signature(function)
+    return signature.replace(
+        parameters=[
+            one.replace(annotation=_Bare(one.annotation))
+            for key, one in signature.parameters.items()
+            if key != "self"
+        ],
+        return_annotation=_Bare(signature.return_annotation),
+    )
+
+
+def _prose(text: str | None) -> str:
+    """A docstring as Markdown: literals, references, and its lists of arguments."""
+    lines: list[str] = []
+    for line in (text or "").rstrip().splitlines():
+        line = re.sub(r":\w+:`([^`]+)`", r"`\1`", line).replace("``", "`")
+        if re.fullmatch(r"(Args|Attributes|Returns|Raises):", line):
+            lines += [f"{line.removesuffix(':')}:", ""]
+        elif re.match(r" {4}[\w*, ]+: ", line) and not line.startswith("     "):
+            key, _, meaning = line.strip().partition(": ")
+            lines.append(f"- `{key}`: {meaning}")
+        elif line.startswith("        "):
+            lines.append(f"  {line.strip()}")
+        else:
+            lines.append(line.strip())
+    return "\n".join(lines).strip()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), encoding="utf-8")

@@ -1,0 +1,50 @@
+"""The knowledge ``cosine``, and its loss as a pure function."""
+
+from __future__ import annotations
+
+from kdzoo.api import Batch, Knowledge, Output, Run, Taps
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """One minus the cosine of the angle between two embeddings.
+
+    Args:
+        student: (B, D).
+        teacher: (B, D).
+
+    Returns:
+        (B,), one loss for each sample, from 0 (the same direction) to 2 (opposite ones).
+
+    """
+    return 1 - functional.cosine_similarity(student.float(), teacher.float(), dim=1)
+
+
+class Cosine(Knowledge):
+    """The student's embedding, after a linear map that is learned, is to point where the teacher's does.
+
+    Args:
+        scale: multiplies the loss.
+
+    """
+
+    name = "cosine"
+    kind = "feature"
+    taps = Taps(embedding=True)
+
+    def __init__(self, scale: PositiveFloat = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """Make the linear map from the student's width to the teacher's."""
+        assert student.embedding is not None, "the taps ask for it"
+        assert teacher.embedding is not None, "the taps ask for it"
+        self.connector = nn.Linear(student.embedding.shape[1], teacher.embedding.shape[1])
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) losses: a scheme may weigh each sample."""
+        assert teacher.embedding is not None, "the taps ask for it"
+        return self.scale * cosine_loss(self.connector(student.embedding), teacher.embedding)

@@ -1,0 +1,38 @@
+"""The conformance kit of kdzoo over this package, and what is particular to its loss."""
+
+import torch
+from kdzoo.registry.load import load_registry
+from kdzoo.testing import examine, subjects_of
+from kdzoo.zoo import Zoo
+
+from kdzoo_cosine.cosine import cosine_loss
+
+
+def normal(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_conformance_kit_finds_nothing():
+    zoo = Zoo()
+    (subject,) = subjects_of(zoo, load_registry(zoo), "cosine")
+    assert [str(finding) for finding in examine(subject)] == []
+
+
+def test_a_student_that_answers_like_the_teacher_has_no_loss():
+    teacher = normal(0, 6, 8)
+    assert cosine_loss(teacher, teacher).abs().max() < 1e-6
+    assert (cosine_loss(normal(1, 6, 8), teacher) > 1e-3).all()
+
+
+def test_each_sample_has_a_loss_of_its_own():
+    student, teacher = normal(1, 6, 8), normal(2, 6, 8)
+    loss = cosine_loss(student, teacher)
+    assert loss.shape == (6,)
+    torch.testing.assert_close(cosine_loss(student[2:], teacher[2:]), loss[2:])
+
+
+def test_only_the_direction_counts():
+    student, teacher = normal(1, 6, 8), normal(2, 6, 8)
+    loss = cosine_loss(student, teacher)
+    torch.testing.assert_close(cosine_loss(3 * student, 0.1 * teacher), loss)
+    torch.testing.assert_close(cosine_loss(-student, teacher), 2 - loss)

@@ -1,0 +1,103 @@
+"""The tutorial, from its first command to its last, in an environment of its own; and the example that it ends in."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+EXAMPLE = ROOT / "examples" / "kdzoo-cosine"
+FENCE = re.compile(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+SMALL = "--train-per-class 4 --test-per-class 2 --teacher-epochs 1 --epochs 2 --quiet --set observers=[]"
+SHORT = {
+    "distill": SMALL,
+    "bench": "--epochs 1 --seeds 0 --methods cosine --workers 1 --set roles.teacher.epochs=1",
+    "check": "--only gradient,mean,card",  # every check is run over the same class by the tests of the example
+}
+"""What is added to a command so that it ends in seconds: less work, the same paths."""
+
+
+def blocks(text):
+    """(file that it is, language, content)."""
+    return [match.groups() for match in FENCE.finditer(text)]
+
+
+def test_the_readme_shows_the_same_five_commands():
+    (readme,) = [
+        content for _, language, content in blocks((ROOT / "README.md").read_text()) if language == "bash"
+    ]
+    first = next(content for _, language, content in blocks(TUTORIAL) if language == "bash")
+    assert readme == first
+    assert len(readme.splitlines()) == 5
+
+
+@pytest.mark.timeout(900)  # a dozen processes
+def test_every_command_works_in_the_order_of_the_page(environment):
+    said = []  # (command without its comment, what it printed)
+    for path, language, content in blocks(TUTORIAL):
+        if path is not None:
+            assert (environment.folder / path).is_file(), f"{path}: kdzoo new writes no such file"
+            (environment.folder / path).write_text(content)
+            continue
+        assert language == "bash", f"a block of {language} that is no file"
+        commands = [shlex.split(line, comments=True) for line in content.splitlines()]
+        said += [(shlex.join(command), run(environment, command)) for command in commands]
+    for line, out in said:
+        if line.startswith("kdzoo bench"):
+            row = next(one for one in out.splitlines() if one.split()[:1] == ["cosine"])
+            assert "kdzoo-cosine 0.1.0" in row
+        if line.startswith("kdzoo check"):
+            assert "no findings" in out
+        if line == "kdzoo plugins":
+            assert re.search(r"kdzoo-cosine.* ok", out)
+    assert said[-1][0] == "pip uninstall kdzoo-cosine"
+    assert "kdzoo-cosine" not in environment.kdzoo("plugins", "--metadata")
+
+
+def run(environment, command):
+    match command:
+        case ["kdzoo", name, *arguments]:
+            return environment.kdzoo(name, *arguments, *shlex.split(SHORT.get(name, "")))
+        case ["pip", verb, *arguments]:
+            return environment.pip(verb, *arguments)
+        case ["pytest", *arguments]:
+            return environment.pytest(*arguments, "-k", "not conformance")  # see SHORT
+        case ["uv", "build", project, "--out-dir", "dist"]:
+            return str(environment.build(environment.folder / project))
+    raise AssertionError(f"the tutorial has a command that nobody runs: {shlex.join(command)}")
+
+
+def test_it_ends_in_the_example():
+    files = {path: content for path, _, content in blocks(TUTORIAL) if path is not None}
+    assert len(files) == 2
+    for path, content in files.items():
+        assert (ROOT / "examples" / path).read_text() == content, path
+
+
+@pytest.mark.timeout(900)  # every check of the kit
+def test_the_example_works_from_its_wheel(environment):
+    environment.pip("install", environment.build(EXAMPLE))
+    environment.pytest(
+        EXAMPLE / "tests", "-W", "error", "--import-mode=importlib", "--rootdir", environment.folder
+    )
+    shown = environment.kdzoo("show", "cosine")
+    assert "Cosine of embeddings" in shown
+    assert "knowledge.scale" in shown
+
+
+def test_the_example_is_outside_the_workspace():
+    assert "examples" not in (ROOT / "Makefile").read_text()
+    assert "examples" not in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_example_s_card_runs(environment):
+    (code,) = [
+        content
+        for _, language, content in blocks((EXAMPLE / "README.md").read_text())
+        if language == "python"
+    ]
+    environment.run(environment.python, "-c", code, PYTHONPATH=str(EXAMPLE))
