@@ -1,0 +1,212 @@
+"""What is looked for in the loss of one batch: a knowledge that is wrong, and one that is right."""
+
+from typing import ClassVar
+
+import pytest
+import torch
+from pydantic import PositiveFloat
+from torch import nn
+from torch.nn import functional
+
+from kdzoo.api import Knowledge, Taps
+
+
+class Right(Knowledge):
+    """The squared distance of the embeddings, one of them projected, softened logits beside it: multiplied by T².
+
+    Args:
+        temperature: divides the logits.
+    """
+
+    name = "right"
+    kind = "feature"
+    taps = Taps(embedding=True)
+
+    def __init__(self, temperature: PositiveFloat = 4.0) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def build(self, student, teacher, run):
+        self.project = nn.Linear(student.embedding.shape[1], teacher.embedding.shape[1])
+
+    def forward(self, student, teacher, batch):
+        hot = self.temperature
+        soft = functional.log_softmax(student.logits / hot, 1), functional.softmax(teacher.logits / hot, 1)
+        divergence = functional.kl_div(*soft, reduction="none").sum(1) * self.square()
+        return divergence + (self.project(student.embedding) - teacher.embedding).square().mean(1)
+
+    def square(self):
+        return self.temperature**2
+
+
+CHECKS = ("gradient", "zero", "mean", "batch-order", "hyper-parameter", "temperature")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_nothing_is_found_in_a_right_one(found, check):
+    assert found(Right, check) == []
+
+
+def only_one(findings, check, what, where):
+    assert [one.check for one in findings] == [check]
+    assert what in findings[0].what
+    assert where in findings[0].where
+    assert findings[0].mend
+    assert "kdzoo-made 1.2.3" in str(findings[0])
+
+
+def test_a_parameter_without_gradient(found):
+    class Idle(Right):
+        name = "idle"
+
+        def build(self, student, teacher, run):
+            super().build(student, teacher, run)
+            self.scale = nn.Parameter(torch.ones(3))
+
+    only_one(found(Idle, "gradient"), "gradient", "no gradient reaches", "parameter scale")
+
+
+def test_a_parameter_whose_gradient_is_zero(found):
+    class Frozen(Right):
+        name = "frozen"
+
+        def build(self, student, teacher, run):
+            super().build(student, teacher, run)
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student, teacher, batch) + 0 * self.scale
+
+    only_one(found(Frozen, "gradient"), "gradient", "zero throughout", "parameter scale")
+
+
+def test_a_loss_that_is_zero(found):
+    class Zero(Right):
+        name = "zero"
+
+        def forward(self, student, teacher, batch):
+            return 0 * super().forward(student, teacher, batch)
+
+    findings = found(Zero, "zero")
+    assert "exactly zero" in findings[0].what
+    assert "no gradient reaches the student" in findings[1].what
+
+
+def test_a_student_that_was_detached(found):
+    class Detached(Right):
+        name = "detached"
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student.detach(), teacher, batch)
+
+    only_one(found(Detached, "zero"), "zero", "no gradient reaches the student's answer", "forward")
+
+
+def test_a_loss_that_is_not_finite(found):
+    class Endless(Right):
+        name = "endless"
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student, teacher, batch) / 0
+
+    only_one(found(Endless, "zero"), "zero", "inf", "forward")
+
+
+def test_a_sum_over_the_batch(found):
+    class Sum(Right):
+        name = "sum"
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student, teacher, batch).sum()
+
+    only_one(found(Sum, "mean"), "mean", "2.00 times as large", "forward")
+
+
+def test_a_loss_for_each_class_instead_of_each_sample(found):
+    class Odd(Right):
+        name = "odd"
+
+        def forward(self, student, teacher, batch):
+            return (student.logits - teacher.logits).square().mean(0)
+
+    only_one(found(Odd, "mean"), "mean", "(10,)", "forward")
+
+
+class Ordered(Right):
+    """Each sample is compared with the next one alone."""
+
+    name = "ordered"
+
+    def forward(self, student, teacher, batch):
+        steps = student.logits.diff(dim=0) - teacher.logits.diff(dim=0)
+        return steps.square().mean()
+
+
+def test_a_loss_that_depends_on_the_order(found):
+    only_one(found(Ordered, "batch-order"), "batch-order", "in another order", "forward")
+
+
+def test_an_exemption_with_a_reason_is_granted(found):
+    class Declared(Ordered):
+        name = "declared"
+        exempt: ClassVar = {"batch-order": "neighbours are compared on purpose"}
+
+    assert found(Declared, "batch-order") == []
+    assert found(Declared, "exemption") == []
+
+
+@pytest.mark.parametrize(
+    "declared", [{"batch-order": " "}, {"batch-order": True}, ("batch-order",), "batch-order"]
+)
+def test_an_exemption_without_a_reason(found, declared):
+    class Silent(Ordered):
+        name = "silent"
+        exempt = declared
+
+    only_one(found(Silent, "batch-order"), "batch-order", "in another order", "forward")
+    only_one(found(Silent, "exemption"), "exemption", "without a reason", "'batch-order'")
+
+
+def test_an_exemption_from_no_check(found):
+    class Misspelt(Right):
+        name = "misspelt"
+        exempt: ClassVar = {"batch-ordre": "neighbours are compared on purpose"}
+
+    only_one(found(Misspelt, "exemption"), "exemption", "did you mean batch-order", "exempt")
+
+
+def test_a_hyperparameter_that_does_nothing(found):
+    class Deaf(Right):
+        name = "deaf"
+
+        def __init__(self, temperature: PositiveFloat = 4.0, margin: float = 0.5) -> None:
+            super().__init__(temperature)
+            self.margin = margin
+
+    only_one(found(Deaf, "hyper-parameter"), "hyper-parameter", "nothing changes with 0.25 and 1.0", "margin")
+
+
+def test_a_temperature_that_is_not_squared(found):
+    class Cold(Right):
+        """Softened logits, multiplied by T².
+
+        Args:
+            temperature: divides the logits.
+        """
+
+        name = "cold"
+
+        def square(self):
+            return 1.0
+
+    only_one(found(Cold, "temperature"), "temperature", "multiplied by T²", "hyper-parameter temperature")
+
+
+def test_a_component_that_raises(found):
+    class Broken(Right):
+        name = "broken"
+
+        def forward(self, student, teacher, batch):
+            return student.features[3]
+
+    only_one(found(Broken, "zero"), "zero", "IndexError", "test_lessons.py")
