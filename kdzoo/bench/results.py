@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def read_results(folder: Path) -> SuiteResults:
         tuning=tuning,
         pairs=tuple(pairs),
         provenance=tuple({_origin(one): one for one in provenances}.values()),
-        data_hashes=tuple(sorted({str(one["data"]["hash"]) for one in provenances})),
+        data_hashes=_data_hashes(provenances),
         unfinished=sum(result is None for result in results.values()),
     )
 
@@ -115,6 +115,15 @@ def _provenance(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None  # the accuracies do not hang on it
     return found
+
+
+def _data_hashes(provenances: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Of the data that the runs saw. Those that saw no training image are compared among themselves."""
+    found: dict[bool, set[str]] = {False: set(), True: set()}
+    for one in provenances:
+        found[bool(one["data"].get("withheld", False))].add(str(one["data"]["hash"]))
+    different = [hashes for hashes in found.values() if len(hashes) > 1]
+    return tuple(sorted(set().union(*different) if different else found[False] or found[True]))
 
 
 def _origin(provenance: Mapping[str, Any]) -> str:

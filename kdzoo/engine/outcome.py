@@ -84,7 +84,11 @@ def write_outcome(
         {
             "versions": versions(),
             "plugins": active_plugins(one.plugin for one in found),
-            "data": {"hash": data.hash, "skipped": list(data.skipped)},
+            "data": {
+                "hash": data.hash,
+                "skipped": list(data.skipped),
+                "withheld": run.recipe.data.withhold_train,
+            },
             "teachers": {
                 name: {"hash": weights_hash(member.module), "source": networks.sources.get(name)}
                 for name, member in frozen.items()
