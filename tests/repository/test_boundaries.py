@@ -52,7 +52,6 @@ ENGLISH = {
     "joint",
     "replay",
     "fast",
-    "generator",
 }
 """Methods and components whose names are words: as identifiers they say nothing."""
 

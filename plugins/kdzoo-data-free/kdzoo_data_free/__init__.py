@@ -9,7 +9,7 @@ from kdzoo.api import hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
     """The procedures, each with a generator or with images of its own."""
     return {
-        "generator": "kdzoo_data_free.dfq:GeneratorDistillation",
+        "generative": "kdzoo_data_free.dfq:GeneratorDistillation",
         "dafl": "kdzoo_data_free.dafl:ExcitingImages",
         "zskt": "kdzoo_data_free.zskt:ZeroShot",
         "fast": "kdzoo_data_free.fast:MetaGenerator",

@@ -35,7 +35,7 @@ class GeneratorDistillation(Generative):
 
     """
 
-    name = "generator"
+    name = "generative"
 
     def __init__(
         self,
