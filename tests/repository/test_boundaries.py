@@ -52,6 +52,7 @@ ENGLISH = {
     "joint",
     "replay",
     "fast",
+    "ema",  # an argument of timm's training tasks
 }
 """Methods and components whose names are words: as identifiers they say nothing."""
 
