@@ -49,7 +49,7 @@ def main(rank: int, port: int, folder: Path) -> int:
         answer: dict[str, Any] = {"weights": trained(rank, port, folder)}
     except Exception as error:  # whatever a component can raise
         what, where = blame(error)
-        answer = {"error": what, "where": where, "at": time.time()}
+        answer = {"error": what, "where": where, "time": time.time()}
     part = folder / f"rank{rank}.part"
     part.write_text(json.dumps(answer), encoding="utf-8")
     part.replace(folder / f"rank{rank}.json")

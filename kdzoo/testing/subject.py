@@ -128,7 +128,7 @@ def _method_with(found: Found, registry: Registry) -> str | None:
     using = [
         name
         for name, method in registry.methods.items()
-        if getattr(method, found.kind) is not None and getattr(method, found.kind).name == found.name
+        if (used := getattr(method, found.kind, None)) is not None and used.name == found.name
     ]
     return found.name if found.name in using else next(iter(using), None)
 

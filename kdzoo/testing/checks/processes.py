@@ -36,7 +36,7 @@ def fails_in_two_processes(subject: Subject) -> Iterator[Wrong]:
         write(subject.recipe(), folder / "recipe.yaml")
         late = _run(folder)
         answers = [_answer(folder, rank) for rank in (0, 1)]
-    failed = [(answer["at"], rank) for rank, answer in enumerate(answers) if "error" in answer]
+    failed = [(answer["time"], rank) for rank, answer in enumerate(answers) if "error" in answer]
     if failed:
         rank = min(failed)[1]  # the other one failed because this one had
         yield answers[rank]["error"], f"process {rank}, {answers[rank]['where']}"
