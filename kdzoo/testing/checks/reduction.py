@@ -8,6 +8,7 @@ import torch
 
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.rehearsal import (
+    Rehearsal,
     picked,
     picked_batch,
     rehearse,
@@ -18,6 +19,9 @@ from kdzoo.testing.rehearsal import (
 from kdzoo.testing.subject import Subject
 
 _TOLERANCE = 1e-3
+
+_ORDERS = 5
+"""A loss between neighbours may be nearly the same in one other order."""
 
 
 @check(
@@ -53,15 +57,23 @@ def grows_with_the_batch(subject: Subject) -> Iterator[Wrong]:
 def depends_on_the_order(subject: Subject) -> Iterator[Wrong]:
     """The same samples in another order have the same losses."""
     for lesson in rehearse(subject):
-        size = len(lesson.batch)
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(1))
-        same_seed()
-        first = lesson.loss(batch=picked_batch(lesson.batch, torch.arange(size)))
-        same_seed()
-        second = lesson.loss(
-            picked(lesson.student, order), picked(lesson.teacher, order), picked_batch(lesson.batch, order)
-        )
-        if relative(value(first), value(second)) > _TOLERANCE:
-            yield f"in another order the loss is {value(second):.6g} instead of {value(first):.6g}", "forward"
-        elif first.ndim and not torch.allclose(first[order], second, rtol=_TOLERANCE, atol=1e-6):
-            yield "in another order the samples' losses are others", "forward"
+        fault = next(filter(None, (_in_order(lesson, number) for number in range(_ORDERS))), None)
+        if fault is not None:
+            yield fault, "forward"
+
+
+def _in_order(lesson: Rehearsal, number: int) -> str | None:
+    """What is wrong in the ``number``-th other order."""
+    size = len(lesson.batch)
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(number))
+    same_seed()
+    first = lesson.loss(batch=picked_batch(lesson.batch, torch.arange(size)))
+    same_seed()
+    second = lesson.loss(
+        picked(lesson.student, order), picked(lesson.teacher, order), picked_batch(lesson.batch, order)
+    )
+    if relative(value(first), value(second)) > _TOLERANCE:
+        return f"in another order the loss is {value(second):.6g} instead of {value(first):.6g}"
+    if first.ndim and not torch.allclose(first[order], second, rtol=_TOLERANCE, atol=1e-6):
+        return "in another order the samples' losses are others"
+    return None
