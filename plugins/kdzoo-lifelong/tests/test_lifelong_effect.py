@@ -3,6 +3,8 @@
 Settings were chosen with the test images in view.
 """
 
+from torch.nn.functional import cosine_similarity
+
 SGD = {
     "optim.opt": "sgd",
     "optim.lr": 0.01,
@@ -36,3 +38,14 @@ def test_a_further_backbone_forgets_less(experiment, beats):
     der = experiment("der", **FEW, **{"algorithm.balance": 1.0, "algorithm.temperature": 1.0})
     replay = experiment("replay", **FEW)
     beats("class-incremental accuracy, %", der.accuracy, replay.accuracy, by=10)
+
+
+def test_pooled_outputs_keep_the_features_where_they_were(experiment, beats):
+    """`podnet`, 2 tasks of 5 digits: cosine of test embeddings to the earlier self's, against no distillation"""
+    short = {**FEW, "epochs": 4, "algorithm.tasks": 2}
+    cosines = []
+    for weight in (1.0, 0.0):
+        one = experiment("podnet", **short, **{"algorithm.teach_weight": weight})
+        now, before = (one.answer(role, embedding=True).embedding for role in ("student", "previous"))
+        cosines.append(cosine_similarity(now, before).mean().item())
+    beats("mean cosine", *cosines, by=0.19)
