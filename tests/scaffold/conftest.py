@@ -39,12 +39,18 @@ class Environment:
         assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
-    def build(self, project: Path) -> Path:
-        """The wheel of a project, made without a network by the build backend that is installed here."""
+    def build(self, project: Path, distribution: str | None = None) -> Path:
+        """The wheel of a project, made without a network by the build backend that is installed here.
+
+        Args:
+            project: its folder.
+            distribution: its name, where it is not the folder's.
+
+        """
         where = self.folder / "dist"
         quiet = ("--no-build-isolation", "--offline", "--python", sys.executable)
         self.run(self.uv, "build", "--wheel", *quiet, "--out-dir", where, project)
-        (wheel,) = where.glob(f"{project.name.replace('-', '_')}-*.whl")
+        (wheel,) = where.glob(f"{(distribution or project.name).replace('-', '_')}-*.whl")
         return wheel
 
     def pip(self, verb: str, *what: object) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from kdzoo.scaffold.names import core_range, names_of
 from kdzoo.scaffold.write import package_files
 from kdzoo.version import __version__
 from kdzoo.zoo.zoo import HOOKS
+
+ROOT = Path(__file__).parents[2]
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -124,3 +127,11 @@ def test_the_whole_command_lists_what_it_wrote(tmp_path, monkeypatch, capsys):
 def test_the_versions_of_the_core_are_those_of_the_promise(version, expected):
     assert core_range(version) == expected
     assert Requirement(f"kdzoo{core_range()}").specifier.contains(Version(__version__), prereleases=True)
+
+
+def test_the_wheel_of_the_core_has_every_template(environment):
+    wheel = environment.build(ROOT, "kdzoo")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    templates = [path for path in (ROOT / "kdzoo" / "scaffold" / "templates").rglob("*") if path.is_file()]
+    assert len(templates) > 10
+    assert {str(path.relative_to(ROOT)) for path in templates} <= names
