@@ -119,18 +119,28 @@ def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
         found = [one for one in every if name in (one.name, one.plugin.distribution)]
         if not found:
             raise KdzooError(f"nothing installed is called {name!r}: no component, method or distribution")
-        chosen += [Subject(one, zoo, registry, _method_with(one, registry)) for one in found]
+        chosen += [Subject(one, zoo, registry, _method_with(one, registry, zoo)) for one in found]
     return list({(one.found.kind, one.found.name): one for one in chosen}.values())
 
 
-def _method_with(found: Found, registry: Registry) -> str | None:
-    """The method that a component is examined in: one of its own name, else the first that uses it."""
+def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
+    """The method that a component is examined in: one of its own name, else the first that uses it.
+
+    One that can be run and in which something is taught comes before one in which the student learns alone.
+    """
     using = [
         name
         for name, method in registry.methods.items()
         if (used := getattr(method, found.kind, None)) is not None and used.name == found.name
     ]
-    return found.name if found.name in using else next(iter(using), None)
+    if found.name in using:
+        return found.name
+    teaching = [
+        name
+        for name in using
+        if registry.methods[name].knowledge is not None and zoo.has(registry.methods[name].package)
+    ]
+    return next(iter([*teaching, *using]), None)
 
 
 @cache

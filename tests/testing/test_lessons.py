@@ -1,6 +1,6 @@
 """What is looked for in the loss of one batch: a knowledge that is wrong, and one that is right."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -210,3 +210,31 @@ def test_a_component_that_raises(found):
             return student.features[3]
 
     only_one(found(Broken, "zero"), "zero", "IndexError", "test_lessons.py")
+
+
+def test_a_hyperparameter_that_counts_under_another_choice(found):
+    class Choosy(Right):
+        name = "choosy"
+
+        def __init__(self, form: Literal["plain", "shifted"] = "plain", margin: float = 0.5) -> None:
+            super().__init__()
+            self.margin = margin if form == "shifted" else 0.0
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student, teacher, batch) + self.margin
+
+    assert found(Choosy, "hyper-parameter") == []
+
+
+def test_a_hyperparameter_that_counts_at_the_beginning(found):
+    class Warming(Right):
+        name = "warming"
+
+        def __init__(self, warmup: PositiveFloat = 0.1) -> None:
+            super().__init__()
+            self.warmup = warmup
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student, teacher, batch) * min(1.0, batch.progress / self.warmup)
+
+    assert found(Warming, "hyper-parameter") == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -35,23 +36,41 @@ _TOO_SMALL = 0.5
 def without_effect(subject: Subject) -> Iterator[Wrong]:
     """Each is changed in turn.
 
-    The loss must change (of schemes and algorithms, the trained weights), or the value be refused.
+    The loss must change (of schemes and algorithms, the trained weights), or the value be refused; if need be, under
+    another choice of another hyper-parameter.
     """
     fields = schema(subject.found.component).model_fields
     own = getattr(subject.recipe(), subject.found.kind).settings
-    reference = None
+    references: dict[str, object] = {}
     for name, field in fields.items():
-        others = list(alternatives(field.annotation, own.get(name, field.default)))
+        now = own.get(name, field.default)
+        others = list(alternatives(field.annotation, now))
         if not others:
             continue
-        if reference is None:
-            reference = _outcome(subject, {})
-        if all(_outcome(subject, {f"{subject.found.kind}.{name}": one}) == reference for one in others):
+        for context in [{}, *_choices(fields, own, name)]:
+            key = repr(context)
+            if key not in references:
+                references[key] = _outcome(subject, _dotted(subject, context))
+            if any(
+                _outcome(subject, _dotted(subject, {**context, name: one})) != references[key]
+                for one in others
+            ):
+                break
+        else:
             tried = " and ".join(map(repr, others))
-            yield (
-                f"nothing changes with {tried} in place of {own.get(name, field.default)!r}",
-                f"hyper-parameter {name}",
-            )
+            yield f"nothing changes with {tried} in place of {now!r}", f"hyper-parameter {name}"
+
+
+def _choices(fields: Mapping[str, Any], own: Mapping[str, Any], but: str) -> Iterator[dict[str, Any]]:
+    """Other choices of the other hyper-parameters: some of them have a meaning under one choice alone."""
+    for name, field in fields.items():
+        if name != but and (field.annotation is bool or get_origin(field.annotation) is Literal):
+            for choice in alternatives(field.annotation, own.get(name, field.default)):
+                yield {name: choice}
+
+
+def _dotted(subject: Subject, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{subject.found.kind}.{name}": value for name, value in settings.items()}
 
 
 @check(
@@ -114,14 +133,17 @@ def _outcome(subject: Subject, changes: dict[str, Any]) -> object:
 
 
 def _answer(lesson: Rehearsal) -> list[float]:
-    same_seed()
-    student = leaves(lesson.student)
-    loss = lesson.loss(student=student)
-    found = [value(loss)]
-    if loss.requires_grad:
-        gradients = torch.autograd.grad(loss.mean(), tensors_of(student), allow_unused=True)
-        found += [0.0 if one is None else float(one.double().norm()) for one in gradients]
-    found += [float(sum(one.numel() for one in lesson.knowledge.parameters()))]
+    """Loss and gradients, at the beginning of the run, where a ramp shows, and in its middle."""
+    found = [float(sum(one.numel() for one in lesson.knowledge.parameters()))]
+    for progress in (0.01, lesson.batch.progress):
+        same_seed()
+        student = leaves(lesson.student)
+        loss = lesson.loss(student=student, batch=replace(lesson.batch, progress=progress))
+        found.append(value(loss))
+        learned = [one for one in lesson.knowledge.parameters() if one.requires_grad]
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss.mean(), [*tensors_of(student), *learned], allow_unused=True)
+            found += [0.0 if one is None else float(one.double().norm()) for one in gradients]
     return found
 
 
