@@ -62,68 +62,71 @@ RUNS = (
     Procedure(
         "Adversarial",
         "gan-supplement",
-        "--method gan-supplement --epochs 10 --set algorithm.width=32",
+        "--method gan-supplement --epochs 4 --set algorithm.width=16",
         "Generated images beside the real ones.",
     ),
     Procedure(
         "Adversarial",
         "robust-teacher",
-        "--method pgd-training --student test_resnet --epochs 12 --set algorithm.steps=5",
+        "--method pgd-training --student test_resnet --epochs 10 --set data.train_per_class=200 "
+        "--set algorithm.steps=4",
         "Plain adversarial training makes the robust teacher of the next run.",
     ),
     Procedure(
         "Adversarial",
         "ard",
-        "--method ard --teacher-checkpoint RUNS/robust-teacher/student --epochs 12 --set algorithm.steps=5",
+        "--method ard --teacher-checkpoint RUNS/robust-teacher/student --epochs 10 "
+        "--set data.train_per_class=200 --set algorithm.steps=4",
         "`test/robust` is the accuracy under PGD-20 at 8/255; beside it the teacher's.",
     ),
     Procedure(
         "Data-free",
         "fast",
-        "--method fast --epochs 30 --set algorithm.student_steps=60 --set algorithm.width=32",
+        "--method fast --epochs 16 --set algorithm.student_steps=60 --set algorithm.width=32 "
+        "--set algorithm.warmup=5",
         "No training image is opened by the student's run. The student shares its architecture with no teacher.",
     ),
     Procedure(
         "Data-free",
         "deepinversion",
-        "--method deepinversion --epochs 40 --set algorithm.batches=8 --set algorithm.batch_size=64 "
-        "--set algorithm.steps=200",
-        "512 images made from the teacher; no training image is opened.",
+        "--method deepinversion --epochs 40 --set algorithm.batches=4 --set algorithm.batch_size=64 "
+        "--set algorithm.steps=150",
+        "256 images made from the teacher; no training image is opened.",
     ),
     Procedure(
         "Quantized",
         "lsq-kd",
-        "--method lsq-kd --student test_resnet --epochs 8 --set algorithm.start=teacher",
+        "--method lsq-kd --student test_resnet --epochs 4 --set algorithm.start=teacher",
         "Two bits for weights and inputs of the teacher itself.",
     ),
     Procedure(
         "Quantized",
         "ptq-distill",
-        "--method ptq-distill --student test_resnet --epochs 6",
+        "--method ptq-distill --student test_resnet --epochs 3",
         "Four bits without labels and without training the float weights.",
     ),
     Procedure(
         "Quantized",
         "int8",
-        "--method int8 --student test_resnet --epochs 8 --set algorithm.compile=true",
+        "--method int8 --student test_resnet --epochs 4 --set algorithm.compile=true",
         "Latencies in milliseconds on one thread, compiled by inductor; both networks in the same way.",
     ),
     Procedure(
         "Lifelong",
         "lwf",
-        "--method lwf --epochs 8",
+        "--method lwf --epochs 5",
         "Five tasks of two classes, no memory.",
     ),
     Procedure(
         "Lifelong",
         "icarl",
-        "--method icarl --epochs 8 --set algorithm.memory=200",
+        "--method icarl --epochs 5 --set algorithm.memory=200",
         "Five tasks of two classes, 200 images kept.",
     ),
     Procedure(
         "NAS",
         "sandwich",
-        "--method sandwich --student test_resnet --epochs 12",
+        "--method sandwich --student test_resnet --epochs 6",
         "The best architecture of the space with at most half of the largest one's parameters.",
     ),
 )
