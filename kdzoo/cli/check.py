@@ -67,9 +67,8 @@ def check(
             ]
         )
     else:
-        out.print(
-            f"{findings or 'no'} finding{'' if findings == 1 else 's'} in {len(done)} check{'' if len(done) == 1 else 's'}"
-        )
+        found, run = _counted(findings, "finding"), _counted(len(done), "check")
+        out.print(f"{found} in {run}")
     if findings:
         raise typer.Exit(1)
 
@@ -81,6 +80,10 @@ def _print(out: Console, outcome: Outcome) -> None:
     for finding in outcome.findings:
         text = f"{finding.what} ({finding.where}). {finding.mend}"
         out.print(f"  [red]{outcome.check.name}: {escape(text)}[/]", soft_wrap=True)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _listed(text: str | None) -> tuple[str, ...]:
