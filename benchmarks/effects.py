@@ -138,7 +138,15 @@ def main() -> None:
         if (path.parts[-3] in PROCEDURES) == flags.procedures
     ]
     collected = Collector()
-    options = [f"--rootdir={ROOT}", f"--seeds={flags.seeds}", f"--numprocesses={PROCESSES}", "--tb=line"]
+    # This script has imported kdzoo, whose pytest plugin would be rewritten first.
+    known = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    options = [
+        f"--rootdir={ROOT}",
+        f"--seeds={flags.seeds}",
+        f"--numprocesses={PROCESSES}",
+        "--tb=line",
+        known,
+    ]
     failed = pytest.main([*options, *tests], plugins=[collected])
     text = report(collected, flags.seeds, procedures=flags.procedures)
     print(text)

@@ -174,7 +174,7 @@ def distill(
     resolved = resolve(
         zoo=zoo,
         registry=load_registry(zoo, registry or ()),
-        method=method,
+        method=method or ("baseline" if recipe is None and (knowledge or scheme or algorithm) else None),
         file=recipe,
         layers=[*flags, Layer("--set", parse_set(assign or ()))],
     )

@@ -14,6 +14,7 @@ import typer
 
 from kdzoo.errors import KdzooError
 from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
 
 Names = Annotated[list[str], typer.Argument(help="Methods of the registry, or packages.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -40,7 +41,7 @@ def packages(names: Sequence[str]) -> list[str]:
     Raises:
         KdzooError: a name begins with a dash, and would be an option.
     """
-    methods = load_registry().methods
+    methods = load_registry(Zoo()).methods
     found = []
     for name in names:
         if name.startswith("-"):
