@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -23,6 +24,9 @@ class Knowledge(nn.Module, ABC):
 
     name: ClassVar[str]
     kind: ClassVar[Literal["response", "feature", "relation"]]
+
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """Check of the conformance kit -> why it does not hold for this component."""
 
     taps: Taps = Taps()
     """Which stages and embeddings the two networks must expose. May be set per instance in ``__init__``."""
