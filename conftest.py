@@ -25,6 +25,15 @@ def pytest_addoption(parser):
     parser.addoption("--seeds", type=int, default=1, metavar="N", help="run each experiment with N seeds")
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that build, install and start a dozen processes each run where KDZOO_TEST_SLOW is set, as in CI."""
+    if os.environ.get("KDZOO_TEST_SLOW", "") not in ("", "0"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow; set KDZOO_TEST_SLOW=1"))
+
+
 def pytest_generate_tests(metafunc):
     if "experiment_seed" in metafunc.fixturenames:
         seeds = range(metafunc.config.getoption("--seeds"))

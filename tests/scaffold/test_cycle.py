@@ -9,6 +9,7 @@ SHORT = ["--student", "test_efficientnet", "--epochs", "2", "--train-per-class",
 TEACHER = ["--teacher", "test_resnet", "--teacher-epochs", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # eight processes, one of which runs every check of the kit
 @pytest.mark.parametrize("kind", METHOD)
 def test_it_is_made_built_installed_tested_listed_used_and_gone(kind, environment):

@@ -35,6 +35,7 @@ def test_the_readme_shows_the_same_five_commands():
     assert len(readme.splitlines()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a dozen processes
 def test_every_command_works_in_the_order_of_the_page(environment):
     said = []  # (command without its comment, what it printed)
@@ -78,6 +79,7 @@ def test_it_ends_in_the_example():
         assert (ROOT / "examples" / path).read_text() == content, path
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # every check of the kit
 def test_the_example_works_from_its_wheel(environment):
     environment.pip("install", environment.build(EXAMPLE))

@@ -8,6 +8,8 @@ from kdzoo.registry.load import load_registry
 from kdzoo.testing import examine, subjects_of
 from kdzoo.zoo import Zoo
 
+pytestmark = pytest.mark.slow  # six processes that import everything
+
 MODULE = '''
 import torch
 
