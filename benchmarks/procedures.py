@@ -84,8 +84,8 @@ RUNS = (
         "fast",
         "--method fast --epochs 16 --set algorithm.student_steps=60 --set algorithm.width=32 "
         "--set algorithm.warmup=5",
-        "No training image is opened by the student's run; its architecture is another than the teacher's. A hundredth "
-        "of the published length: it shows that the procedure runs, and chance is 10.",
+        "No training image is opened by the student's run; its architecture is another than the teacher's. A "
+        "hundredth of the published length: it shows that the procedure runs, and chance is 10.",
     ),
     Procedure(
         "Data-free",
