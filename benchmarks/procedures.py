@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdzoo.engine.folder import finished
+
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "procedures.md"
 PICTURES = DOCUMENT.with_name("pictures")
@@ -142,14 +144,15 @@ def command(run: Procedure) -> str:
 
 def perform(run: Procedure, data_dir: Path, folder: Path) -> Mapping[str, Any]:
     """Run it, or go on with it, or find what it came to."""
-    words = shlex.split(f"{COMMON} {run.flags}".replace("DIR", str(data_dir)).replace("RUNS", str(folder)))
     place = folder / run.name
-    subprocess.run(
-        [Path(sys.executable).with_name("kdzoo"), "distill", *words, "--output", place, "--resume"],
-        check=True,
-    )
-    rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
-    result: dict[str, Any] = next(row["result"] for row in reversed(rows) if row["event"] == "result")
+    found = finished(place)
+    if found is not None:
+        return found
+    words = shlex.split(f"{COMMON} {run.flags}".replace("DIR", str(data_dir)).replace("RUNS", str(folder)))
+    kdzoo = Path(sys.executable).with_name("kdzoo")
+    subprocess.run([kdzoo, "distill", *words, "--output", place, "--resume"], check=True)
+    result = finished(place)
+    assert result is not None
     return result
 
 
