@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from kdzoo.api import Assembled, Backbone, Batch, Lesson, Output, Run, Scheme
+from kdzoo.api import Assembled, Backbone, Batch, KdzooError, Lesson, Output, Run, Scheme
 
 
 class PreviousSelf(Scheme):
@@ -29,8 +29,20 @@ class PreviousSelf(Scheme):
         run.derive("known", lambda batch: _known(run, batch))
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """``previous`` teaches, once there is one."""
-        return [Lesson(self.taught, "previous")] if "previous" in run.roles else []
+        """``previous`` teaches, once there is one.
+
+        Raises:
+            KdzooError: there never will be: the student knows every class from the beginning.
+
+        """
+        if "previous" in run.roles:
+            return [Lesson(self.taught, "previous")]
+        if getattr(run.roles["student"], "label_names", None) == tuple(run.data.classes):
+            raise KdzooError(
+                "scheme 'previous-self' teaches from one task to the next, and here all classes come at once: take "
+                "--algorithm lifelong with algorithm.tasks=2 or more, or --method lwf"
+            )
+        return []
 
 
 def _known(run: Run, batch: Batch) -> Output:
