@@ -131,7 +131,8 @@ RUNS = (
         "sandwich",
         "--method sandwich --student test_resnet --epochs 6",
         "An architecture of the space with at most half of the largest one's parameters. It is chosen by the "
-        "divergence of its answers from the teacher's; the points show accuracy, so the star need not be on the front.",
+        "divergence of its answers from the teacher's; the points show accuracy, so the star "
+        "need not be on the front.",
     ),
 )
 
