@@ -112,8 +112,11 @@ class Lifelong(Algorithm):
         return logits
 
     def rebalance(self, run: Run, task: Task) -> nn.Module:
-        """Prepare the student for the epochs on the memory; the part of it that stays frozen then."""
-        raise NotImplementedError
+        """Prepare the student for the epochs on the memory; the part of it that stays frozen then.
+
+        Asked only of a kind of life that sets ``balance``, and so has such epochs.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sets balance, and must say how it rebalances")
 
     def balance_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
         """What the labels teach in those epochs."""
