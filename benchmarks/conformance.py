@@ -1,28 +1,26 @@
 """Every component of this repository under every check of the conformance kit; docs/conformance.md says how it went.
 
-    OMP_NUM_THREADS=1 python benchmarks/conformance.py [NAME...] [--with-processes]
+    OMP_NUM_THREADS=1 python benchmarks/conformance.py [--without processes] [-k EXPRESSION]
 
-Names are those of `kdzoo check`: components, methods, distributions; without any, the core and every installed plugin
-of this repository. Minutes; with two processes for each component, most of an hour.
+Runs tests/repository/test_conformance.py and writes what it found down, exemptions with their reasons. With -k, which
+is pytest's, it prints without writing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from kdzoo.errors import KdzooError
-from kdzoo.registry.load import load_registry
-from kdzoo.testing import CHECKS, Outcome, Subject, outcomes, subjects_of
-from kdzoo.zoo import Zoo
+import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "conformance.md"
-
-SETTINGS = {"timm-task": {"knowledge": "kd"}}
-"""Component -> further keys of the small recipe, for those that it does not suit as it is."""
+TEST = ROOT / "tests" / "repository" / "test_conformance.py"
 
 HEAD = """# How the components of this repository fare
 
@@ -32,69 +30,96 @@ is exempt from a check says why; the reasons are its class attribute `exempt`. T
 """
 
 
+@dataclass
+class Answer:
+    """How one component fared.
+
+    Attributes:
+        kind: of the component.
+        name: of the component.
+        distribution: that brings it.
+        checks: name -> (reason for an exemption or None, findings).
+        error: why it could not be run; "" = it could.
+
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    checks: dict[str, tuple[str | None, list[str]]] = field(default_factory=dict)
+    error: str = ""
+
+
+class Collector:
+    """A pytest plugin that keeps what became of each component."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called once for each test and stage."""
+        properties: list[tuple[str, Any]] = report.user_properties
+        if report.when != "call" or not properties:
+            return
+        answer = Answer(*dict(properties)["component"])
+        for name, value in properties:
+            if name == "outcome":
+                check, exempt, findings = value
+                answer.checks[check] = exempt, findings
+                for finding in findings:
+                    print(f"\n  {finding}", flush=True)
+        if report.failed and not any(findings for _, findings in answer.checks.values()):
+            answer.error = str(report.longrepr).splitlines()[-1]
+            print(f"\n  {answer.name}: {answer.error}", flush=True)
+        self.answers.append(answer)
+
+
 def main() -> int:
     """Print what is found, write the document; 1 if anything was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--with-processes", action="store_true")
+    parser.add_argument("--without", default="", help="checks to leave out, with commas between")
+    parser.add_argument("-k", default="", help="pytest's choice of tests")
     given = parser.parse_args()
-    zoo = Zoo()
-    subjects = subjects_of(zoo, load_registry(zoo), *(given.names or ours(zoo)))
-    without = () if given.with_processes else ("processes",)
-    done: list[tuple[Subject, list[Outcome] | str]] = []
-    for number, subject in enumerate(subjects, 1):
-        print(f"{number} of {len(subjects)}: {subject.name}", flush=True)
-        subject = subject.with_settings(**SETTINGS.get(subject.found.name, {}))
-        done.append((subject, examined(subject, without)))
-    DOCUMENT.write_text("\n".join([HEAD, *lines(done, without)]) + "\n", encoding="utf-8")
-    return int(any(isinstance(one, str) or any(two.findings for two in one) for _, one in done))
+    without = [name for name in given.without.split(",") if name]
+    os.environ |= {"KDZOO_TEST_SLOW": "1", "KDZOO_TEST_WITHOUT": " ".join(without)}
+    collected = Collector()
+    options = [f"--rootdir={ROOT}", "--tb=no", "--show-capture=no", "-q", "-k", given.k]
+    pytest.main([*options, str(TEST)], plugins=[collected])
+    answers = sorted(collected.answers, key=lambda one: one.distribution)
+    if not given.k:
+        DOCUMENT.write_text("\n".join([HEAD, *lines(answers, without)]) + "\n", encoding="utf-8")
+    return int(any(one.error or any(findings for _, findings in one.checks.values()) for one in answers))
 
 
-def ours(zoo: Zoo) -> list[str]:
-    """The core and the plugins whose sources are in this repository."""
-    names = {"kdzoo", *(path.name for path in (ROOT / "plugins").iterdir())}
-    return [plugin.distribution for plugin in zoo.known if plugin.distribution in names]
-
-
-def examined(subject: Subject, without: Iterable[str]) -> list[Outcome] | str:
-    """How each check went, or why the component cannot be run."""
-    found: list[Outcome] = []
-    try:
-        for outcome in outcomes(subject, without=tuple(without)):
-            found.append(outcome)
-            for finding in outcome.findings:
-                print(f"  {finding}", flush=True)
-    except KdzooError as error:
-        print(f"  {error}", flush=True)
-        return str(error)
-    return found
-
-
-def lines(done: list[tuple[Subject, list[Outcome] | str]], without: Iterable[str]) -> Iterable[str]:
+def lines(answers: list[Answer], without: list[str]) -> Iterator[str]:
     """A table for each distribution, then what is exempt and why, then what was found."""
-    left_out = ", ".join(f"`{name}`" for name in without)
-    checks = [name for name in CHECKS if name not in without]
-    yield f"{len(done)} components, {len(checks)} checks{f'; left out: {left_out}' if left_out else ''}.\n"
+    names = {name: None for one in answers for name in one.checks}
+    left_out = f"; left out: {', '.join(f'`{name}`' for name in without)}" if without else ""
+    yield f"{len(answers)} components, {len(names)} checks{left_out}.\n"
     yield "| component | kind | distribution | passed | exempt | found |"
     yield "|---|---|---|---|---|---|"
-    for subject, answer in done:
-        start = f"| `{subject.found.name}` | {subject.found.kind} | {subject.found.plugin.distribution} |"
-        if isinstance(answer, str):
-            yield f"{start} cannot be run | | |"
-            continue
-        passed = sum(one.state == "ok" for one in answer)
-        exempt = ", ".join(f"`{one.check.name}`" for one in answer if one.exempt is not None)
-        found = ", ".join(f"`{one.check.name}`" for one in answer if one.findings)
-        yield f"{start} {passed} of {len(answer)} | {exempt} | {found} |"
-    run = [one for _, answer in done if not isinstance(answer, str) for one in answer]
-    reasons = [one for one in run if one.exempt]
+    for one in answers:
+        exempt = [name for name, (reason, _) in one.checks.items() if reason is not None]
+        found = [name for name, (_, findings) in one.checks.items() if findings]
+        passed = len(one.checks) - len(exempt) - len(found)
+        yield (
+            f"| `{one.name}` | {one.kind} | {one.distribution} | "
+            f"{'cannot be run' if one.error else f'{passed} of {len(one.checks)}'} | "
+            f"{', '.join(f'`{name}`' for name in exempt)} | {', '.join(f'`{name}`' for name in found)} |"
+        )
+    reasons = [
+        (one.name, name, reason)
+        for one in answers
+        for name, (reason, _) in one.checks.items()
+        if reason is not None
+    ]
     if reasons:
         yield "\n## Exemptions\n"
         yield "| component | check | why it does not hold |"
         yield "|---|---|---|"
-        yield from (f"| `{one.subject.found.name}` | `{one.check.name}` | {one.exempt} |" for one in reasons)
-    faults = [str(finding) for one in run for finding in one.findings]
-    faults += [answer for _, answer in done if isinstance(answer, str)]
+        yield from (f"| `{component}` | `{check}` | {reason} |" for component, check, reason in reasons)
+    faults = [f"`{one.name}`: {one.error}" for one in answers if one.error]
+    faults += [finding for one in answers for _, findings in one.checks.values() for finding in findings]
     if faults:
         yield "\n## Findings\n"
         yield from (f"- {fault}" for fault in faults)

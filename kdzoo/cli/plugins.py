@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from kdzoo.cli.output import console, print_json
+from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS
 
@@ -27,6 +28,7 @@ def plugins(
     for kind in HOOKS:
         for found in (one for several in zoo.components(kind).values() for one in several):
             provided.setdefault(id(found.plugin), []).append(f"{kind} {found.name}")
+    load_registry(zoo)  # a fragment that does not fit is its plugin's fault
     rows: list[dict[str, Any]] = [
         {
             "plugin": plugin.name,
@@ -48,10 +50,13 @@ def plugins(
     for row in rows:
         hooks = ", ".join(name.removeprefix("kdzoo_") for name in row["hooks"])
         components = ", ".join(row["components"])
-        table.add_row(row["plugin"], row["distribution"], row["version"], hooks, components, row["state"])
+        state = row["state"].partition(":")[0]
+        table.add_row(row["plugin"], row["distribution"], row["version"], hooks, components, state)
     out = console()
     out.print(table)
     for row in rows:
+        if row["state"] not in ("ok", "disabled"):
+            out.print(f"plugin {row['distribution']} is {row['state']}", soft_wrap=True, markup=False)
         if row["warning"]:
             out.print(f"plugin {row['distribution']} {row['warning']}", soft_wrap=True)
 

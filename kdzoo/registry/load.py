@@ -33,15 +33,16 @@ def load_registry(zoo: Zoo | None = None, more: Sequence[str] = ()) -> Registry:
         KdzooError: one of ``more`` cannot be read, does not validate, or names what is there already.
     """
     registry = read_registry(shipped_file())
+    origins: dict[str, str] = {}
     for plugin, content in zoo.fragments() if zoo is not None else ():
         try:
-            registry = combine(registry, as_registry(content), plugin.distribution)
+            registry = combine(registry, as_registry(content), plugin.distribution, origins)
         except KdzooError as error:
             if strict():
                 raise
             plugin.broken = f"registry fragment: {error}"
     for place in more:
-        registry = combine(registry, read_place(place), place)
+        registry = combine(registry, read_place(place), place, origins)
     return registry
 
 
@@ -98,8 +99,18 @@ def as_registry(content: Path | Mapping[str, Any]) -> Registry:
         raise KdzooError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def combine(registry: Registry, fragment: Registry, source: str) -> Registry:
-    """Both together; a name that both have is an error."""
+def combine(registry: Registry, fragment: Registry, source: str, origins: dict[str, str]) -> Registry:
+    """Both together; a name that both have is an error.
+
+    Args:
+        registry: what is there.
+        fragment: what is added.
+        source: where the fragment is from.
+        origins: what was added before -> where from; the fragment's names are added to it. The rest is the core's.
+
+    Raises:
+        KdzooError: a name that is there; says by whom.
+    """
     for what, ours, theirs in (
         ("method", registry.methods, fragment.methods),
         ("suite", registry.suites, fragment.suites),
@@ -107,8 +118,10 @@ def combine(registry: Registry, fragment: Registry, source: str) -> Registry:
         twice = sorted(set(ours) & set(theirs))
         if twice:
             raise KdzooError(
-                f"{source}: the {what} {twice[0]!r} is already in the registry; give it another name"
+                f"{source}: the {what} {twice[0]!r} is already in the registry, by "
+                f"{origins.get(f'{what} {twice[0]}', 'kdzoo')}; give it another name"
             )
+        origins |= {f"{what} {name}": source for name in theirs}
     return Registry(
         methods={**registry.methods, **fragment.methods}, suites={**registry.suites, **fragment.suites}
     )

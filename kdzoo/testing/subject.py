@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import KdzooError
@@ -16,6 +11,7 @@ from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.model import Method, Registry
+from kdzoo.testing.teacher import with_random_teachers
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Found
 
@@ -44,7 +40,8 @@ class Subject:
         zoo: where it was found.
         registry: of that zoo.
         method: the method of the registry in which it is examined; None = with the core's own scheme and algorithm.
-        settings: further keys of the recipe, dotted, for components that the small recipe does not suit.
+        settings: further keys of the recipe, dotted, for components that neither the small recipe nor what the
+            registry says of the method (``small``) suits.
 
     """
 
@@ -82,15 +79,17 @@ class Subject:
     def recipe(self, **changes: Any) -> Recipe:
         """The small recipe with this component in it; ``changes`` are dotted keys."""
         own: dict[str, Any] = {} if self.method else {self.found.kind: self.found.name}
-        keys = {**SMALL, "roles.teacher.checkpoint": _teacher(), **own, **self.settings, **changes}
+        small = self.entry.small if self.entry else {}
+        keys = {**SMALL, **own, **small, **self.settings, **changes}
         # A component's name is a key beside its hyper-parameters.
         keys = {f"{key}.name" if key in COMPONENTS else key: value for key, value in keys.items()}
-        return resolve(
+        recipe = resolve(
             zoo=self.zoo,
             registry=self.registry,
             method=self.method or "baseline",
             layers=[Layer("kdzoo check", dotted(keys))],
         )
+        return with_random_teachers(recipe)
 
 
 def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
@@ -141,18 +140,3 @@ def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
         if registry.methods[name].knowledge is not None and zoo.has(registry.methods[name].package)
     ]
     return next(iter([*teaching, *using]), None)
-
-
-@cache
-def _teacher() -> str:
-    """The file of a teacher that is as good as any for what is checked: random, and always the same."""
-    import timm
-    import torch
-
-    folder = tempfile.mkdtemp(prefix="kdzoo-check-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    place = Path(folder) / "teacher.pth"
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        torch.save(timm.create_model("test_resnet", num_classes=10, in_chans=1).state_dict(), place)
-    return str(place)

@@ -34,53 +34,10 @@ def test_a_plugin_is_found_by_its_entry_point(install):
     assert found.plugin.hooks == ("kdzoo_schemes",)
 
 
-@pytest.mark.parametrize(
-    ("source", "says"),
-    [
-        ("import nothing_of_this_name", "import failed: ModuleNotFoundError"),
-        ("import sys; sys.exit(3)", "import failed: SystemExit: 3"),
-        ("def f(): f()\nf()", "import failed: RecursionError"),
-        ("x = (", "import failed: SyntaxError"),
-        (
-            "from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_lessons(): return []",
-            "unknown hook kdzoo_lessons",
-        ),
-        (
-            "from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_schemes(run): return []",
-            "takes no arguments",
-        ),
-        ("def kdzoo_schemes(): return []", "lacks the decorator @hookimpl"),
-    ],
-)
-def test_a_broken_plugin_is_recorded_and_the_rest_works(install, monkeypatch, source, says):
-    monkeypatch.delenv("KDZOO_STRICT_PLUGINS", raising=False)
-    install("kdzoo-broken", source)
-    install("kdzoo-alone", GOOD)
-    zoo = Zoo()
-    assert says in state(zoo, "kdzoo-broken")
-    assert zoo.find("scheme", "alone").name == "alone"
-    assert zoo.find("scheme", "offline").plugin.distribution == "kdzoo"
-    with pytest.raises(UnknownName, match="kdzoo-broken"):
-        zoo.find("scheme", "missing")
-
-
-@pytest.mark.parametrize(
-    ("body", "says"),
-    [
-        ("raise ValueError('no luck')", "hook kdzoo_schemes raised ValueError: no luck"),
-        ("return [42]", "must return classes"),
-        ("return [int]", "int is not a subclass of kdzoo.api.scheme.Scheme"),
-        (
-            "from kdzoo.api import Scheme\n    return [type('Nameless', (Scheme,), {})]",
-            "Nameless has no name",
-        ),
-    ],
-)
-def test_a_hook_that_misbehaves_is_recorded(install, body, says):
-    install("kdzoo-odd", f"from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_schemes():\n    {body}\n")
-    zoo = Zoo()
-    assert set(zoo.components("scheme")) >= {"offline"}
-    assert says in state(zoo, "kdzoo-odd")
+def test_a_missing_component_may_be_in_a_plugin_that_does_not_load(install):
+    install("kdzoo-broken", "import nothing_of_this_name")
+    with pytest.raises(UnknownName, match=r"plugins that do not load: kdzoo-broken \(import failed"):
+        Zoo().find("scheme", "missing")
 
 
 def test_strict_mode_raises_at_once(install, monkeypatch):
@@ -88,18 +45,6 @@ def test_strict_mode_raises_at_once(install, monkeypatch):
     install("kdzoo-broken", "import nothing_of_this_name")
     with pytest.raises(ModuleNotFoundError):
         _ = Zoo().plugins
-
-
-def test_two_distributions_with_one_name_are_both_named(install):
-    install("kdzoo-alone", GOOD)
-    install("kdzoo-again", GOOD)
-    with pytest.raises(KdzooError, match=r"twice, by kdzoo-a\w+ 1.2.3 and kdzoo-a\w+ 1.2.3"):
-        Zoo().find("scheme", "alone")
-
-
-def test_an_unmet_core_version_is_recorded_without_importing(install):
-    install("kdzoo-future", "raise AssertionError('imported')", requires=("kdzoo>=99",))
-    assert "needs kdzoo>=99" in state(Zoo(), "kdzoo-future")
 
 
 def test_the_nearest_names_are_offered():
@@ -174,11 +119,3 @@ def test_a_disabled_plugin_is_not_imported(install, monkeypatch, name):
     assert plugin.state == "disabled"
     with pytest.raises(UnknownName, match=r"kdzoo-alone \(disabled\)"):
         zoo.find("scheme", "alone")
-
-
-def test_a_plugin_that_imports_torch_to_be_listed_is_warned_of(install, monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch")
-    install("kdzoo-heavy", "import sys, types\nsys.modules['torch'] = types.ModuleType('torch')")
-    plugin = next(one for one in Zoo().plugins if one.distribution == "kdzoo-heavy")
-    assert plugin.state == "ok"
-    assert plugin.slow.startswith("imports torch when it is listed (")

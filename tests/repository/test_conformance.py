@@ -1,0 +1,51 @@
+"""Every component of this repository under every check of the conformance kit.
+
+With KDZOO_TEST_SLOW=1, as in CI; benchmarks/conformance.py makes docs/conformance.md of it.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kdzoo.data.open import open_data
+from kdzoo.registry.load import load_registry
+from kdzoo.testing import outcomes, subjects_of
+from kdzoo.zoo import Zoo
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+WITHOUT = os.environ.get("KDZOO_TEST_WITHOUT", "").split()
+"""Checks that are left out."""
+
+ROOT = Path(__file__).parents[2]
+ZOO = Zoo()
+OURS = {"kdzoo", *(path.name for path in (ROOT / "plugins").iterdir())}
+SUBJECTS = subjects_of(
+    ZOO, load_registry(ZOO), *(one.distribution for one in ZOO.known if one.distribution in OURS)
+)
+
+
+@pytest.fixture(scope="session")
+def needed(tmp_path_factory):
+    """Component -> keys of the small recipe that only its user can know."""
+    labels = tmp_path_factory.mktemp("experts") / "labels.npy"
+    data = open_data(SUBJECTS[0].recipe().data, seed=0, device=torch.device("cpu"))
+    opinions = np.random.default_rng(0).dirichlet(np.ones(len(data.classes)), size=len(data.names))
+    np.save(labels, opinions)
+    return {"experts": {"scheme.labels": str(labels)}, "timm-task": {"knowledge": "kd"}}
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda one: f"{one.found.kind}-{one.found.name}")
+def test_nothing_is_found(subject, needed, record_property):
+    subject = subject.with_settings(**needed.get(subject.found.name, {}))
+    component = subject.found
+    record_property("component", [component.kind, component.name, component.plugin.distribution])
+    found = []
+    for outcome in outcomes(subject, without=WITHOUT):
+        findings = list(map(str, outcome.findings))
+        record_property("outcome", [outcome.check.name, outcome.exempt, findings])
+        found += findings
+    assert found == []
