@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 from lightning_fabric import Fabric
@@ -13,13 +15,17 @@ from torch import Tensor
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.knowledge import Knowledge
 from kdzoo.data.open import open_data
-from kdzoo.engine.classroom import shown
+from kdzoo.engine.classroom import Classroom, shown
 from kdzoo.engine.components import classroom_of, scheme_of
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import RoleConfig
 from kdzoo.testing.subject import Subject
+from kdzoo.testing.watch import watch
+
+_MIDDLE = 0.5
+"""Of the run: at its beginning a loss that is warmed up is rightly zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,18 +67,58 @@ def prepared(subject: Subject, **changes: object) -> TrainingRun:
     return run
 
 
-def rehearse(subject: Subject, **changes: object) -> Iterator[Rehearsal]:
-    """The lesson of each arrow on the first batch."""
+def rehearse(subject: Subject, **changes: object) -> list[Rehearsal]:
+    """The lesson of each arrow on one batch.
+
+    The first batch, where a lesson is given at once; else the last one of a run, for some schemes teach only what an
+    algorithm prepares.
+
+    Raises:
+        KdzooError: nothing is taught in the whole run, so nothing can be looked at.
+    """
+    found = _at_once(subject, changes) or _in_a_run(subject, changes)
+    if not found:
+        raise KdzooError("nothing is taught in the small recipe, so there is no loss to look at")
+    return found
+
+
+def _at_once(subject: Subject, changes: Mapping[str, object]) -> list[Rehearsal]:
+    """On the first batch, without the algorithm; nothing where the scheme does not teach so early."""
     run = prepared(subject, **changes)
-    # In the middle of the run: at its beginning a loss that is warmed up is rightly zero.
-    batch = replace(run.begin_step(0, next(iter(run.data.train))), progress=0.5)
-    run.teach(batch)
-    for (one, other), role in run.classroom.connectors.items():
+    batch = replace(run.begin_step(0, next(iter(run.data.train))), progress=_MIDDLE)
+    try:
+        run.teach(batch)
+    except KdzooError:
+        return []  # the run says why, if it cannot be run either
+    return list(_lessons(run, batch))
+
+
+def _in_a_run(subject: Subject, changes: Mapping[str, object]) -> list[Rehearsal]:
+    """On the last batch that was taught in a run."""
+    last: list[Rehearsal] = []
+    teach: Callable[..., Tensor] = Classroom.teach
+
+    def teaching(classroom: Classroom, run: TrainingRun, batch: Batch, **given: Any) -> Tensor:
+        loss = teach(classroom, run, batch, **given)
+        last[:] = list(_lessons(run, batch)) or last
+        return loss
+
+    with mock.patch.object(Classroom, "teach", teaching):
+        watch(subject, changes=changes)
+    return last
+
+
+def _lessons(run: TrainingRun, batch: Batch) -> Iterator[Rehearsal]:
+    given = {(lesson.student, lesson.teacher) for lesson in run.scheme.lessons(run, batch)}
+    for arrow, role in run.classroom.connectors.items():
+        if arrow not in given:
+            continue
         knowledge = role.module
         assert isinstance(knowledge, Knowledge)
-        student = shown(run, one, knowledge, "student", run.see(one, batch))
-        teacher = shown(run, other, knowledge, "teacher", run.see(other, batch))
-        yield Rehearsal(run, knowledge, leaves(student), teacher.detach().map(Tensor.float), batch)
+        student = shown(run, arrow[0], knowledge, "student", run.see(arrow[0], batch))
+        teacher = shown(run, arrow[1], knowledge, "teacher", run.see(arrow[1], batch))
+        frozen = teacher.detach().map(Tensor.float)
+        yield Rehearsal(run, knowledge, leaves(student), frozen, replace(batch, progress=_MIDDLE))
 
 
 def leaves(output: Output) -> Output:

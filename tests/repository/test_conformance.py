@@ -34,8 +34,12 @@ def needed(tmp_path_factory):
     labels = tmp_path_factory.mktemp("experts") / "labels.npy"
     data = open_data(SUBJECTS[0].recipe().data, seed=0, device=torch.device("cpu"))
     opinions = np.random.default_rng(0).dirichlet(np.ones(len(data.classes)), size=len(data.names))
+    opinions[0] = np.nan  # of one digit nobody says anything
     np.save(labels, opinions)
-    return {"experts": {"scheme.labels": str(labels)}, "timm-task": {"knowledge": "kd"}}
+    return {
+        "experts": {"scheme.labels": str(labels), "scheme.missing": "skip"},
+        "timm-task": {"knowledge": "kd"},
+    }
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda one: f"{one.found.kind}-{one.found.name}")

@@ -36,8 +36,8 @@ _TOO_SMALL = 0.5
 def without_effect(subject: Subject) -> Iterator[Wrong]:
     """Each is changed in turn.
 
-    The loss must change (of schemes and algorithms, the trained weights), or the value be refused; if need be, under
-    another choice of another hyper-parameter.
+    The loss must change (of schemes and algorithms, what a run leaves: weights, figures, pictures), or the value be
+    refused; if need be, under another choice of another hyper-parameter.
     """
     fields = schema(subject.found.component).model_fields
     own = getattr(subject.recipe(), subject.found.kind).settings
@@ -117,17 +117,23 @@ def alternatives(annotation: Any, now: Any) -> Iterator[Any]:
     elif annotation is int and not isinstance(now, bool):
         yield (now or 0) + 1
         yield max((now or 0) - 1, 0)
+        if now is not None and now > 2:
+            yield 1  # of a memory or a pause, a small run sees only whether it is short
     elif annotation is float:
         yield 0.5 * now if now else 0.1
         yield 2.0 * now if now else 1.0
 
 
 def _outcome(subject: Subject, changes: dict[str, Any]) -> object:
-    """What must change: the lesson's loss and gradients, or the weights after a run. A refusal is an outcome too."""
+    """What must change: the lesson's loss and gradients, or what a run leaves: weights, figures, pictures.
+
+    A refusal is an outcome too.
+    """
     try:
         if subject.found.kind == "knowledge":
             return [_answer(lesson) for lesson in rehearse(subject, **changes)]
-        return dict(watch(subject, changes=changes).weights)
+        done = watch(subject, changes=changes)
+        return dict(done.weights), done.figures, tuple(done.pictures)
     except (KdzooError, ValueError, RuntimeError) as error:
         return type(error).__name__, str(error)
 

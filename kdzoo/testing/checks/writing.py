@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 from kdzoo.errors import UnknownName
 from kdzoo.testing.card import card_of
 from kdzoo.testing.check import CHECKS, Wrong, check
 from kdzoo.testing.subject import Subject
-from kdzoo.zoo.hyperparameters import describe, required
+from kdzoo.zoo.hyperparameters import describe, required, schema
 
 _CORE = "kdzoo"
 
@@ -30,7 +32,10 @@ def nothing_written(subject: Subject) -> Iterator[Wrong]:
     for one in describe(component):
         if not one.meaning:
             yield "the docstring's Args do not say what it means", f"hyper-parameter {one.name}"
+    fields = schema(component).model_fields
     for name in sorted(required(component)):
+        if _is_path(fields[name].annotation):
+            continue  # a file of the user's has no default
         used = getattr(subject.entry, subject.found.kind, None)
         if used is None or name not in used.settings:
             yield "no default, here or in the registry", f"hyper-parameter {name}"
@@ -44,6 +49,11 @@ def nothing_written(subject: Subject) -> Iterator[Wrong]:
         yield "no paper", f"method {subject.method} in the registry"
     if not card_of(subject):
         yield "no section of the README is about it", f"README of {subject.found.plugin.distribution}"
+
+
+def _is_path(annotation: Any) -> bool:
+    origin = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return isinstance(origin, type) and issubclass(origin, Path)
 
 
 @check(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -27,6 +27,7 @@ class MGD(Knowledge):
 
     name = "mgd"
     kind = "feature"
+    exempt: ClassVar = {"batch-order": "the mask of an image is drawn by its place in the batch"}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
@@ -19,6 +20,9 @@ class SimKD(Knowledge):
     name = "simkd"
     kind = "feature"
     taps = Taps(student=(-1,))
+    exempt: ClassVar = {
+        "student-mode": "the borrowed classifier is the teacher's, frozen, and stays in eval mode"
+    }
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
         """Nothing to make: the projector belongs to the student.
@@ -48,6 +52,7 @@ class ReusedClassifier(Algorithm):
     """
 
     name = "simkd"
+    exempt: ClassVar = SimKD.exempt
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, cast
+from typing import Annotated, ClassVar, cast
 
 import torch
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt
@@ -37,6 +37,9 @@ class MHGD(Knowledge):
 
     name = "mhgd"
     kind = "relation"
+    exempt: ClassVar = {
+        "batch-order": "which heads a sample is left without is drawn by its place in the batch"
+    }
 
     def __init__(
         self,
