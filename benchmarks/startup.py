@@ -128,9 +128,9 @@ def page(found: dict[str, dict[str, object]], repeats: int) -> str:
     return "\n".join(
         [
             "# What listing costs\n",
-            "Twenty plugins, six of them broken, beside those of this repository: seconds of CPU, user and system, of",
-            f"the whole process, {repeats} calls each. Python {platform.python_version()}, {os.cpu_count()} cores. "
-            "Written by",
+            "Twenty plugins, six of them broken, beside those of this repository. Seconds of CPU, user and system,",
+            f"of the whole process, {repeats} calls each. Python {platform.python_version()}, "
+            f"{os.cpu_count()} cores. Written by",
             f"`python benchmarks/startup.py --repeats {repeats} --write docs/benchmarks/startup.md`.\n",
             "| command | median | largest | imports torch |",
             "|---|---|---|---|",
