@@ -25,5 +25,4 @@ def new(
     folder = output / names.distribution
     for path in written:
         typer.echo(path)
-    method = f"kdzoo check {names.name}" if kind != "observer" else f"pytest {folder}"
-    typer.echo(f"\nnext: pip install -e {folder}\nthen: {method}")
+    typer.echo(f"\nnext: pip install -e {folder}\nthen: kdzoo check {names.name}")
