@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.modules.module import register_module_forward_hook
+from torch.utils._pytree import tree_leaves
 
-from kdzoo.api.batch import Batch, Output
+from kdzoo.api.batch import Batch
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.weights import weights_hash
 from kdzoo.testing.subject import Subject
@@ -18,6 +22,9 @@ from kdzoo.testing.watch import watch
 
 ALWAYS = {"checkpoint_seconds": 0.0}
 """A checkpoint at every step."""
+
+_MAP = 3
+"""Dimensions of a map: (B, C, H, W), or (B, N, D) of tokens. A vector for each sample may be kept."""
 
 
 @dataclass(eq=False)
@@ -30,7 +37,7 @@ class Diary:
         steps: how many there were.
         moved: frozen role -> what it did that a frozen role does not.
         still: learning role -> which of its modules were in eval mode at the end of a step.
-        kept: role -> how many of its stage maps outlived their step.
+        kept: role -> how many maps that it computed outlived their step.
 
     """
 
@@ -62,13 +69,20 @@ def _write(subject: Subject) -> Diary:
     maps: list[tuple[int, str, StorageWeakRef]] = []
     steps = 0
 
-    def seen(run: TrainingRun, role: str, batch: Batch, output: Output) -> None:
-        if torch.is_grad_enabled():
-            # The storage, for a detached map holds it as well.
-            maps.extend(
-                (steps, role, StorageWeakRef(one.untyped_storage()))  # type: ignore[no-untyped-call]
-                for one in output.features
-            )
+    def around(run: TrainingRun, role: str, batch: Batch) -> AbstractContextManager[object]:
+        if role not in run.members or not torch.is_grad_enabled():
+            return nullcontext()
+        module = run.members[role].module
+        lasting = {_address(one) for one in (*module.parameters(), *module.buffers(), *batch.inputs.values())}
+
+        def note(module: nn.Module, given: object, answer: object) -> None:
+            for one in tree_leaves(answer):
+                if isinstance(one, Tensor) and one.ndim >= _MAP and _address(one) not in lasting:
+                    # The storage, for a detached map holds it as well.
+                    storage = StorageWeakRef(one.untyped_storage())  # type: ignore[no-untyped-call]
+                    maps.append((steps, role, storage))
+
+        return register_module_forward_hook(note)
 
     def look(run: TrainingRun) -> None:
         nonlocal steps
@@ -104,8 +118,14 @@ def _write(subject: Subject) -> Diary:
                 if parameter.grad is not None:
                     moved.setdefault(name, f"its parameter {path} collects gradients")
 
-    done = watch(subject, look=look, seen=seen, changes=ALWAYS)
+    done = watch(subject, look=look, around=around, changes=ALWAYS)
     return Diary(done.run, done.weights, steps, moved, still, kept)
+
+
+def _address(tensor: Tensor) -> int:
+    """Of its memory, which views of it share."""
+    address: int = tensor.untyped_storage()._cdata
+    return address
 
 
 def _alive(maps: list[tuple[int, str, StorageWeakRef]], now: int) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kdzoo.recipe.model import Recipe
 from kdzoo.testing.subject import Subject
 
 Look = Callable[[TrainingRun], None]
+Around = Callable[[TrainingRun, str, Batch], AbstractContextManager[object]]
 
 
 @dataclass(eq=False)
@@ -30,12 +31,19 @@ class Watched:
         run: when it had ended.
         result: the last row of its metrics.
         weights: role -> hash of what it weighs in the end, connectors included.
+        pictures: the names of what it hung in the gallery, in order.
 
     """
 
     run: TrainingRun
     result: Mapping[str, Any]
     weights: Mapping[str, str] = field(default_factory=dict)
+    pictures: Sequence[str] = ()
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What was measured of the networks in the end: accuracies and the like, no seconds."""
+        return {key: value for key, value in self.result.items() if key.startswith(("test/", "val/"))}
 
 
 class Stop(BaseException):
@@ -46,7 +54,7 @@ def watch(
     subject: Subject,
     *,
     look: Look | None = None,
-    seen: Callable[[TrainingRun, str, Batch, Output], None] | None = None,
+    around: Around | None = None,
     stop_after: int | None = None,
     folder: Path | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -56,7 +64,7 @@ def watch(
     Args:
         subject: the component.
         look: called at the end of every step, before anything is dropped.
-        seen: called with every answer of a role that is not merely remembered.
+        around: makes a context in which a role answers a batch; what is merely remembered needs none.
         stop_after: interrupt the run after so many steps, and go on with it from its last checkpoint.
         folder: where to; default: one that is gone afterwards.
         changes: further keys of the recipe, dotted.
@@ -65,8 +73,8 @@ def watch(
     recipe = subject.recipe(**(changes or {}))
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
-            return _watched(subject, recipe, Path(place) / "run", look, seen, stop_after)
-    return _watched(subject, recipe, folder, look, seen, stop_after)
+            return _watched(subject, recipe, Path(place) / "run", look, around, stop_after)
+    return _watched(subject, recipe, folder, look, around, stop_after)
 
 
 def _watched(
@@ -74,12 +82,14 @@ def _watched(
     recipe: Recipe,
     folder: Path,
     look: Look | None,
-    seen: Callable[[TrainingRun, str, Batch, Output], None] | None,
+    around: Around | None,
     stop_after: int | None,
 ) -> Watched:
     runs: list[TrainingRun] = []
+    pictures: list[str] = []
     steps = 0
     end_step, begin_phase, answer = TrainingRun.end_step, TrainingRun.begin_phase, TrainingRun._answer
+    picture = TrainingRun.picture
 
     def ending(run: TrainingRun) -> None:
         nonlocal steps
@@ -96,12 +106,15 @@ def _watched(
         begin_phase(run, *given)
 
     def answering(run: TrainingRun, role: str, *given: Any) -> Output:
-        output = answer(run, role, *given)
-        if seen is not None:
-            seen(run, role, given[1], output)
-        return output
+        with nullcontext() if around is None else around(run, role, given[1]):
+            return answer(run, role, *given)
+
+    def hanging(run: TrainingRun, name: str, *given: Any) -> None:
+        pictures.append(name)
+        picture(run, name, *given)
 
     with (
+        mock.patch.object(TrainingRun, "picture", hanging),
         mock.patch.object(TrainingRun, "end_step", ending),
         mock.patch.object(TrainingRun, "begin_phase", beginning),
         mock.patch.object(TrainingRun, "_answer", answering),
@@ -111,7 +124,7 @@ def _watched(
                 train(recipe, folder, zoo=subject.zoo)
             stop_after = None
         result = train(recipe, folder, zoo=subject.zoo, resume=True)
-    return Watched(runs[-1], result, weights_of(runs[-1]))
+    return Watched(runs[-1], result, weights_of(runs[-1]), pictures)
 
 
 def weights_of(run: TrainingRun) -> dict[str, str]:

@@ -200,3 +200,16 @@ def test_maps_that_are_kept(found, detached):
             return super().forward(student, teacher, batch)
 
     only_one(found(Hoarding, "kept-maps"), "still in memory", "role student")
+
+
+def test_maps_that_no_tap_asked_for_are_found_too(found):
+    class Hooked(Right):
+        name = "hooked"
+
+        def build(self, student, teacher, run):
+            super().build(student, teacher, run)
+            self.maps: list[torch.Tensor] = []
+            first = next(one for one in run.roles["teacher"].modules() if isinstance(one, nn.Conv2d))
+            first.register_forward_hook(lambda module, given, output: self.maps.append(output))
+
+    only_one(found(Hooked, "kept-maps"), "still in memory", "role teacher")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -38,49 +40,70 @@ _WARM = 2
 """Steps in which connectors are made, which may look at what they like."""
 
 
+_OPTIMIZERS = "optim"
+"""The folder of torch's optimizers."""
+
 _COPYING = ("tolist", "numpy", "cpu", "__array__")
 """Methods of a tensor that copy it to the host; on a CPU they call no operation."""
 
 
-class _Waits(TorchDispatchMode):
-    """Keeps where the host would wait for the result of an operation."""
+@dataclass
+class _Eyes:
+    """Where the host would wait, and what for; closed while what happens waits on a CPU alone."""
 
-    def __init__(self, found: dict[str, str]) -> None:
+    found: dict[str, str]
+    closed: bool = False
+
+    def note(self, name: str, waiting: Collection[str]) -> None:
+        """Keep the place, if such an operation makes the host wait and the component has called it."""
+        if self.closed or name not in waiting:
+            return
+        stack = traceback.extract_stack()
+        where = innermost(stack)
+        # An optimizer counts its steps on the host.
+        if where is not None and not any(_OPTIMIZERS in Path(frame.filename).parts for frame in stack):
+            self.found.setdefault(where, name)
+
+
+class _Waits(TorchDispatchMode):
+    """Sees operations whose result the host must know."""
+
+    def __init__(self, eyes: _Eyes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own
-        self.found = found
+        self.eyes = eyes
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = func.overloadpacket.__name__
-        _note(self.found, "an index by a mask" if name == "index" and _by_mask(args[1]) else name, _WAITING)
+        self.eyes.note("an index by a mask" if name == "index" and _by_mask(args[1]) else name, _WAITING)
         return func(*args, **(kwargs or {}))
 
 
 class _Copies(TorchFunctionMode):
-    """Keeps where the host would wait for a copy."""
+    """Sees copies to the host."""
 
-    def __init__(self, found: dict[str, str]) -> None:
+    def __init__(self, eyes: _Eyes) -> None:
         super().__init__()
-        self.found = found
+        self.eyes = eyes
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        _note(self.found, getattr(func, "__name__", ""), _COPYING)
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        self.eyes.note(name, _COPYING)
+        # With the number of classes given, it looks at the ids on a CPU alone.
+        self.eyes.closed = name == "one_hot" and bool(args[1:] or kwargs.get("num_classes"))
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.eyes.closed = False
 
 
 def _by_mask(indices: Sequence[Tensor | None]) -> bool:
     """How many rows such an index has, the host must know."""
     return any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in indices)
-
-
-def _note(found: dict[str, str], name: str, waiting: Collection[str]) -> None:
-    if name in waiting:
-        where = innermost(traceback.extract_stack())
-        if where is not None:
-            found.setdefault(where, name)
 
 
 @check(
@@ -103,8 +126,9 @@ def waits_for_the_device(subject: Subject) -> Iterator[Wrong]:
         batch = begin(run, step, batch)
         steps += 1
         if steps > _WARM:
-            looking.enter_context(_Waits(found))
-            looking.enter_context(_Copies(found))
+            eyes = _Eyes(found)
+            looking.enter_context(_Waits(eyes))
+            looking.enter_context(_Copies(eyes))
         return batch
 
     def look(run: TrainingRun) -> None:
@@ -139,10 +163,10 @@ def fails_in_half_precision(subject: Subject) -> Iterator[Wrong]:
     "knowledge",
     "scheme",
     "algorithm",
-    looks_for="stage maps kept after their step",
-    mend="Keep a detached summary, not the map, and nothing that holds its graph.",
+    looks_for="maps kept after their step, whether a tap or a hook of the component's own took them",
+    mend="Read maps through taps or a probe; keep a detached summary, not the map, and nothing that holds its graph.",
 )
 def keeps_maps(subject: Subject) -> Iterator[Wrong]:
-    """Maps that the taps asked for die with their step."""
+    """What a network computed on the way to its answer dies with the step."""
     for role, count in diary(subject).kept.items():
-        yield f"{count} stage maps of earlier steps are still in memory", f"role {role}"
+        yield f"{count} maps of earlier steps are still in memory", f"role {role}"
