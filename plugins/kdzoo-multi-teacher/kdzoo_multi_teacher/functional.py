@@ -125,7 +125,12 @@ def gradient_weights(
 
 
 def merge_partitions(
-    probabilities: Sequence[Tensor], members: Tensor, *, active: Tensor | None = None, steps: int = 50
+    probabilities: Sequence[Tensor],
+    groups: Sequence[Sequence[int]],
+    classes: int,
+    *,
+    active: Tensor | None = None,
+    steps: int = 50,
 ) -> Tensor:
     """One distribution over all classes from experts that each know a part; Hinton et al. 2015, section 5.4.
 
@@ -136,7 +141,8 @@ def merge_partitions(
     Args:
         probabilities: of each of M experts (B, C_m + 1), the last column the dustbin; for an expert on all classes
             (B, K), without one.
-        members: (M, K) bool on the CPU: which classes each expert knows; its columns follow their order.
+        groups: the class ids that each of the M experts knows, in the order of its columns.
+        classes: K, how many there are.
         active: (B, M) which experts count for a sample; default: all. A sample without any gets uniform q.
         steps: of the iteration.
 
@@ -144,21 +150,21 @@ def merge_partitions(
         (B, K), each row sums to 1.
 
     Raises:
-        ValueError: a class that no expert knows, or columns that do not fit ``members``.
+        ValueError: a class that no expert knows, or columns that do not fit ``groups``.
 
     """
-    if not bool(members.any(dim=0).all()):
+    if {number for group in groups for number in group} != set(range(classes)):
         raise ValueError("every class must belong to one expert at least")
-    batch, classes = probabilities[0].shape[0], members.shape[1]
+    batch = probabilities[0].shape[0]
     parts, sizes = [], []
-    for number, (given, known) in enumerate(zip(probabilities, members, strict=True)):
-        own = int(known.sum())
+    for number, (given, group) in enumerate(zip(probabilities, groups, strict=True)):
+        own = len(group)
         if given.shape[1] != own + (own < classes):
             raise ValueError(
                 f"expert {number} knows {own} of {classes} classes and gives {given.shape[1]} probabilities"
             )
-        column = torch.where(known, known.cumsum(0) - 1, own)
-        parts.append(column.to(given.device))
+        column = {known: place for place, known in enumerate(group)}
+        parts.append(torch.tensor([column.get(one, own) for one in range(classes)], device=given.device))
         sizes.append(given.shape[1])
     spread = torch.stack([_wide(one)[:, part] for one, part in zip(probabilities, parts, strict=True)])
     if active is not None:

@@ -102,18 +102,14 @@ class Specialists(Algorithm):
     def merged(self, run: Run, batch: Batch, names: Sequence[str], groups: Sequence[Sequence[int]]) -> Tensor:
         """(B, K): the distribution that all who are asked come nearest to."""
         classes = len(run.data.classes)
-        members = torch.zeros(len(groups), classes, dtype=torch.bool)
-        for row, group in zip(members, groups, strict=True):
-            row[list(group)] = True
         said = [run.see(name, batch).logits.float().softmax(dim=1) for name in names]
         if not self.generalist:
-            return merge_partitions(said, members)
+            return merge_partitions(said, groups, classes)
         general = run.see("generalist", batch).logits.float().softmax(dim=1)
         best = general.argmax(dim=1)
-        asked = members.to(best.device)[:, best].T
-        everybody = torch.cat([asked, torch.ones_like(asked[:, :1])], dim=1)
-        knows_all = torch.ones(1, classes, dtype=torch.bool)
-        return merge_partitions([*said, general], torch.cat([members, knows_all]), active=everybody)
+        asked = [torch.isin(best, torch.tensor(group, device=best.device)) for group in groups]
+        active = torch.stack([*asked, torch.ones_like(best, dtype=torch.bool)], dim=1)
+        return merge_partitions([*said, general], [*groups, range(classes)], classes, active=active)
 
     def measure(self, run: Run) -> Mapping[str, float]:
         """How good the merged target is on the test split, in percent."""

@@ -112,17 +112,17 @@ def test_teachers_that_cancel_each_other_get_equal_weights():
     torch.testing.assert_close(weights, torch.full((2,), 0.5, dtype=weights.dtype))
 
 
-MEMBERS = torch.tensor([[True, True, False, False], [False, False, True, True]])
+GROUPS = [[0, 1], [2, 3]]
 
 
 def views(q):
-    return [torch.cat([q[:, row], q[:, ~row].sum(1, keepdim=True)], 1) for row in MEMBERS]
+    return [torch.stack([q[:, a], q[:, b], 1 - q[:, a] - q[:, b]], 1) for a, b in GROUPS]
 
 
 def test_experts_that_agree_are_merged_into_what_they_agree_on():
     q = logits(4, 6, 4).softmax(1)
-    torch.testing.assert_close(merge_partitions(views(q), MEMBERS, steps=1), q, atol=0.2, rtol=0)
-    torch.testing.assert_close(merge_partitions(views(q), MEMBERS, steps=2000), q, atol=1e-4, rtol=0)
+    torch.testing.assert_close(merge_partitions(views(q), GROUPS, 4, steps=1), q, atol=0.2, rtol=0)
+    torch.testing.assert_close(merge_partitions(views(q), GROUPS, 4, steps=2000), q, atol=1e-4, rtol=0)
 
 
 def divergence(q, said):
@@ -131,7 +131,7 @@ def divergence(q, said):
 
 def test_merging_minimises_the_sum_of_divergences():
     said = [logits(seed, 6, 3).softmax(1) for seed in (5, 6)]
-    merged = merge_partitions(said, MEMBERS, steps=500)
+    merged = merge_partitions(said, GROUPS, 4, steps=500)
     torch.testing.assert_close(merged.sum(1), torch.ones(6, dtype=torch.float64))
     free = torch.zeros(6, 4, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([free], lr=0.5, max_iter=500, tolerance_grad=1e-12, tolerance_change=1e-14)
@@ -150,11 +150,18 @@ def test_merging_minimises_the_sum_of_divergences():
 
 def test_a_generalist_knows_every_class_and_who_is_not_asked_does_not_count():
     general, special = logits(7, 6, 4).softmax(1), logits(8, 6, 3).softmax(1)
-    members = torch.cat([MEMBERS[:1], torch.ones(1, 4, dtype=torch.bool)])
+    groups = [[0, 1], [0, 1, 2, 3]]
     asked = torch.tensor([[False, True]] * 6)
-    torch.testing.assert_close(merge_partitions([special, general], members, active=asked), general)
-    together = merge_partitions([special, general], members, steps=200)
+    torch.testing.assert_close(merge_partitions([special, general], groups, 4, active=asked), general)
+    together = merge_partitions([special, general], groups, 4, steps=200)
     assert not torch.allclose(together, general)
+
+
+def test_columns_follow_the_order_of_an_expert_s_classes():
+    q = logits(4, 6, 4).softmax(1)
+    forwards = merge_partitions(views(q), GROUPS, 4)
+    swapped = [views(q)[0][:, [1, 0, 2]], views(q)[1]]
+    torch.testing.assert_close(merge_partitions(swapped, [[1, 0], [2, 3]], 4), forwards)
 
 
 def test_what_does_not_fit_is_refused():
@@ -163,6 +170,6 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="two teachers"):
         confidence_weights(TEACHERS[:1], TARGET)
     with pytest.raises(ValueError, match="every class"):
-        merge_partitions([torch.ones(1, 3)], MEMBERS[:1])
+        merge_partitions([torch.ones(1, 3)], [[0, 1]], 4)
     with pytest.raises(ValueError, match="expert 0 knows 2 of 4 classes and gives 4"):
-        merge_partitions([torch.ones(1, 4), torch.ones(1, 3)], MEMBERS)
+        merge_partitions([torch.ones(1, 4), torch.ones(1, 3)], GROUPS, 4)
