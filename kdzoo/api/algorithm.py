@@ -50,7 +50,7 @@ class Algorithm(ABC):
     name: ClassVar[str]
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """Check of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
 
     @abstractmethod
     def phases(self, run: Run) -> Iterator[Phase]:

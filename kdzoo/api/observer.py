@@ -137,7 +137,7 @@ class Observer(ABC):
     name: ClassVar[str]
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """Check of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
 
     @abstractmethod
     def observe(self, event: Event) -> None:

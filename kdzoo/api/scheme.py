@@ -39,7 +39,7 @@ class Scheme(ABC):
     kind: ClassVar[Literal["offline", "online", "self"]]
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """Check of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
 
     @abstractmethod
     def enroll(self, run: Run) -> None:

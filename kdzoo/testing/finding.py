@@ -24,5 +24,10 @@ class Finding:
     where: str
     mend: str
 
+    @property
+    def item(self) -> str:
+        """The last word of ``where``: the name of the hyper-parameter, parameter or role."""
+        return self.where.split()[-1]
+
     def __str__(self) -> str:
         return f"{self.subject}: {self.what} ({self.check}, {self.where}). {self.mend}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.testing import checks  # noqa: F401  # importing them registers them
@@ -22,6 +22,7 @@ class Outcome:
         check: the check.
         exempt: the component's reason why it does not hold here; None = it was run.
         findings: what it found.
+        spared: hyper-parameter, parameter or role -> the component's reason why it was not looked at.
 
     """
 
@@ -29,13 +30,16 @@ class Outcome:
     check: Check
     exempt: str | None
     findings: tuple[Finding, ...]
+    spared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
-        """``ok``, ``exempt: reason`` or ``found``."""
+        """``ok``, ``exempt: reason``, ``ok; item is exempt: reason`` or ``found``."""
         if self.exempt is not None:
             return f"exempt: {self.exempt}"
-        return "found" if self.findings else "ok"
+        if self.findings:
+            return "found"
+        return "; ".join(["ok", *(f"{item} is exempt: {reason}" for item, reason in self.spared.items())])
 
 
 def examine(
@@ -51,7 +55,7 @@ def outcomes(
 ) -> Iterator[Outcome]:
     """Run the checks for the subject's kind, one after the other.
 
-    A check from which the component exempts itself, with a reason, is not run.
+    A check from which the component exempts itself, with a reason, is not run; from one item of it, is run without.
 
     Args:
         subject: what to examine.
@@ -68,7 +72,9 @@ def outcomes(
         if reason:
             yield Outcome(subject, one, reason, ())
         else:
-            yield Outcome(subject, one, None, tuple(_found(one, subject)))
+            spared = subject.spared(one.name)
+            found = [finding for finding in _found(one, subject) if finding.item not in spared]
+            yield Outcome(subject, one, None, tuple(found), spared)
 
 
 def applicable(subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()) -> list[Check]:

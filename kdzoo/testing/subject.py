@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,13 +59,32 @@ class Subject:
 
     @property
     def exempt(self) -> Mapping[str, str]:
-        """Check -> why it does not hold here: the class attribute ``exempt`` of the component. Empty = no reason."""
+        """The class attribute ``exempt`` of the component. Empty = no reason.
+
+        ``check`` or ``check:item`` -> why it does not hold here. An item is the last word of where something is
+        found: a hyper-parameter, a parameter or a role.
+        """
         declared: Any = getattr(self.found.component, "exempt", {})
         if isinstance(declared, str):
             return {declared: ""}
         if not isinstance(declared, Mapping):
             return dict.fromkeys(map(str, declared), "")
         return {str(name): reason if isinstance(reason, str) else "" for name, reason in declared.items()}
+
+    def spared(self, check: str) -> Mapping[str, str]:
+        """Item -> the reason why this check does not look at it."""
+        return {
+            name.partition(":")[2]: reason.strip()
+            for name, reason in self.exempt.items()
+            if name.startswith(f"{check}:") and reason.strip()
+        }
+
+    @property
+    def elsewhere(self) -> Iterator[Subject]:
+        """The same component in the other installed methods of the registry that use it."""
+        for name in _using(self.found, self.registry):
+            if name != self.method and self.zoo.has(self.registry.methods[name].package):
+                yield replace(self, method=name)
 
     @property
     def entry(self) -> Method | None:
@@ -127,11 +146,7 @@ def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
 
     One that can be run and in which something is taught comes before one in which the student learns alone.
     """
-    using = [
-        name
-        for name, method in registry.methods.items()
-        if (used := getattr(method, found.kind, None)) is not None and used.name == found.name
-    ]
+    using = _using(found, registry)
     if found.name in using:
         return found.name
     teaching = [
@@ -140,3 +155,12 @@ def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
         if registry.methods[name].knowledge is not None and zoo.has(registry.methods[name].package)
     ]
     return next(iter([*teaching, *using]), None)
+
+
+def _using(found: Found, registry: Registry) -> list[str]:
+    """The methods of which it is a component."""
+    return [
+        name
+        for name, method in registry.methods.items()
+        if (used := getattr(method, found.kind, None)) is not None and used.name == found.name
+    ]

@@ -10,15 +10,23 @@ from pathlib import Path
 
 from kdzoo.recipe.model import DataConfig, Recipe, RoleConfig
 
+_SEVERAL = 4
+"""So many numbered teachers differ from each other; schemes of the small recipe have no more."""
+
 
 def with_random_teachers(recipe: Recipe) -> Recipe:
     """The recipe with random weights for every teacher that it does not give any, so that none has to be trained."""
     data = recipe.data.model_dump_json()
+    named = dict(recipe.roles)
+    if "teacher" in named:
+        for number in range(1, _SEVERAL + 1):
+            own = named["teacher"].model_copy(update={"seed": named["teacher"].seed + number})
+            named.setdefault(f"teacher{number}", own)
     roles = {
         name: role.model_copy(update={"checkpoint": _weights(role.model_dump_json(), data)})
         if name.startswith("teacher") and role.checkpoint is None and not role.pretrained
         else role
-        for name, role in recipe.roles.items()
+        for name, role in named.items()
     }
     return recipe.model_copy(update={"roles": roles})
 
@@ -35,7 +43,7 @@ def _weights(role: str, data: str) -> Path:
     opened = open_data(DataConfig.model_validate_json(data), seed=0, device=torch.device("cpu"))
     place = _folder() / f"{len(list(_folder().iterdir()))}.pth"
     with torch.random.fork_rng():
-        torch.manual_seed(7)
+        torch.manual_seed(7 + config.seed)
         network = build_backbone(
             config,
             num_classes=len(opened.classes),

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,8 +17,15 @@ from kdzoo.api.batch import Batch, Output
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import train
 from kdzoo.engine.weights import weights_hash
+from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.subject import Subject
+
+_MEASURED = ("train/", "val/", "test/", "size/")
+"""How the names of figures begin that are the same in another run; of the others the name counts alone."""
+
+_READ = (".md", ".json")
+"""Endings of files that are written to be read, with times in them."""
 
 Look = Callable[[TrainingRun], None]
 Around = Callable[[TrainingRun, str, Batch], AbstractContextManager[object]]
@@ -31,19 +39,15 @@ class Watched:
         run: when it had ended.
         result: the last row of its metrics.
         weights: role -> hash of what it weighs in the end, connectors included.
-        pictures: the names of what it hung in the gallery, in order.
+        left: what else the same recipe leaves again: figures of every epoch and of the end, the names of its
+            pictures, the exported student's files; no seconds.
 
     """
 
     run: TrainingRun
     result: Mapping[str, Any]
     weights: Mapping[str, str] = field(default_factory=dict)
-    pictures: Sequence[str] = ()
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        """What was measured of the networks in the end: accuracies and the like, no seconds."""
-        return {key: value for key, value in self.result.items() if key.startswith(("test/", "val/"))}
+    left: Sequence[object] = ()
 
 
 class Stop(BaseException):
@@ -86,10 +90,8 @@ def _watched(
     stop_after: int | None,
 ) -> Watched:
     runs: list[TrainingRun] = []
-    pictures: list[str] = []
     steps = 0
     end_step, begin_phase, answer = TrainingRun.end_step, TrainingRun.begin_phase, TrainingRun._answer
-    picture = TrainingRun.picture
 
     def ending(run: TrainingRun) -> None:
         nonlocal steps
@@ -109,12 +111,7 @@ def _watched(
         with nullcontext() if around is None else around(run, role, given[1]):
             return answer(run, role, *given)
 
-    def hanging(run: TrainingRun, name: str, *given: Any) -> None:
-        pictures.append(name)
-        picture(run, name, *given)
-
     with (
-        mock.patch.object(TrainingRun, "picture", hanging),
         mock.patch.object(TrainingRun, "end_step", ending),
         mock.patch.object(TrainingRun, "begin_phase", beginning),
         mock.patch.object(TrainingRun, "_answer", answering),
@@ -124,7 +121,20 @@ def _watched(
                 train(recipe, folder, zoo=subject.zoo)
             stop_after = None
         result = train(recipe, folder, zoo=subject.zoo, resume=True)
-    return Watched(runs[-1], result, weights_of(runs[-1]), pictures)
+        return Watched(runs[-1], result, weights_of(runs[-1]), _left(folder))
+
+
+def _left(folder: Path) -> list[object]:
+    found: list[object] = []
+    for row in read_journal(folder / "metrics.jsonl"):
+        figures = row.get("metrics") or row.get("result") or {}
+        found += [(key, figures[key] if key.startswith(_MEASURED) else None) for key in figures]
+        if row["event"] == "picture":
+            found.append(row["name"])
+    for file in sorted((folder / "student").rglob("*")):
+        if file.is_file() and file.suffix not in _READ:
+            found.append((file.name, sha256(file.read_bytes()).hexdigest()))
+    return found
 
 
 def weights_of(run: TrainingRun) -> dict[str, str]:

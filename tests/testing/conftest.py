@@ -1,7 +1,7 @@
 """Components that are made in a test, found in a zoo that is made for them: nothing is installed."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from types import ModuleType
 
@@ -68,8 +68,10 @@ class Plain(Algorithm):
         pass
 
 
-def subject_of(component: type, *, method: Method | None = None, **settings: object) -> Subject:
-    """The component as a plugin's, beside the core's; with the method of that name, if there is one."""
+def subject_of(
+    component: type, *, method: Method | None = None, others: Mapping[str, Method] = {}, **settings: object
+) -> Subject:
+    """The component as a plugin's, beside the core's; with the method of that name, if there is one, and others."""
     base = next(one for one in HOOK if issubclass(component, one))
     module = ModuleType("kdzoo_made")
     module.kdzoo_knowledge = _returning("kdzoo_knowledge", Squares)
@@ -83,7 +85,7 @@ def subject_of(component: type, *, method: Method | None = None, **settings: obj
     zoo = Zoo([*core, Plugin("made", "kdzoo_made", DISTRIBUTION, "1.2.3", place, loaded=module)])
     registry = load_registry()
     if method is not None:
-        registry = Registry(methods={**registry.methods, component.name: method}, suites={})
+        registry = Registry(methods={**registry.methods, component.name: method, **others}, suites={})
     name = component.name if method is not None else None
     return Subject(zoo.find(KIND[base], component.name), zoo, registry, name, settings)
 
@@ -100,8 +102,8 @@ def _returning(hook: str, component: type) -> Callable[[], list[type]]:
 def found() -> Examine:
     """found(Component, "gradient") -> what that check finds in it."""
 
-    def call(component: type, check: str, *, method: Method | None = None, **settings: object):
-        return list(examine(subject_of(component, method=method, **settings), only=[check]))
+    def call(component: type, check: str, **given: object):
+        return list(examine(subject_of(component, **given), only=[check]))
 
     return call
 

@@ -1,14 +1,15 @@
 """What is looked for in the loss of one batch: a knowledge that is wrong, and one that is right."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 import torch
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 from torch import nn
 from torch.nn import functional
 
 from kdzoo.api import Knowledge, Taps
+from kdzoo.registry.model import Method
 
 
 class Right(Knowledge):
@@ -186,6 +187,54 @@ def test_a_hyperparameter_that_does_nothing(found):
     only_one(found(Deaf, "hyper-parameter"), "hyper-parameter", "nothing changes with 0.25 and 1.0", "margin")
 
 
+def test_a_hyperparameter_that_does_nothing_is_not_saved_by_its_range(found):
+    class Deaf(Right):
+        name = "deaf"
+
+        def __init__(self, share: Annotated[float, Field(gt=0, le=1)] = 0.6) -> None:
+            super().__init__()
+            self.share = share
+
+    only_one(found(Deaf, "hyper-parameter"), "hyper-parameter", "nothing changes with 0.3 in", "share")
+
+
+def test_one_hyperparameter_may_be_exempt_and_no_other(found):
+    class Deaf(Right):
+        name = "deaf"
+        exempt: ClassVar = {"hyper-parameter:margin": "it shows in pictures alone"}
+
+        def __init__(self, margin: float = 0.5, ripples: float = 0.5) -> None:
+            super().__init__()
+            self.margin, self.ripples = margin, ripples
+
+    only_one(found(Deaf, "hyper-parameter"), "hyper-parameter", "nothing changes", "ripples")
+    assert found(Deaf, "exemption") == []
+
+
+def test_an_exemption_of_no_hyperparameter(found):
+    class Outdated(Right):
+        name = "outdated"
+        exempt: ClassVar = {"hyper-parameter:margin": "it shows in pictures alone"}
+
+    only_one(found(Outdated, "exemption"), "exemption", "'margin', which is no hyper-parameter", "exempt")
+
+
+def test_a_factor_that_the_card_denies(found):
+    class Cold(Right):
+        """Softened logits; the loss is not multiplied by T².
+
+        Args:
+            temperature: divides the logits.
+        """
+
+        name = "cold"
+
+        def square(self):
+            return 1.0
+
+    assert found(Cold, "temperature") == []
+
+
 def test_a_temperature_that_is_not_squared(found):
     class Cold(Right):
         """Softened logits, multiplied by T².
@@ -224,6 +273,27 @@ def test_a_hyperparameter_that_counts_under_another_choice(found):
             return super().forward(student, teacher, batch) + self.margin
 
     assert found(Choosy, "hyper-parameter") == []
+
+
+def test_a_hyperparameter_that_counts_in_another_method(found):
+    class Choosy(Right):
+        name = "choosy"
+
+        def __init__(self, form: str = "plain", margin: float = 0.5) -> None:
+            super().__init__()
+            self.margin = margin if form == "shifted" else 0.0
+
+        def forward(self, student, teacher, batch):
+            return super().forward(student, teacher, batch) + self.margin
+
+    def method(form):
+        entry = {"title": form, "category": "response", "package": "kdzoo-made"}
+        return Method.model_validate({**entry, "knowledge": {"name": "choosy", "form": form}})
+
+    (finding,) = found(Choosy, "hyper-parameter", method=method("plain"))
+    assert finding.item == "margin"
+    others = {"choosy-shifted": method("shifted")}
+    assert found(Choosy, "hyper-parameter", method=method("plain"), others=others) == []
 
 
 def test_a_hyperparameter_that_counts_at_the_beginning(found):

@@ -1,9 +1,12 @@
 """What is looked for in a whole small run: a component that is wrong, and one that is right."""
 
 import time
+from dataclasses import replace
+from typing import Annotated
 
 import pytest
 import torch
+from pydantic import Field
 from timm.layers import DropPath
 from torch import nn
 
@@ -213,3 +216,19 @@ def test_maps_that_no_tap_asked_for_are_found_too(found):
             first.register_forward_hook(lambda module, given, output: self.maps.append(output))
 
     only_one(found(Hooked, "kept-maps"), "still in memory", "role teacher")
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_share_of_the_run_that_shows_in_a_longer_one(found, plain, used):
+    class Shared(plain):
+        name = "shared"
+
+        def __init__(self, share: Annotated[float, Field(gt=0, lt=1)] = 0.5) -> None:
+            self.share = share if used else 0.5
+
+        def phases(self, run):
+            (phase,) = super().phases(run)
+            yield replace(phase, epochs=max(1, round(self.share * run.recipe.epochs)))
+
+    findings = found(Shared, "hyper-parameter")
+    assert [one.item for one in findings] == ([] if used else ["share"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import torch
+from pydantic import ValidationError
 
 from kdzoo.api.batch import Output
 from kdzoo.errors import KdzooError
@@ -21,6 +23,9 @@ from kdzoo.zoo.hyperparameters import schema
 _HOT = 50.0
 """A temperature at which softened probabilities are linear in the logits, to a few per cent."""
 
+_FACTOR = re.compile(r"T²|temperature²|T\^2|temperature squared")
+_DENIAL = re.compile(r"\b(not|without|no|nor|lacks?|lost)\b")
+
 _TOO_SMALL = 0.5
 """With T² the gradient at twice that temperature is nearly the same; without it, a quarter."""
 
@@ -31,46 +36,99 @@ _TOO_SMALL = 0.5
     "scheme",
     "algorithm",
     looks_for="a hyper-parameter that does nothing",
-    mend="Use it, or take it away; declare in `exempt` which one cannot show in a small run, and why.",
+    mend="Use it, or take it away; where a small run cannot show it: exempt = {'hyper-parameter:NAME': 'why'}.",
 )
 def without_effect(subject: Subject) -> Iterator[Wrong]:
     """Each is changed in turn.
 
-    The loss must change (of schemes and algorithms, what a run leaves: weights, figures, pictures), or the value be
-    refused; if need be, under another choice of another hyper-parameter.
+    The loss must change (of schemes and algorithms, what a run leaves: weights, figures, pictures, files), or the
+    value be refused by more than its range; if need be, in another method that uses the component, in a longer run,
+    or under another choice of another hyper-parameter.
     """
-    fields = schema(subject.found.component).model_fields
-    own = getattr(subject.recipe(), subject.found.kind).settings
-    references: dict[str, object] = {}
-    for name, field in fields.items():
-        now = own.get(name, field.default)
-        others = list(alternatives(field.annotation, now))
-        if not others:
+    here = _Variation(subject)
+    everywhere = [here, *(_Variation(one) for one in subject.elsewhere)]
+    for name in here.model.model_fields:
+        if name in subject.spared("hyper-parameter"):
             continue
-        for context in [{}, *_choices(fields, own, name)]:
-            key = repr(context)
-            if key not in references:
-                references[key] = _outcome(subject, _dotted(subject, context))
-            if any(
-                _outcome(subject, _dotted(subject, {**context, name: one})) != references[key]
-                for one in others
-            ):
-                break
-        else:
-            tried = " and ".join(map(repr, others))
-            yield f"nothing changes with {tried} in place of {now!r}", f"hyper-parameter {name}"
+        tried = here.alternatives(name)
+        # What is likely, or quickly seen, comes first.
+        trials = (
+            (one, context)
+            for contexts in (_Variation.plain, _Variation.longer, _Variation.choices)
+            for one in everywhere
+            for context in contexts(one, name)
+        )
+        if tried and not any(one.shows(name, context) for one, context in trials):
+            yield (
+                f"nothing changes with {' and '.join(map(repr, tried))} in place of {here.value(name)!r}",
+                f"hyper-parameter {name}",
+            )
 
 
-def _choices(fields: Mapping[str, Any], own: Mapping[str, Any], but: str) -> Iterator[dict[str, Any]]:
-    """Other choices of the other hyper-parameters: some of them have a meaning under one choice alone."""
-    for name, field in fields.items():
-        if name != but and (field.annotation is bool or get_origin(field.annotation) is Literal):
-            for choice in alternatives(field.annotation, own.get(name, field.default)):
-                yield {name: choice}
+class _Variation:
+    """A subject whose hyper-parameters are changed one at a time, each time in some context: dotted keys."""
 
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.kind = subject.found.kind
+        self.model = schema(subject.found.component)
+        self.own: Mapping[str, Any] = getattr(subject.recipe(), self.kind).settings
+        self._unchanged: dict[str, object] = {}
 
-def _dotted(subject: Subject, settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{subject.found.kind}.{name}": value for name, value in settings.items()}
+    def value(self, name: str) -> Any:
+        """What it is in the subject's recipe."""
+        return self.own.get(name, self.model.model_fields[name].default)
+
+    def alternatives(self, name: str) -> list[Any]:
+        """Other values that are allowed; a range that refuses the rest says nothing of whether they are used."""
+        values = alternatives(self.model.model_fields[name].annotation, self.value(name))
+        return [one for one in values if self._allowed(name, one)]
+
+    def shows(self, name: str, context: Mapping[str, Any]) -> bool:
+        """Whether anything changes with one of them."""
+        key = repr(context)
+        if key not in self._unchanged:
+            self._unchanged[key] = self._outcome(context)
+        return any(
+            self._outcome({**context, f"{self.kind}.{name}": one}) != self._unchanged[key]
+            for one in self.alternatives(name)
+        )
+
+    def plain(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """The small recipe as it is."""
+        yield {}
+
+    def longer(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """Twice as long: of two epochs, a third is as much as a half."""
+        if self.kind != "knowledge":
+            yield {"epochs": 2 * self.subject.recipe().epochs}
+
+    def choices(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """Other choices of the other hyper-parameters: some of them have a meaning under one choice alone."""
+        for other, field in self.model.model_fields.items():
+            if other != name and (field.annotation is bool or get_origin(field.annotation) is Literal):
+                for choice in self.alternatives(other):
+                    yield {f"{self.kind}.{other}": choice}
+
+    def _allowed(self, name: str, value: Any) -> bool:
+        try:
+            self.model.model_validate({**self.own, name: value})
+        except ValidationError:
+            return False
+        return True
+
+    def _outcome(self, changes: Mapping[str, Any]) -> object:
+        """What must change: the lesson's loss and gradients, or what a run leaves.
+
+        A refusal is an outcome too.
+        """
+        try:
+            if self.kind == "knowledge":
+                return [_answer(lesson) for lesson in rehearse(self.subject, **changes)]
+            done = watch(self.subject, changes=changes)
+            return done.weights, done.left
+        except (KdzooError, ValueError, RuntimeError) as error:
+            return type(error).__name__, str(error)
 
 
 @check(
@@ -83,7 +141,7 @@ def squared_temperature(subject: Subject) -> Iterator[Wrong]:
     """Where logits are softened, the gradient falls as 1/T² unless the loss is multiplied by T²."""
     if "temperature" not in schema(subject.found.component).model_fields:
         return
-    if not any(sign in text_of(subject) for sign in ("T²", "temperature²", "T^2")):
+    if not _claimed(text_of(subject)):
         return
     slopes = []
     for temperature in (_HOT, 2 * _HOT):
@@ -98,6 +156,12 @@ def squared_temperature(subject: Subject) -> Iterator[Wrong]:
             "card says that the loss is multiplied by T²",
             "hyper-parameter temperature",
         )
+
+
+def _claimed(text: str) -> bool:
+    """Whether a clause has the factor and does not deny it."""
+    clauses = re.split(r"[.;:|\n]", text)
+    return any(_FACTOR.search(clause) and not _DENIAL.search(clause) for clause in clauses)
 
 
 def alternatives(annotation: Any, now: Any) -> Iterator[Any]:
@@ -118,24 +182,10 @@ def alternatives(annotation: Any, now: Any) -> Iterator[Any]:
         yield (now or 0) + 1
         yield max((now or 0) - 1, 0)
         if now is not None and now > 2:
-            yield 1  # of a memory or a pause, a small run sees only whether it is short
+            yield from (1, 0)  # of a memory or a pause, a small run sees only whether it is short
     elif annotation is float:
         yield 0.5 * now if now else 0.1
         yield 2.0 * now if now else 1.0
-
-
-def _outcome(subject: Subject, changes: dict[str, Any]) -> object:
-    """What must change: the lesson's loss and gradients, or what a run leaves: weights, figures, pictures.
-
-    A refusal is an outcome too.
-    """
-    try:
-        if subject.found.kind == "knowledge":
-            return [_answer(lesson) for lesson in rehearse(subject, **changes)]
-        done = watch(subject, changes=changes)
-        return dict(done.weights), done.figures, tuple(done.pictures)
-    except (KdzooError, ValueError, RuntimeError) as error:
-        return type(error).__name__, str(error)
 
 
 def _answer(lesson: Rehearsal) -> list[float]:

@@ -67,8 +67,16 @@ def _is_path(annotation: Any) -> bool:
 )
 def exempt_without_reason(subject: Subject) -> Iterator[Wrong]:
     """The class attribute ``exempt``."""
+    hyperparameters = schema(subject.found.component).model_fields
     for name, reason in subject.exempt.items():
-        if name not in CHECKS:
-            yield str(UnknownName("check", name, CHECKS)), "class attribute exempt"
+        check, _, item = name.partition(":")
+        stranger = check == "hyper-parameter" and item and item not in hyperparameters
+        if check not in CHECKS:
+            yield str(UnknownName("check", check, CHECKS)), "class attribute exempt"
+        elif stranger:
+            yield (
+                f"an exemption of {item!r}, which is no hyper-parameter",
+                f"class attribute exempt, {name!r}",
+            )
         elif not reason.strip():
             yield "an exemption without a reason", f"class attribute exempt, {name!r}"
