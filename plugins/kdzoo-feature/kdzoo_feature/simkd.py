@@ -21,7 +21,7 @@ class SimKD(Knowledge):
     kind = "feature"
     taps = Taps(student=(-1,))
     exempt: ClassVar = {
-        "student-mode": "the borrowed classifier is the teacher's, frozen, and stays in eval mode"
+        "student-mode:student": "the borrowed classifier is the teacher's, frozen, and stays in eval mode"
     }
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -41,6 +41,9 @@ class Der(Lifelong):
     """
 
     name = "der"
+    exempt: ClassVar = {
+        "student-mode:student": "the backbones of earlier tasks are frozen and stay in eval mode"
+    }
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -61,6 +61,10 @@ class Int8(Algorithm):
     """
 
     name = "int8"
+    exempt: ClassVar = {
+        "hyper-parameter:calibration_batches": "it counts with qat_fraction 0 alone, and in the int8 file only",
+        "hyper-parameter:compile": "it changes times and nothing else, and takes a C++ compiler and a minute",
+    }
 
     def __init__(
         self,

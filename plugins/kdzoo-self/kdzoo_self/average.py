@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from safetensors.torch import save_file
@@ -42,6 +42,7 @@ class WeightAverage(Scheme):
 
     name = "ema"
     kind = "self"
+    exempt: ClassVar = {"teacher:ema": "the average follows the student, which is what the scheme is about"}
 
     def __init__(
         self,

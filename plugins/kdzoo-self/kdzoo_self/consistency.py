@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from kdzoo.api import Batch, Knowledge, Output
@@ -13,6 +15,7 @@ class Consistency(Knowledge):
 
     name = "consistency"
     kind = "response"
+    exempt: ClassVar = {"teacher:ema": "the teacher of the scheme ema is an average that follows the student"}
 
     def __init__(self) -> None:
         super().__init__()
