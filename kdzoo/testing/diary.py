@@ -34,6 +34,7 @@ class Diary:
     Attributes:
         run: when it had ended.
         weights: role -> hash of what it weighs in the end, connectors included.
+        figures: what was measured in the end.
         steps: how many there were.
         moved: frozen role -> what it did that a frozen role does not.
         still: learning role -> which of its modules were in eval mode at the end of a step.
@@ -43,6 +44,7 @@ class Diary:
 
     run: TrainingRun
     weights: Mapping[str, str]
+    figures: Mapping[str, Any]
     steps: int
     moved: Mapping[str, str] = field(default_factory=dict)
     still: Mapping[str, str] = field(default_factory=dict)
@@ -119,7 +121,7 @@ def _write(subject: Subject) -> Diary:
                     moved.setdefault(name, f"its parameter {path} collects gradients")
 
     done = watch(subject, look=look, around=around, changes=ALWAYS)
-    return Diary(done.run, done.weights, steps, moved, still, kept)
+    return Diary(done.run, done.weights, done.figures, steps, moved, still, kept)
 
 
 def _address(tensor: Tensor) -> int:

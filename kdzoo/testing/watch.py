@@ -49,6 +49,11 @@ class Watched:
     weights: Mapping[str, str] = field(default_factory=dict)
     left: Sequence[object] = ()
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What was measured of the networks in the end."""
+        return {key: value for key, value in self.result.items() if key.startswith(("test/", "val/"))}
+
 
 class Stop(BaseException):
     """As Ctrl-C, at a step of our choice."""

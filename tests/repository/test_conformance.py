@@ -1,4 +1,4 @@
-"""Every component of this repository under every check of the conformance kit.
+"""Every component of this repository under every check of the conformance kit, and every method resumed.
 
 With KDZOO_TEST_SLOW=1, as in CI; benchmarks/conformance.py makes docs/conformance.md of it.
 """
@@ -12,7 +12,7 @@ import torch
 
 from kdzoo.data.open import open_data
 from kdzoo.registry.load import load_registry
-from kdzoo.testing import outcomes, subjects_of
+from kdzoo.testing import Subject, outcomes, subjects_of
 from kdzoo.zoo import Zoo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -23,9 +23,8 @@ WITHOUT = os.environ.get("KDZOO_TEST_WITHOUT", "").split()
 ROOT = Path(__file__).parents[2]
 ZOO = Zoo()
 OURS = {"kdzoo", *(path.name for path in (ROOT / "plugins").iterdir())}
-SUBJECTS = subjects_of(
-    ZOO, load_registry(ZOO), *(one.distribution for one in ZOO.known if one.distribution in OURS)
-)
+REGISTRY = load_registry(ZOO)
+SUBJECTS = subjects_of(ZOO, REGISTRY, *(one.distribution for one in ZOO.known if one.distribution in OURS))
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +52,19 @@ def test_nothing_is_found(subject, needed, record_property):
         record_property("outcome", [outcome.check.name, outcome.exempt, outcome.spared, findings])
         found += findings
     assert not found, "\n".join(found)
+
+
+EXAMINED = {one.method for one in SUBJECTS}
+OTHER_METHODS = [
+    name for name, method in REGISTRY.methods.items() if method.package in OURS and name not in EXAMINED
+]
+"""Methods whose components are all examined in another one."""
+
+
+@pytest.mark.parametrize("name", OTHER_METHODS)
+def test_a_method_of_components_that_are_examined_elsewhere_resumes_too(name):
+    algorithm = ZOO.find("algorithm", REGISTRY.methods[name].algorithm.name)
+    subject = Subject(algorithm, ZOO, REGISTRY, name)
+    (outcome,) = outcomes(subject, only=["resume"])
+    assert outcome.exempt is None
+    assert not outcome.findings, "\n".join(map(str, outcome.findings))

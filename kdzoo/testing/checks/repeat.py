@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kdzoo.testing.check import Wrong, check
-from kdzoo.testing.diary import ALWAYS, diary
+from kdzoo.testing.diary import ALWAYS, Diary, diary
 from kdzoo.testing.subject import Subject
-from kdzoo.testing.watch import watch
+from kdzoo.testing.watch import Watched, watch
 
 
 @check(
@@ -22,11 +22,8 @@ from kdzoo.testing.watch import watch
 )
 def differs_from_itself(subject: Subject) -> Iterator[Wrong]:
     """Two runs of one recipe."""
-    first = diary(subject).weights
-    second = watch(subject, changes=ALWAYS).weights
-    for role in first:
-        if second.get(role) != first[role]:
-            yield "two runs of one recipe end with different weights", f"role {role}"
+    again = watch(subject, changes=ALWAYS)
+    yield from _other(diary(subject), again, "two runs of one recipe end with different")
 
 
 @check(
@@ -42,10 +39,15 @@ def differs_after_an_interruption(subject: Subject) -> Iterator[Wrong]:
     whole = diary(subject)
     with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
         stop_after = 3 * whole.steps // 4 + 1  # within an epoch: its beginning may hide what was forgotten
-        again = watch(subject, stop_after=stop_after, folder=Path(place) / "run", changes=ALWAYS).weights
-    for role in whole.weights:
-        if again.get(role) != whole.weights[role]:
-            yield (
-                f"interrupted after step {stop_after} and resumed, it ends with other weights",
-                f"role {role}",
-            )
+        again = watch(subject, stop_after=stop_after, folder=Path(place) / "run", changes=ALWAYS)
+    yield from _other(whole, again, f"interrupted after step {stop_after} and resumed, it ends with other")
+
+
+def _other(first: Diary, second: Watched, what: str) -> Iterator[Wrong]:
+    """Where the second run did not end as the first."""
+    for role in first.weights:
+        if second.weights.get(role) != first.weights[role]:
+            yield f"{what} weights", f"role {role}"
+    for name, figure in first.figures.items():
+        if repr(second.figures.get(name)) != repr(figure):  # one NaN is as good as another
+            yield f"{what} figures: {second.figures.get(name)} instead of {figure}", f"figure {name}"
