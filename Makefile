@@ -30,7 +30,7 @@ effects: $(READY)  ## what each method is good for, over seeds: docs/benchmarks/
 $(READY): pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --editable . $(addprefix --editable ,$(PLUGINS)) --group dev
+	$(BIN)/uv pip install --quiet --compile-bytecode --system-certs --python $(BIN)/python --editable . $(addprefix --editable ,$(PLUGINS)) --group dev
 	touch $@
 
 clean:

@@ -1,6 +1,7 @@
-"""One of two processes that train a recipe together: ``python -m kdzoo.testing.rank RANK PORT FOLDER``.
+"""One of two processes that train recipes together: ``python -m kdzoo.testing.rank RANK``.
 
-Reads ``recipe.yaml`` in the folder; writes ``rankN.json``: what every role weighs in the end, or what went wrong.
+Reads a line for each recipe from standard input: a port, a blank, the folder with ``recipe.yaml``. Writes
+``rankN.json`` there: what every role weighs in the end, or what went wrong, after which it ends.
 """
 
 from __future__ import annotations
@@ -43,20 +44,29 @@ def trained(rank: int, port: int, folder: Path) -> dict[str, str]:
     return weights_of(runs[-1])
 
 
-def main(rank: int, port: int, folder: Path) -> int:
-    """Write the answer; 0 if there are weights."""
+def answered(rank: int, port: int, folder: Path) -> bool:
+    """Train and write the answer; whether there are weights."""
     try:
         answer: dict[str, Any] = {"weights": trained(rank, port, folder)}
     except Exception as error:  # whatever a component can raise
         what, where = blame(error)
         answer = {"error": what, "where": where, "time": time.time()}
+    if torch.distributed.is_initialized() and "weights" in answer:
+        torch.distributed.destroy_process_group()
     part = folder / f"rank{rank}.part"
     part.write_text(json.dumps(answer), encoding="utf-8")
     part.replace(folder / f"rank{rank}.json")
-    if torch.distributed.is_initialized() and "weights" in answer:
-        torch.distributed.destroy_process_group()
-    return int("error" in answer)
+    return "weights" in answer
+
+
+def main(rank: int) -> int:
+    """Until there are no more recipes, or one has failed."""
+    for line in sys.stdin:
+        port, _, folder = line.rstrip("\n").partition(" ")
+        if not answered(rank, int(port), Path(folder)):
+            return 1
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))
+    sys.exit(main(int(sys.argv[1])))

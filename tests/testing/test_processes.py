@@ -89,3 +89,15 @@ def test_a_process_that_fails(checked):
     (finding,) = checked("alone")
     assert finding.what == "RuntimeError: one process is enough"
     assert "process 1, kdzoo_twofold.py:" in finding.where
+
+
+def test_two_processes_serve_several_components_until_one_fails(checked):
+    from kdzoo.testing.checks.processes import _PAIR
+
+    assert checked("squares") == []
+    first = [child.pid for child in _PAIR.children]
+    assert checked("squares") == []
+    assert [child.pid for child in _PAIR.children] == first
+    checked("alone")
+    assert _PAIR.children == []
+    assert checked("squares") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,11 @@ def fails_in_two_processes(subject: Subject) -> Iterator[Wrong]:
     with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
         folder = Path(place)
         write(subject.recipe(), folder / "recipe.yaml")
-        late = _run(folder)
+        late = _PAIR.run(folder)
         answers = [_answer(folder, rank) for rank in (0, 1)]
     failed = [(answer["time"], rank) for rank, answer in enumerate(answers) if "error" in answer]
     if failed:
+        _PAIR.stop()
         rank = min(failed)[1]  # the other one failed because this one had
         yield answers[rank]["error"], f"process {rank}, {answers[rank]['where']}"
         return
@@ -50,42 +53,76 @@ def fails_in_two_processes(subject: Subject) -> Iterator[Wrong]:
             yield "two processes end with different weights or buffers", f"role {role}"
 
 
-def _run(folder: Path) -> bool:
-    """Start both processes and wait for them; whether they took too long."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # Plugins that this process finds on its own path, a checkout or a test's folder, are found there too.
-    path = os.pathsep.join(one or os.getcwd() for one in sys.path)
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "kdzoo.testing.rank"]
-    children = [
-        subprocess.Popen(
-            [*command, str(rank), str(port), str(folder)],
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for rank in (0, 1)
-    ]
-    try:
-        return _wait(children)
-    finally:
-        for child in children:
+class _Pair:
+    """Two processes that are started when they are first needed, and used again as long as nothing goes wrong."""
+
+    def __init__(self) -> None:
+        self.children: list[subprocess.Popen[str]] = []
+        self.environment: dict[str, str] = {}
+
+    def run(self, folder: Path) -> bool:
+        """Let both train the recipe in the folder; whether they took too long."""
+        if self.environment != _environment():
+            self.stop()
+        if not self.children:
+            self.start()
+        line = f"{_free_port()} {folder}\n"
+        for child in self.children:
+            assert child.stdin is not None
+            child.stdin.write(line)
+            child.stdin.flush()
+        done = [folder / f"rank{rank}.json" for rank in range(len(self.children))]
+        until = time.monotonic() + _PATIENCE
+        late = False
+        while not all(file.exists() for file in done):
+            late = time.monotonic() > until
+            if late or any(child.poll() is not None for child in self.children):
+                self.stop()  # one that failed leaves the other waiting for ever
+                return late
+            time.sleep(0.02)
+        return False
+
+    def start(self) -> None:
+        """Start both."""
+        self.environment = _environment()
+        self.children = [
+            subprocess.Popen(
+                [sys.executable, "-m", "kdzoo.testing.rank", str(rank)],
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            for rank in (0, 1)
+        ]
+
+    def stop(self) -> None:
+        """End both."""
+        for child in self.children:
             child.kill()
             child.wait()
+            if child.stdin is not None:
+                with suppress(OSError):
+                    child.stdin.close()
+        self.children = []
 
 
-def _wait(children: Sequence[subprocess.Popen[bytes]]) -> bool:
-    """Until both have ended, or one has failed, for which the other would wait for ever."""
-    until = time.monotonic() + _PATIENCE
-    while any(child.poll() is None for child in children):
-        if any(child.poll() for child in children):
-            return False
-        if time.monotonic() > until:
-            return True
-        time.sleep(0.05)
-    return False
+_PAIR = _Pair()
+atexit.register(_PAIR.stop)
+
+
+def _environment() -> dict[str, str]:
+    """Plugins that this process finds on its own path, a checkout or a test's folder, are found there too."""
+    path = os.pathsep.join(one or os.getcwd() for one in sys.path)
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def _answer(folder: Path, rank: int) -> dict[str, Any]:
