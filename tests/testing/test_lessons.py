@@ -296,6 +296,23 @@ def test_a_hyperparameter_that_counts_in_another_method(found):
     assert found(Choosy, "hyper-parameter", method=method("plain"), others=others) == []
 
 
+def test_a_hyperparameter_of_a_memory_that_counts_in_the_next_step(found):
+    class Remembering(Right):
+        name = "remembering"
+
+        def __init__(self, momentum: float = 0.5) -> None:
+            super().__init__()
+            self.momentum = momentum
+            self.register_buffer("past", torch.zeros(()))
+
+        def forward(self, student, teacher, batch):
+            loss = super().forward(student, teacher, batch) + self.past * student.logits.mean(1)
+            self.past.lerp_(teacher.logits.mean(), self.momentum)
+            return loss
+
+    assert found(Remembering, "hyper-parameter") == []
+
+
 def test_a_hyperparameter_that_counts_at_the_beginning(found):
     class Warming(Right):
         name = "warming"

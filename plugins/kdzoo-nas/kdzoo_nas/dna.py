@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
@@ -46,6 +46,9 @@ class Dna(Search):
     """
 
     name = "dna"
+    exempt: ClassVar = {
+        "hyper-parameter:batches": "between two widths a few more images do not change the choice"
+    }
 
     def __init__(
         self,
