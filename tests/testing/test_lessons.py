@@ -307,7 +307,7 @@ def test_a_hyperparameter_of_a_memory_that_counts_in_the_next_step(found):
 
         def forward(self, student, teacher, batch):
             loss = super().forward(student, teacher, batch) + self.past * student.logits.mean(1)
-            self.past.lerp_(teacher.logits.mean(), self.momentum)
+            self.past = self.past.lerp(teacher.logits.mean(), self.momentum)
             return loss
 
     assert found(Remembering, "hyper-parameter") == []
