@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "conformance.md"
 TEST = ROOT / "tests" / "repository" / "test_conformance.py"
 
+_KINDS = ("knowledge", "scheme", "algorithm", "observer")
+
 HEAD = """# How the components of this repository fare
 
 Each component under the checks of [the conformance kit](checks.md), as `kdzoo check NAME` runs them. A component that
@@ -87,8 +89,9 @@ def main() -> int:
     os.environ |= {"KDZOO_TEST_SLOW": "1", "KDZOO_TEST_WITHOUT": " ".join(without)}
     collected = Collector()
     options = [f"--rootdir={ROOT}", "--tb=no", "--show-capture=no", "-q", "-k", given.k]
+    options += ["--numprocesses", "auto", "--dist", "worksteal"]
     pytest.main([*options, str(TEST)], plugins=[collected])
-    answers = sorted(collected.answers, key=lambda one: one.distribution)
+    answers = sorted(collected.answers, key=lambda one: (one.distribution, _KINDS.index(one.kind), one.name))
     if not given.k:
         DOCUMENT.write_text("\n".join([HEAD, *lines(answers, without)]) + "\n", encoding="utf-8")
     return int(any(one.error or any(findings for _, findings in one.checks.values()) for one in answers))

@@ -14,6 +14,7 @@ from torch import nn
 from kdzoo.api.assembled import Assembled
 from kdzoo.api.run import Data
 from kdzoo.backbone import Backbone, build_backbone
+from kdzoo.backbone.memory_format import to_channels_last
 from kdzoo.engine.seeds import derive_seed, seeded
 from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError
@@ -98,7 +99,7 @@ class Networks:
             self.sources[role] = str(weights or config.model)
         network.to(self._device)
         if self._recipe.channels_last:
-            network.to(memory_format=torch.channels_last)
+            to_channels_last(network)
         if self._recipe.compile:
             network.compile()
         return network

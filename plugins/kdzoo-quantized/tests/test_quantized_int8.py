@@ -177,8 +177,9 @@ def test_the_program_stores_int8_and_answers_as_what_rounded(network, rounded, i
     with torch.no_grad():
         float_logits, own = network(images).logits, loaded(images)
         assert (own - float_logits).norm() / float_logits.norm() < 0.1
-        if learns:  # the same rounding, but for the order of sums
-            torch.testing.assert_close(own, rounded(images).logits, atol=0.02, rtol=0.02)
+        if learns:  # the same rounding; a value between two steps goes either way by the order of a sum
+            same = rounded(images).logits
+            assert (own - same).norm() / same.norm() < 0.02
         torch.testing.assert_close(loaded(images[:1]), own[:1])
 
 
