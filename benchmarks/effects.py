@@ -10,6 +10,7 @@ of `plugins/*/tests/test_*_effect*.py`, which run one seed each; nothing is defi
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from collections import defaultdict
@@ -147,6 +148,7 @@ def main() -> None:
         "--tb=line",
         known,
     ]
+    os.environ["KDZOO_TEST_SLOW"] = "1"
     failed = pytest.main([*options, *tests], plugins=[collected])
     text = report(collected, flags.seeds, procedures=flags.procedures)
     print(text)

@@ -51,7 +51,9 @@ def commands() -> Iterator[object]:
         for number, line in enumerate(parameter.values[0].replace("\\\n", " ").splitlines(), 1):
             command = shlex.split(line, comments=True)
             if command and command[0] == "kdzoo":
-                yield pytest.param(command[1:], id=f"{parameter.id}+{number}")
+                of_a_card = str(parameter.id).startswith("plugins")  # two networks of a real size are trained
+                marks = [pytest.mark.slow] if of_a_card else []
+                yield pytest.param(command[1:], id=f"{parameter.id}+{number}", marks=marks)
 
 
 SHORT = {

@@ -1,5 +1,9 @@
 """What a generator and a discriminator are good for, on digits. `make effects` runs this over several seeds."""
 
+import pytest
+
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
+
 SMALL = {"data.img_size": 16}
 """Twice as many pixels a side as the digits have: a third of the time."""
 

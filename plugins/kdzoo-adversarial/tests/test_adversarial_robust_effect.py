@@ -5,7 +5,11 @@ student of plain adversarial training on all images. A pixel may be moved by 0.0
 comes so close that three seeds do not settle who is ahead.
 """
 
+import pytest
+
 from kdzoo_adversarial.robustness import under_pgd
+
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
 
 FEW = {"train_per_class": 20, "test_per_class": 30, "epochs": 20, "lr": 1e-2}
 LABELS = {"labels_per_class": 5}

@@ -5,6 +5,8 @@ No training image is read. The settings were chosen with the test images in view
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
+
 SHORT = {
     "student": "test_resnet",
     "epochs": 4,

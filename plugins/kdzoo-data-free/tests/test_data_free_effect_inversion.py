@@ -7,8 +7,11 @@ least difference seen over three seeds.
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
+
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
 
 SMALL = {"epochs": 60, "batch_size": 32, "student": "test_resnet", "lr": 4e-3}
 INVERTED = {

@@ -3,7 +3,10 @@
 Settings were chosen with the test images in view.
 """
 
+import pytest
 from torch.nn.functional import cosine_similarity
+
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
 
 SGD = {
     "optim.opt": "sgd",

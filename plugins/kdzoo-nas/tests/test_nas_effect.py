@@ -5,12 +5,15 @@ import random
 from pathlib import Path
 from statistics import mean
 
+import pytest
 from scipy.stats import spearmanr
 
 from kdzoo_nas import sandwich
 from kdzoo_nas.diswot import Judge
 from kdzoo_nas.space import from_plain
 from kdzoo_nas.supernet import Builder
+
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
 
 WIDTHS, DEPTHS = (0.25, 0.5, 1.0), (1.0, 2.0)
 SPACE = {"algorithm.widths": WIDTHS, "algorithm.depths": DEPTHS}

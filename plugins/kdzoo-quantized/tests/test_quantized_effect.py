@@ -4,7 +4,11 @@ The student is the teacher itself (`test_resnet`), its weights rounded to 2 bits
 first convolution and the classifier stay in float. Without training such a network guesses.
 """
 
+import pytest
+
 from kdzoo.api import softened_kl
+
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
 
 ITSELF = {"student": "test_resnet", "algorithm.start": "teacher"}
 TAUGHT = {"knowledge.temperature": 4.0, "algorithm.task_weight": 0.0, "algorithm.teach_weight": 1.0}

@@ -1,5 +1,9 @@
 """What eight real bits cost, and what learned rounding is good for after training."""
 
+import pytest
+
+pytestmark = pytest.mark.slow  # a whole procedure takes up to a minute
+
 ROUNDED = {
     "student": "test_resnet",
     "labels_per_class": 0,
