@@ -19,6 +19,9 @@ from kdzoo.recipe.resolve import write
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.subject import Subject
 
+_NAME_OF_THE_TEST = "PYTEST_CURRENT_TEST"
+"""It is another one in each test, and nothing depends on it."""
+
 _PATIENCE = 300.0
 """Seconds after which two processes that wait for each other are given up."""
 
@@ -115,7 +118,8 @@ atexit.register(_PAIR.stop)
 def _environment() -> dict[str, str]:
     """Plugins that this process finds on its own path, a checkout or a test's folder, are found there too."""
     path = os.pathsep.join(one or os.getcwd() for one in sys.path)
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    inherited = {key: value for key, value in os.environ.items() if key != _NAME_OF_THE_TEST}
+    return {**inherited, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def _free_port() -> int:
