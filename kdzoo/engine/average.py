@@ -1,4 +1,4 @@
-"""Agreement between processes: equal gradients, and equal buffers.
+"""Agreement between processes: equal weights to begin with, equal gradients, and equal buffers.
 
 Roles are not wrapped in ``DistributedDataParallel``: its reducer expects one backward pass for each forward
 pass and gradients for every parameter, while a recipe may call a role several times a step, update one role
@@ -12,6 +12,13 @@ from collections.abc import Iterable, Sequence
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+
+def begin_equal(fabric: Fabric, module: nn.Module) -> None:
+    """Give ``module`` what it weighs in process 0, buffers included: random numbers differ between processes."""
+    if fabric.world_size > 1:
+        for tensor in (*module.parameters(), *module.buffers()):
+            torch.distributed.broadcast(tensor.detach(), 0)
 
 
 def average_gradients(fabric: Fabric, parameters: Sequence[nn.Parameter]) -> None:

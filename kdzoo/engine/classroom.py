@@ -88,7 +88,7 @@ class Classroom:
                 shown(run, lesson.teacher, knowledge, "teacher", teacher),
                 run,
             )
-        role = Role(name, knowledge.to(run.device), run.recipe.optim)
+        role = Role(name, run.begun(knowledge), run.recipe.optim)
         self.connectors[arrow] = role
         run.begin(role)
 

@@ -17,7 +17,7 @@ from kdzoo.api.batch import UNLABELLED, Batch, Output
 from kdzoo.api.probe import Probe
 from kdzoo.api.run import Data
 from kdzoo.api.scheme import Scheme
-from kdzoo.engine.average import average_gradients
+from kdzoo.engine.average import average_gradients, begin_equal
 from kdzoo.engine.classroom import Classroom
 from kdzoo.engine.columns import Columns, columns_of
 from kdzoo.engine.gallery import Gallery
@@ -142,7 +142,7 @@ class TrainingRun:
         before = self.members.get(role)
         self.members[role] = Role(
             role,
-            module.to(self.device),
+            self.begun(module),
             (optim or self.recipe.optim) if learns else None,
             student=(learns and self.networks.is_backbone(module)) if student is None else student,
             modality=modality or self.networks.modality(module),
@@ -160,6 +160,12 @@ class TrainingRun:
         self._memo.forget([role])
         if self._phase:
             self._begin(self.members[role])
+        return module
+
+    def begun(self, module: nn.Module) -> nn.Module:
+        """The module on the device, with the same weights in every process."""
+        module.to(self.device)
+        begin_equal(self.fabric, module)
         return module
 
     def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
