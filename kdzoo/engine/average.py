@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def begin_equal(fabric: Fabric, module: nn.Module) -> None:
@@ -34,6 +35,11 @@ def average_buffers(fabric: Fabric, modules: Iterable[nn.Module]) -> None:
     if fabric.world_size > 1 and buffers:
         for buffer, mean in zip(buffers, _mean(fabric, buffers), strict=True):
             buffer.copy_(mean)
+
+
+def batch_norms(connectors: Iterable[nn.Module]) -> list[nn.Module]:
+    """Their BatchNorm layers; other buffers of connectors, such as memories, mean something else in each process."""
+    return [part for one in connectors for part in one.modules() if isinstance(part, _BatchNorm)]
 
 
 def _mean(fabric: Fabric, tensors: Sequence[Tensor]) -> list[Tensor]:

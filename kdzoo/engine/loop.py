@@ -13,7 +13,7 @@ from torch import Tensor
 from kdzoo.api.algorithm import Algorithm, Phase
 from kdzoo.api.batch import Batch
 from kdzoo.api.observer import EpochEnded, Event, PhaseStarted, StepsDone
-from kdzoo.engine.average import average_buffers
+from kdzoo.engine.average import average_buffers, batch_norms
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.run import TrainingRun
@@ -167,7 +167,8 @@ class Loop:
     def _end_epoch(self, phase: Phase, seconds: float) -> None:
         at, run = self.position, self.run
         self._look()
-        average_buffers(run.fabric, run.roles.values())
+        connectors = (role.module for role in run.classroom.connectors.values())
+        average_buffers(run.fabric, [*run.roles.values(), *batch_norms(connectors)])
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
         last = at.epoch == phase.epochs
