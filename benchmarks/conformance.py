@@ -92,6 +92,7 @@ def main() -> int:
     options += ["--numprocesses", "auto", "--dist", "worksteal"]
     pytest.main([*options, str(TEST)], plugins=[collected])
     answers = sorted(collected.answers, key=lambda one: (one.distribution, _KINDS.index(one.kind), one.name))
+    print("\n".join(lines(answers, without)))
     if not given.k:
         DOCUMENT.write_text("\n".join([HEAD, *lines(answers, without)]) + "\n", encoding="utf-8")
     return int(any(one.error or any(findings for _, findings in one.checks.values()) for one in answers))

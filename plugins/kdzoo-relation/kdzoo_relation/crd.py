@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -31,6 +31,9 @@ class CRD(Knowledge):
     """
 
     name = "crd"
+    exempt: ClassVar = {
+        "processes": "each process remembers the samples that it has seen; a checkpoint keeps those of the first"
+    }
     kind = "relation"
     taps = Taps(embedding=True)
 
