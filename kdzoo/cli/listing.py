@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, print_json
@@ -51,7 +52,8 @@ def list_methods(
     for row in rows:
         state = "" if row["installed"] else f"pip install {row['package']}"
         cells = ("method", "category", "title", "year", "knowledge", "scheme", "algorithm")
-        table.add_row(*(str(row[cell] if row[cell] is not None else "-") for cell in cells), state)
+        # As Text, for a string would be searched for markup.
+        table.add_row(*(Text(str(row[cell] if row[cell] is not None else "-")) for cell in cells), state)
     out = console()
     out.print(table)
     if category is None:

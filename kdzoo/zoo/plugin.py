@@ -137,7 +137,10 @@ def first_line(error: BaseException) -> str:
 
 
 def _origin(distribution: Distribution | None) -> tuple[str, str]:
-    return (distribution.name, distribution.version) if distribution is not None else ("unknown", "unknown")
+    if distribution is None:
+        return "unknown", "unknown"
+    metadata = distribution.metadata  # parsed anew each time that it is asked for
+    return metadata["Name"], metadata["Version"]
 
 
 def _marker(candidate: Any) -> Any:
