@@ -87,8 +87,8 @@ def _train(tmp_path_factory) -> Callable[..., Experiment]:
     from kdzoo.engine.loop import Loop
     from kdzoo.engine.train import train
     from kdzoo.recipe.layers import Layer, dotted
-    from kdzoo.recipe.resolve import resolve
     from kdzoo.registry.load import load_registry
+    from kdzoo.registry.resolve import resolve
     from kdzoo.zoo import Zoo
 
     zoo = Zoo()

@@ -48,8 +48,8 @@ from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import make_fabric
 from kdzoo.recipe.layers import Layer
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 TEACHER, STUDENT, BATCH, SIZE = "test_resnet", "test_efficientnet", 128, 32

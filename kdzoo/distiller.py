@@ -17,8 +17,8 @@ from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 

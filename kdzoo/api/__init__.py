@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from kdzoo.api.divergence import softened_kl
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.maps import pool_to_smaller
+    from kdzoo.api.network import Backbone
     from kdzoo.api.noise import Noise
     from kdzoo.api.probe import Probe
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
     from kdzoo.api.taps import Taps
-    from kdzoo.backbone.network import Backbone
     from kdzoo.recipe.model import OptimConfig
 
 _LAZY = {
     "Assembled": "assembled",
-    "Backbone": "backbone",
+    "Backbone": "network",
     "Probe": "probe",
     "pool_to_smaller": "maps",
     "softened_kl": "divergence",

@@ -16,7 +16,7 @@ from timm.models import (
     split_model_name_tag,
 )
 
-from kdzoo.backbone.network import Backbone
+from kdzoo.api.network import Backbone
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.model import RoleConfig
 

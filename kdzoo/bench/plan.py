@@ -14,9 +14,10 @@ from kdzoo.engine.teacher import recipe_hash, teacher_recipe
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.layers import Layer, Merged, dotted
 from kdzoo.recipe.model import Recipe, RoleConfig
-from kdzoo.recipe.resolve import dump, resolve
+from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 _OWN_KEYS = ("seed", "method")

@@ -30,12 +30,13 @@ from kdzoo.bench.tuning import Choice
 from kdzoo.bench.work import work
 from kdzoo.engine.folder import finished
 from kdzoo.errors import KdzooError
+from kdzoo.files import read_yaml
 from kdzoo.observers.console import Console
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.resolve import KINDS, dump
-from kdzoo.registry.load import read_yaml
+from kdzoo.recipe.writing import dump
 from kdzoo.registry.model import Method
 from kdzoo.version import __version__
+from kdzoo.zoo.zoo import KINDS
 
 ERROR_FILE = "error.txt"
 """In the folder of a run that failed: the traceback of its last attempt."""

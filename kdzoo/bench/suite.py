@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdzoo.errors import KdzooError
-from kdzoo.registry.load import find_suite, read_yaml
+from kdzoo.files import read_yaml
+from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry, Suite
 
 

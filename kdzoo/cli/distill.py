@@ -117,8 +117,8 @@ def distill(
     from kdzoo.api.observer import Job
     from kdzoo.engine.train import make_fabric, train
     from kdzoo.errors import KdzooError
-    from kdzoo.recipe.resolve import resolve
     from kdzoo.registry.load import load_registry
+    from kdzoo.registry.resolve import resolve
     from kdzoo.zoo import Zoo
 
     flags = layer(

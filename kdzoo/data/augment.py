@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdzoo.data.counter_rng import below, draws, key, uniform
+from kdzoo.counter_rng import below, draws, key, uniform
 from kdzoo.recipe.model import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were

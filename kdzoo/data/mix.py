@@ -7,7 +7,7 @@ import torch
 from timm.data.mixup import Mixup
 from torch import Tensor
 
-from kdzoo.data.counter_rng import key
+from kdzoo.counter_rng import key
 
 
 class Mix:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
-from kdzoo.data.counter_rng import key, permutation
+from kdzoo.counter_rng import key, permutation
 from kdzoo.data.listing import Targets
 
 

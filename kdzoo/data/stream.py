@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED, Batch
+from kdzoo.counter_rng import key, permutation
 from kdzoo.data.augment import Augment, plain
-from kdzoo.data.counter_rng import key, permutation
 from kdzoo.data.mix import Mix
 from kdzoo.data.split import Split
 from kdzoo.errors import KdzooError

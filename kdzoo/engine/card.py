@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.resolve import dump
+from kdzoo.recipe.writing import dump
 from kdzoo.version import __version__
 
 

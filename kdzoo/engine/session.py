@@ -27,8 +27,9 @@ from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.observers.dispatch import Observers
 from kdzoo.observers.journal import Journal
 from kdzoo.recipe.model import Recipe, RoleConfig
-from kdzoo.recipe.resolve import KINDS, dump, write
+from kdzoo.recipe.writing import dump, write
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.zoo import KINDS
 
 
 class Session:

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from kdzoo.places import cache_folder
 from kdzoo.recipe.model import Component, Recipe, RoleConfig
-from kdzoo.recipe.resolve import dump
+from kdzoo.recipe.writing import dump
 
 _NOT_WEIGHTS = ("observers", "checkpoint_seconds", "method", "eval_every")
 """Keys of a recipe that do not change the weights that it leads to."""

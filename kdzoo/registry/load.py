@@ -7,10 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.files import read_yaml
 from kdzoo.registry.model import Method, Registry, Suite
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import strict
@@ -139,27 +139,3 @@ def find_suite(registry: Registry, name: str) -> Suite:
     if name not in registry.suites:
         raise UnknownName("suite", name, registry.suites)
     return registry.suites[name]
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping, read with the safe loader.
-
-    Raises:
-        KdzooError: it does not exist, is not YAML, or is not a mapping; names the file and the line.
-    """
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
-    except OSError as error:
-        raise KdzooError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise KdzooError(f"{path}: not a text file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise KdzooError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(data, dict):
-        raise KdzooError(f"{path}: expected keys with values, found {type(data).__name__}")
-    return data
-
-
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

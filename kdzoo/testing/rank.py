@@ -18,8 +18,8 @@ import torch
 
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import make_fabric, train
+from kdzoo.files import read_yaml
 from kdzoo.recipe.model import Recipe
-from kdzoo.registry.load import read_yaml
 from kdzoo.testing.place import blame
 from kdzoo.testing.watch import weights_of
 from kdzoo.zoo import Zoo

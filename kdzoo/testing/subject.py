@@ -9,8 +9,8 @@ from typing import Any
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.model import Method, Registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.testing.teacher import with_random_teachers
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Found

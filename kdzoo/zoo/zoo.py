@@ -18,6 +18,9 @@ from kdzoo.zoo.plugin import Plugin, first_line, installed, strict
 
 Kind = Literal["knowledge", "scheme", "algorithm", "observer"]
 
+KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
+"""What a recipe names."""
+
 HOOKS: Mapping[Kind, str] = {
     "knowledge": "kdzoo_knowledge",
     "scheme": "kdzoo_schemes",

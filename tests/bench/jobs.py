@@ -11,7 +11,7 @@ from kdzoo.api.observer import RunEnded
 from kdzoo.bench.task import Task
 from kdzoo.errors import KdzooError
 from kdzoo.observers.journal import Journal
-from kdzoo.recipe.resolve import write
+from kdzoo.recipe.writing import write
 
 
 def act(task: dict[str, Any]) -> Any:

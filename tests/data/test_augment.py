@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from kdzoo.counter_rng import below, draws, key, uniform
 from kdzoo.data.augment import Augment, crop_and_flip, erase
-from kdzoo.data.counter_rng import below, draws, key, uniform
 from kdzoo.recipe.model import AugmentConfig
 
 STORE = torch.randint(0, 256, (40, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

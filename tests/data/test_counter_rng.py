@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kdzoo.data.counter_rng import below, bits, draws, key, permutation, uniform
+from kdzoo.counter_rng import below, bits, draws, key, permutation, uniform
 
 INDEX = torch.arange(20_000)
 

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 

@@ -14,8 +14,8 @@ from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 CLASSES = tuple("abcd")

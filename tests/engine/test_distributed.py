@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kdzoo.recipe.resolve import write
+from kdzoo.recipe.writing import write
 
 METHODS = ("fitnet", "dml")
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from kdzoo.api import Algorithm, Batch, Noise, Phase
-from kdzoo.data.noise import Noise as Source
+from kdzoo.api.noise import Noise as Source
 from kdzoo.engine.columns import columns_of
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.loop import Loop

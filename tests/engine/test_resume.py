@@ -13,8 +13,9 @@ import pytest
 
 from kdzoo.engine.train import train
 from kdzoo.observers.journal import read_journal
-from kdzoo.recipe.resolve import resolve, write
+from kdzoo.recipe.writing import write
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 CHILD = Path(__file__).with_name("child.py")

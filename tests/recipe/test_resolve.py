@@ -7,8 +7,9 @@ from kdzoo.cli.flags import KEYS, layer
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, parse_set
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.resolve import resolve, write
+from kdzoo.recipe.writing import write
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 

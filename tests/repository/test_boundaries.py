@@ -41,6 +41,36 @@ def test_the_core_imports_no_plugin():
         assert not [name for name in imports(path) if name.startswith("kdzoo_")], path
 
 
+ORDER = (
+    ("errors", "places", "version", "counter_rng"),
+    ("files",),
+    ("recipe",),
+    ("api",),
+    ("zoo", "builtin"),
+    ("registry",),
+    ("data", "backbone"),
+    ("observers",),
+    ("engine",),
+    ("jobs",),
+    ("distiller", "bench", "testing", "scaffold"),
+    ("method_task", "cli"),
+    ("__main__", "__init__"),
+)
+"""The core's packages: each imports from its own and from those above it."""
+
+
+def test_packages_of_the_core_import_upwards_alone():
+    level = {name: number for number, names in enumerate(ORDER) for name in names}
+    for path in CORE:
+        parts = path.relative_to(ROOT / "kdzoo").parts
+        own = parts[0] if len(parts) > 1 else path.stem
+        for name in imports(path):
+            if not name.startswith("kdzoo."):
+                continue
+            other = name.split(".")[1]
+            assert other == own or level[other] < level[own], f"{path}: {own} imports {name}"
+
+
 ENGLISH = {
     "at",
     "one",

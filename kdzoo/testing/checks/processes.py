@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kdzoo.recipe.resolve import write
+from kdzoo.recipe.writing import write
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.subject import Subject
 

@@ -9,8 +9,8 @@ from kdzoo.engine.loop import Loop
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import train
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_adversarial.gan_supplement import GanSupplement
 

@@ -16,8 +16,8 @@ from kdzoo.api import Backbone, KdzooError
 from kdzoo.cli.flags import layer
 from kdzoo.engine.train import train
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_data_free.functional.meta import moving, pull, reptile_gradients
 from kdzoo_data_free.functional.realism import (

@@ -13,8 +13,8 @@ from kdzoo.cli.flags import layer
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import train
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_data_free.album import Album, below, move
 from kdzoo_data_free.canvas import Canvas

@@ -18,8 +18,8 @@ from kdzoo.cli.flags import KEYS, layer
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.train import train
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_lifelong.cosine import LocalSimilarity, embedding_width
 from kdzoo_lifelong.curriculum import cut, sizes

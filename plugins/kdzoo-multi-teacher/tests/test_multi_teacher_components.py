@@ -11,8 +11,8 @@ from kdzoo.api import KdzooError
 from kdzoo.cli.flags import layer
 from kdzoo.engine.train import train
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_multi_teacher.functional import confidence_weights, merge_partitions
 from kdzoo_multi_teacher.specialists import Specialists

@@ -23,8 +23,8 @@ from kdzoo.cli.flags import layer
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.train import train
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_nas.diswot import Judge
 from kdzoo_nas.space import plain

@@ -12,8 +12,8 @@ from kdzoo.api import Backbone, Batch, KdzooError, Output
 from kdzoo.cli.flags import layer
 from kdzoo.engine.train import train
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.resolve import resolve
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_self.byot import Byot
 from kdzoo_self.exit import Exit

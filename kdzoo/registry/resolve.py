@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.files import read_yaml
 from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Recipe
-from kdzoo.registry.load import find_method, read_yaml
+from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import validate
-from kdzoo.zoo.zoo import Kind
-
-KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
+from kdzoo.zoo.zoo import KINDS
 
 
 def resolve(
@@ -60,19 +57,6 @@ def resolve(
     if merged.values.get("knowledge") is None:
         merged.values.get("roles", {}).pop("teacher", None)
     return _checked(merged, zoo)
-
-
-def dump(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain data, ready for YAML or JSON."""
-    return recipe.model_dump(mode="json")
-
-
-def write(recipe: Recipe, path: Path) -> None:
-    """Write the recipe as YAML that :func:`resolve` reads back to an equal recipe; whole or not at all."""
-    text = yaml.safe_dump(dump(recipe), sort_keys=False, allow_unicode=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _add_method(merged: Merged, registry: Registry, name: str) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api.batch import Output
+from kdzoo.api.classifier import find_classifiers, read_inputs
 from kdzoo.api.probe import Probe
-from kdzoo.backbone.classifier import find_classifiers, read_inputs
-from kdzoo.backbone.probing import attached
+from kdzoo.api.probing import attached
 from kdzoo.errors import KdzooError
 
 _AFTER_THE_LAST_STAGE = ((), ("final_conv",), ("conv_head", "bn2"))

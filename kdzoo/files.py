@@ -1,0 +1,73 @@
+"""Files that are written whole or not at all, and YAML that is read with care."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kdzoo.errors import KdzooError
+
+
+def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` make a file beside ``path``, then put it there: a crash leaves the old file or the new one.
+
+    Args:
+        path: the file to replace.
+        write: writes its argument, a path in the same folder.
+
+    Raises:
+        KdzooError: it cannot be written; the old file is kept.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise KdzooError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all; see :func:`replace_file`."""
+    replace_file(path, lambda part: _write(part, text))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file with sorted keys, whole or not at all; see :func:`replace_file`."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping, read with the safe loader.
+
+    Raises:
+        KdzooError: it does not exist, is not YAML, or is not a mapping; names the file and the line.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
+    except OSError as error:
+        raise KdzooError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise KdzooError(f"{path}: not a text file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise KdzooError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(data, dict):
+        raise KdzooError(f"{path}: expected keys with values, found {type(data).__name__}")
+    return data
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
