@@ -45,7 +45,7 @@ from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import make_fabric
+from kdzoo.jobs.train import make_fabric
 from kdzoo.recipe.layers import Layer
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.load import load_registry

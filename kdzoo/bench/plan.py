@@ -10,8 +10,8 @@ from typing import Any
 
 from kdzoo.api.observer import Job
 from kdzoo.bench.task import Task
-from kdzoo.engine.teacher import recipe_hash, teacher_recipe
 from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.jobs.teachers import recipe_hash, teacher_recipe
 from kdzoo.recipe.layers import Layer, Merged, dotted
 from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.recipe.writing import dump

@@ -28,9 +28,9 @@ from kdzoo.bench.schedule import Schedule
 from kdzoo.bench.task import Task
 from kdzoo.bench.tuning import Choice
 from kdzoo.bench.work import work
-from kdzoo.engine.folder import finished
 from kdzoo.errors import KdzooError
 from kdzoo.files import read_yaml
+from kdzoo.jobs.folder import finished
 from kdzoo.observers.console import Console
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.writing import dump

@@ -34,9 +34,9 @@ def work(task: Task) -> dict[str, Any]:
 def ensure_teacher(task: Task) -> dict[str, Any]:
     """Train the teacher that ``task.teaches`` names, unless the teacher cache has it; the result of its run."""
     from kdzoo.data.open import open_data
-    from kdzoo.engine.folder import finished
-    from kdzoo.engine.teacher import trained_teacher
-    from kdzoo.engine.train import make_fabric
+    from kdzoo.jobs.folder import finished
+    from kdzoo.jobs.teachers import trained_teacher
+    from kdzoo.jobs.train import make_fabric
 
     assert task.teaches is not None
     recipe = task.recipe
@@ -59,7 +59,7 @@ def ensure_teacher(task: Task) -> dict[str, Any]:
 
 
 def _train(recipe: Recipe, folder: Path, task: Task) -> Mapping[str, Any]:
-    from kdzoo.engine.train import train
+    from kdzoo.jobs.train import train
 
     return train(recipe, folder, zoo=_zoo(), job=task.job, resume=True)
 

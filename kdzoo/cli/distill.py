@@ -115,8 +115,8 @@ def distill(
     kdzoo distill --method kd --teacher resnet50 --student resnet18 --data-dir DIR
     """
     from kdzoo.api.observer import Job
-    from kdzoo.engine.train import make_fabric, train
     from kdzoo.errors import KdzooError
+    from kdzoo.jobs.train import make_fabric, train
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve
     from kdzoo.zoo import Zoo

@@ -17,8 +17,8 @@ from unittest import mock
 import torch
 
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import make_fabric, train
 from kdzoo.files import read_yaml
+from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.place import blame
 from kdzoo.testing.watch import weights_of

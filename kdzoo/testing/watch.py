@@ -15,8 +15,8 @@ from torch import nn
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import train
 from kdzoo.engine.weights import weights_hash
+from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.subject import Subject

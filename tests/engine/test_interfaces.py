@@ -13,8 +13,8 @@ from kdzoo.api import Assembled, KdzooError, Knowledge, Lesson, Output, Probe, T
 from kdzoo.builtin.pretrain import Pretrain
 from kdzoo.engine.classroom import Classroom
 from kdzoo.engine.evaluate import accuracy
-from kdzoo.engine.train import train
 from kdzoo.engine.weights import weights_hash
+from kdzoo.jobs.train import train
 
 
 class Exit(nn.Module):

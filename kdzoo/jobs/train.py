@@ -9,8 +9,8 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from kdzoo.api.observer import Job
-from kdzoo.engine.folder import RunFolder
-from kdzoo.engine.session import Session
+from kdzoo.jobs.folder import RunFolder
+from kdzoo.jobs.session import Session
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 

@@ -13,15 +13,15 @@ from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
 from kdzoo.data.dataset import DataSet
-from kdzoo.engine.card import student_card
 from kdzoo.engine.evaluate import accuracy
-from kdzoo.engine.export import export_student
-from kdzoo.engine.folder import RunFolder
 from kdzoo.engine.loop import Position, with_weights
 from kdzoo.engine.networks import Networks
-from kdzoo.engine.provenance import active_plugins, git_commit, machine, versions
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.weights import weights_hash
+from kdzoo.jobs.card import student_card
+from kdzoo.jobs.export import export_student
+from kdzoo.jobs.folder import RunFolder
+from kdzoo.jobs.provenance import active_plugins, git_commit, machine, versions
 from kdzoo.zoo.zoo import Found
 
 

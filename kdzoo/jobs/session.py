@@ -14,16 +14,16 @@ from kdzoo.api.observer import Event, Job, Observer, Preparing, RunEnded, RunFai
 from kdzoo.data.open import open_data
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
-from kdzoo.engine.folder import RunFolder, finished
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
-from kdzoo.engine.outcome import measure, write_outcome
-from kdzoo.engine.provenance import Clock, active_plugins
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import derive_seed, seed_everything
-from kdzoo.engine.teacher import recipe_hash, trained_teacher
 from kdzoo.errors import KdzooError, NotFinite
+from kdzoo.jobs.folder import RunFolder, finished
+from kdzoo.jobs.outcome import measure, write_outcome
+from kdzoo.jobs.provenance import Clock, active_plugins
+from kdzoo.jobs.teachers import recipe_hash, trained_teacher
 from kdzoo.observers.dispatch import Observers
 from kdzoo.observers.journal import Journal
 from kdzoo.recipe.model import Recipe, RoleConfig
