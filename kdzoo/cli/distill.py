@@ -9,7 +9,7 @@ import typer
 
 from kdzoo.cli.flags import REGISTRY, layer
 from kdzoo.cli.output import print_json
-from kdzoo.recipe.layers import Layer, parse_set
+from kdzoo.recipe.layers import Layer, parse_set, sources_of
 
 NETWORKS, DATA, OPTIMISATION, MACHINE = "Networks", "Data", "Optimisation", "Machine"
 
@@ -117,6 +117,7 @@ def distill(
     from kdzoo.api.observer import Job
     from kdzoo.errors import KdzooError
     from kdzoo.jobs.train import make_fabric, train
+    from kdzoo.recipe.identity import Differs
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve
     from kdzoo.zoo import Zoo
@@ -170,13 +171,14 @@ def distill(
         and (output / "recipe.yaml").exists()
     ):
         recipe = output / "recipe.yaml"
+    layers = [*flags, Layer("--set", parse_set(assign or ()))]
     zoo = Zoo()
     resolved = resolve(
         zoo=zoo,
         registry=load_registry(zoo, registry or ()),
         method=method or ("baseline" if recipe is None and (knowledge or scheme or algorithm) else None),
         file=recipe,
-        layers=[*flags, Layer("--set", parse_set(assign or ()))],
+        layers=layers,
     )
     if quiet or json:
         kept = tuple(name for name in resolved.observers if name != "console")
@@ -190,7 +192,10 @@ def distill(
     )
     job = Job(folder.name, "student", None, (resolved.method or "custom", resolved.data.dataset, pair))
     fabric = make_fabric(resolved, accelerator=accelerator, devices=devices)
-    result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric)
+    try:
+        result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric)
+    except Differs as error:
+        raise error.with_flags(sources_of(layers)) from None
     if json and fabric.global_rank == 0:
         print_json({**result, "folder": str(folder)})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.scheme import Scheme
@@ -10,6 +12,17 @@ from kdzoo.engine.classroom import Classroom
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import create
+from kdzoo.zoo.zoo import KINDS, Found
+
+
+def components_of(recipe: Recipe, zoo: Zoo) -> list[Found]:
+    """Every component that the recipe names, as it is found."""
+    return [
+        zoo.find(kind, component.name)
+        for kind in KINDS
+        for component in _listed(getattr(recipe, kind))
+        if component is not None
+    ]
 
 
 def algorithm_of(recipe: Recipe, zoo: Zoo) -> Algorithm:
@@ -30,3 +43,7 @@ def classroom_of(recipe: Recipe, zoo: Zoo) -> Classroom:
         return Classroom(None)
     found = zoo.find("knowledge", recipe.knowledge.name)
     return Classroom(partial(create, found, recipe.knowledge.settings))
+
+
+def _listed(named: Any) -> Sequence[Any]:
+    return named if isinstance(named, list | tuple) else [named]

@@ -1,189 +1,200 @@
-"""One training run from its first file to its last: what happens around the loop."""
+"""One job from its first file to its last: what happens around the loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
-from kdzoo.api.observer import Event, Job, Observer, Preparing, RunEnded, RunFailed, RunStarted, Warned
-from kdzoo.data.open import open_data
+from kdzoo.api.observer import Job, Preparing, RunEnded, RunFailed, RunStarted, Warned
 from kdzoo.engine.checkpoint import CheckpointFile
-from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
+from kdzoo.engine.components import algorithm_of, classroom_of, components_of, scheme_of
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import derive_seed, seed_everything
 from kdzoo.errors import KdzooError, NotFinite
+from kdzoo.files import file_digest
+from kdzoo.jobs.announcer import Announcer
 from kdzoo.jobs.folder import RunFolder, finished
+from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
+from kdzoo.jobs.plan import Planned, plan_teacher
 from kdzoo.jobs.provenance import Clock, active_plugins
-from kdzoo.jobs.teachers import recipe_hash, trained_teacher
-from kdzoo.observers.dispatch import Observers
-from kdzoo.observers.journal import Journal
-from kdzoo.recipe.model import Recipe, RoleConfig
+from kdzoo.jobs.resources import Resources
+from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
+from kdzoo.recipe.identity import Difference, Differs
+from kdzoo.recipe.model import RoleConfig
 from kdzoo.recipe.writing import dump, write
-from kdzoo.zoo import Zoo
-from kdzoo.zoo.zoo import KINDS
 
 
 class Session:
-    """One run of a recipe.
+    """A job that is being done: :meth:`open`, then :meth:`enroll` until no teacher is missing, then :meth:`run`.
+
+    A context manager: what fails inside is told to the observers, and leaves nothing behind if there was nothing yet.
 
     Args:
-        recipe: what to run.
-        place: where to.
-        zoo: where components are found.
-        job: what the run is for.
-        fabric: device and processes.
-        train: trains another recipe in another folder: the teacher's.
+        planned: the job.
+        place: its folder.
+        resources: with what it is done.
+        train_teacher: does the job of a teacher for which an algorithm asks when training has begun.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
+        planned: Planned,
         place: RunFolder,
-        zoo: Zoo,
-        job: Job,
-        fabric: Fabric,
-        train: Callable[..., Mapping[str, Any]],
+        resources: Resources,
+        train_teacher: Callable[[Planned, Resources], None],
     ) -> None:
-        self.recipe, self.place, self.zoo, self.job, self.fabric = recipe, place, zoo, job, fabric
-        self._train_other = train
-        self._main = fabric.global_rank == 0
-        self._journal: Journal | None = None
-        self._before_start: list[Event] = []
+        self.planned, self.place, self.resources = planned, place, resources
+        self._train_teacher = train_teacher
+        self.recipe, self.fabric = planned.recipe, resources.fabric
         self.clock = Clock()
-        self.found = [
-            zoo.find(kind, component.name)
-            for kind in KINDS
-            if (component := getattr(recipe, kind)) is not None
-        ]
-        self._observers = Observers(self._make_observers(), self._warn)
+        self.found = components_of(self.recipe, resources.zoo)
+        self.teacher_accuracy: dict[str, float] = {}
+        self._teacher_files: dict[str, str | None] = {}
+        self._missing: list[Planned] | None = None
+        observers = [resources.zoo.find("observer", name).component() for name in self.recipe.observers]
+        self.announcer = Announcer(observers, main=resources.main)
 
-    def run(self) -> Mapping[str, Any]:
-        """Train, measure, write; the result.
+    def __enter__(self) -> Session:
+        return self
 
-        What the user can mend is found before the first file is written, so that a refused run leaves nothing.
-        """
-        checkpoint = CheckpointFile(self.place.checkpoint, recipe_hash(self.recipe))
-        try:
-            saved = checkpoint.load(self.fabric.device)
-            run = self._prepare()
-            self._start(saved)
-            seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
-            loop = Loop(run, self._notify, checkpoint, self._bookkeeping)
-            algorithm = algorithm_of(self.recipe, self.zoo)
-            position = loop.train(algorithm, saved)
-            result = measure(run, algorithm, position, self.teacher_accuracy)
-            if self.networks.sources.get("teacher"):
-                result["teacher_path"] = self.networks.sources["teacher"]
-            result |= self.clock.result(self.fabric.device)
-            result["plugins"] = active_plugins(one.plugin for one in self.found)
-            if self._main:
-                write_outcome(self.place, run, algorithm, self.data, self.found, self.networks, result)
-            self.fabric.barrier()
-            self._notify(RunEnded(self.place.path, result))
-            return result
-        except BaseException as error:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
             with suppress(OSError, KdzooError):
-                self._notify(RunFailed(f"{type(error).__name__}: {error}"))
-            if (
-                isinstance(error, KdzooError)
-                and not isinstance(error, NotFinite)
-                and not checkpoint.path.exists()
-            ):
+                self.announcer.notify(RunFailed(f"{type(error).__name__}: {error}"))
+            mendable = isinstance(error, KdzooError) and not isinstance(error, NotFinite)
+            if mendable and not any(self.place.checkpoint.glob("*.ckpt")):
                 self.place.clear()
             self.place.leave()
-            raise
-        finally:
-            self._observers.close()
+        self.announcer.close()
 
-    def _prepare(self) -> TrainingRun:
-        """Open the data, build and enroll the networks; teachers are trained here, if need be."""
-        recipe, device = self.recipe, self.fabric.device
-        torch.use_deterministic_algorithms(recipe.deterministic)
-        self.data = open_data(
-            recipe.data,
-            seed=recipe.seed,
-            device=device,
-            channels_last=recipe.channels_last,
-            rank=self.fabric.global_rank,
-            world=self.fabric.world_size,
-            progress=lambda label, done, total: self._notify(Preparing(label, done, total)),
-        )
+    def open(self) -> None:
+        """Open the data and the checkpoint.
+
+        Raises:
+            Differs: the checkpoint is that of another run.
+            KdzooError: the data or the checkpoint cannot be opened.
+        """
+        tell = self.announcer.notify
+        self.data = self.resources.open(self.recipe, self._progress)
         for note in self.data.notes:
-            self._notify(Warned(note))
+            tell(Warned(note))
         for path in self.data.skipped:
-            self._notify(Warned(f"{path}: unreadable image, left out"))
-        self.networks = Networks(recipe, self.data, device, self._teacher)
-        self.teacher_accuracy: dict[str, float] = {}
-        scheme, classroom = scheme_of(recipe, self.zoo), classroom_of(recipe, self.zoo)
-        gallery = Gallery(self.place.path, self._notify, writes=self._main)
-        run = TrainingRun(recipe, self.data, self.fabric, scheme, classroom, self.networks, gallery)
-        scheme.enroll(run)
-        return run
+            tell(Warned(f"{path}: unreadable image, left out"))
+        self.identity = identity_of(
+            self.recipe,
+            facts_of(self.data),
+            self.found,
+            processes=self.fabric.world_size,
+            weights_only=self.planned.weights_only,
+        )
+        self.checkpoint = CheckpointFile(self.place.checkpoint, self.identity)
+        self.saved = self.checkpoint.load(self.fabric.device)
+        if (
+            self.planned.weights_only
+            and self.saved is None
+            and (why := why_anew(self.planned, self.identity))
+        ):
+            tell(Warned(f"the teacher is trained anew: {why}"))
 
-    def _start(self, saved: Mapping[str, Any] | None) -> None:
-        """Begin the journal, or go on with it where the checkpoint was taken."""
+    def enroll(self) -> list[Planned]:
+        """Build and enroll the networks; the jobs of the teachers that have to be trained first.
+
+        While there are any, the networks are gone again: the scheme was asked which teachers it wants, and everything
+        that is wrong with it was found before hours are spent on them.
+        """
+        torch.use_deterministic_algorithms(self.recipe.deterministic)
+        self._missing = []
+        run, loop = self._build()
+        run.scheme.enroll(run)
+        missing: list[Planned] = self.fabric.broadcast(self._missing)
+        if missing:
+            return missing
+        self._missing = None
+        self.training, self.loop = run, loop
+        return []
+
+    def run(self) -> Mapping[str, Any]:
+        """Train, measure, write; the result."""
+        run, saved, place = self.training, self.saved, self.place
         if saved is not None:
             self.clock.wall_before, self.clock.process_before = saved["seconds"]
-        if not self._main:
-            return
-        if saved is None:
-            self.place.metrics.unlink(missing_ok=True)  # rows of a run that had no checkpoint yet
-        self._journal = Journal(self.place.metrics)
-        if saved is not None:
-            self._journal.truncate(saved["journal"])
-        write(self.recipe, self.place.recipe)
-        self._notify(RunStarted(self.place.path, self.job, dump(self.recipe), saved is not None))
-        if saved is None:
-            for event in self._before_start:
-                self._journal.observe(event)
+        self.announcer.begin(place.metrics, saved["journal"] if saved is not None else None)
+        if self.resources.main:
+            write(self.recipe, place.recipe)
+            self.identity.write(place.path)
+        self.announcer.notify(
+            RunStarted(place.path, self.planned.job, dump(self.recipe), resumed=saved is not None)
+        )
+        for name, before in (saved["identity"]["notes"] if saved is not None else {}).items():
+            if (now := self.identity.notes.get(name)) != before:
+                note = f"begun with {name} {before}, now {now}: the last bits of a number may differ"
+                self.announcer.notify(Warned(note))
+        seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
+        algorithm = algorithm_of(self.recipe, self.resources.zoo)
+        position = self.loop.train(algorithm, saved)
+        result = measure(run, algorithm, position, self.teacher_accuracy)
+        if self.networks.sources.get("teacher"):
+            result["teacher_path"] = self.networks.sources["teacher"]
+        result |= self.clock.result(self.fabric.device)
+        result["plugins"] = active_plugins(one.plugin for one in self.found)
+        if self.resources.main:
+            write_outcome(place, run, algorithm, self.data, self.found, self.networks, result, self.identity)
+        self.fabric.barrier()
+        self.announcer.notify(RunEnded(place.path, result))
+        return result
 
-    def _notify(self, event: Event) -> None:
-        """To the journal first: it is the source of truth."""
-        if not self._main:
-            return
-        if self._journal is None:
-            self._before_start.append(event)
-        else:
-            self._journal.observe(event)
-        self._observers.observe(event)
+    def _progress(self, label: str, done: int, total: int) -> None:
+        self.announcer.notify(Preparing(label, done, total))
 
-    def _warn(self, message: str) -> None:
-        if self._journal is not None:
-            self._journal.observe(Warned(message))
-
-    def _make_observers(self) -> Sequence[Observer]:
-        names = self.recipe.observers if self._main else ()
-        return [self.zoo.find("observer", name).component() for name in names]
+    def _build(self) -> tuple[TrainingRun, Loop]:
+        """The run, nobody enrolled yet, and its loop."""
+        recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
+        self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher)
+        scheme, classroom = scheme_of(recipe, zoo), classroom_of(recipe, zoo)
+        gallery = Gallery(self.place.path, tell, writes=self.resources.main)
+        run = TrainingRun(recipe, self.data, self.fabric, scheme, classroom, self.networks, gallery)
+        return run, Loop(run, tell, self.checkpoint, self._bookkeeping)
 
     def _bookkeeping(self) -> dict[str, Any]:
         """What a checkpoint holds beside the training state."""
-        position = self._journal.position() if self._journal is not None else 0
-        return {"journal": position, "seconds": [self.clock.wall, self.clock.process]}
+        return {
+            "journal": self.announcer.position(),
+            "seconds": [self.clock.wall, self.clock.process],
+            "teachers": self._teacher_files,
+        }
 
-    def _teacher(self, role: str, config: RoleConfig) -> Path:
-        def train_alone(recipe: Recipe, folder: Path) -> Mapping[str, Any]:
-            job = Job(f"{role} {config.model}", "teacher", self.job.suite, self.job.tags[1:])
-            return self._train_other(recipe, folder, zoo=self.zoo, job=job, resume=True, fabric=self.fabric)
+    def _teacher(self, role: str, config: RoleConfig) -> Path | None:
+        """The folder of a trained teacher's weights; None where its training is another job, to be done first.
 
-        weights = trained_teacher(self.recipe, config, self._content_hash(config.modality), train_alone)
-        result = finished(weights.parent)
+        Raises:
+            Differs: it is not the teacher that the checkpoint was taken with.
+        """
+        tags = self.planned.job.tags[1:]
+        job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
+        planned = plan_teacher(self.recipe, config, job, self.resources, self._progress)
+        if not is_trained(planned):
+            if self._missing is not None:
+                self._missing.append(planned)
+                return None
+            self._train_teacher(planned, self.resources)
+        weights = weights_of(planned)
+        now = self._teacher_files[role] = file_digest(weights / "model.safetensors")
+        before = (self.saved or {}).get("teachers", {}).get(role, now)
+        if before != now:
+            difference = Difference(f"roles.{role}.weights", before, now)
+            raise Differs(f"{self.place.path}: cannot resume", [difference])
+        result = finished(planned.folder)
         if result is not None:
             self.teacher_accuracy[role] = result["test/last"]
         return weights
-
-    def _content_hash(self, modality: str) -> str:
-        """Of the data that a teacher is trained on, which has its training images also where the run has none."""
-        data = self.data
-        if self.recipe.data.withhold_train:
-            whole = self.recipe.data.model_copy(update={"withhold_train": False})
-            data = open_data(whole, seed=self.recipe.seed, device=self.fabric.device)
-        return data.content_hashes[modality]

@@ -9,8 +9,9 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from kdzoo.api.observer import Job
-from kdzoo.jobs.folder import RunFolder
-from kdzoo.jobs.session import Session
+from kdzoo.jobs.conduct import conduct
+from kdzoo.jobs.plan import Planned
+from kdzoo.jobs.resources import Resources
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 
@@ -43,12 +44,8 @@ def train(
         fabric: device and processes; default: one process on the best device.
 
     Raises:
+        Differs: the folder holds another run than this recipe's; names what differs.
         KdzooError: bad input, or a loss that is not finite; the folder keeps the last good checkpoint.
     """
-    fabric = fabric or make_fabric(recipe)
-    place = RunFolder(folder, resume=resume)
-    fabric.barrier()  # else a slow process finds the files of a quick one, and takes them for another run
-    done = place.result if resume else None
-    if done is not None:
-        return done
-    return Session(recipe, place, zoo, job or Job(name=folder.name), fabric, train).run()
+    resources = Resources(zoo, fabric or make_fabric(recipe))
+    return conduct(Planned(recipe, folder, job or Job(name=folder.name)), resources, resume=resume)

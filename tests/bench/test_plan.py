@@ -9,11 +9,14 @@ import pytest
 from kdzoo.bench.plan import Plan, Planner
 from kdzoo.bench.suite import narrowed, open_suite
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.layers import Layer
+from kdzoo.recipe.model import AugmentConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.zoo import Zoo
 
+FACTS = DataFacts("pixels of a made-up set", 32, AugmentConfig())
 PAIR = {"teacher": {"model": "test_resnet", "epochs": 7}, "student": "test_efficientnet"}
 SUITE: dict[str, Any] = {
     "data": {"dataset": "digits", "train_per_class": 20},
@@ -178,7 +181,11 @@ def test_a_suite_from_a_file(tmp_path: Path, zoo: Zoo) -> None:
 def test_the_suites_that_ship_can_be_planned(zoo: Zoo, tmp_path: Path) -> None:
     registry = load_registry(zoo)
     for name, suite in registry.suites.items():
-        plan = Planner(name, suite, output=tmp_path, zoo=zoo, registry=registry).plan()
+        # the folders of images are the user's
+        planner = Planner(
+            name, suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config: FACTS
+        )
+        plan = planner.plan()
         assert not plan.refused
         entries = {run.entry.method for run in plan.runs} | {one.entry.method for one in plan.searches}
         assert entries >= (set(registry.methods) if suite.methods == "installed" else set(suite.methods))

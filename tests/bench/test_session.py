@@ -97,9 +97,11 @@ def test_what_is_finished_is_not_run_again(run: Callable[..., Any], tmp_path: Pa
 
 def test_a_finished_run_of_another_recipe_is_refused(run: Callable[..., Any], tmp_path: Path) -> None:
     session, _ = run(tune={})
-    recipe = session.schedule.runs[0].task.folder / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace("epochs: 2", "epochs: 3"))
-    with pytest.raises(KdzooError, match=r"recipe\.yaml: not the recipe that the folder's name says"):
+    identity = session.schedule.runs[0].task.folder / "identity.json"
+    identity.write_text(identity.read_text().replace('"epochs": 2', '"epochs": 3'))
+    with pytest.raises(
+        KdzooError, match="not the run that the folder's name says: epochs was 3 and is 2 now"
+    ):
         run(tune={})
 
 
