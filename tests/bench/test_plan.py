@@ -1,6 +1,7 @@
 """From a suite to its tasks: which, in which folders, with which recipes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,33 @@ def test_a_changed_suite_never_meets_old_results(planner: Callable[..., Planner]
     assert before.keys() == after.keys()
     assert not set(before.values()) & set(after.values())
     assert folders(planner().plan()) == before
+
+
+def test_a_newer_plugin_and_other_data_never_meet_old_results(zoo: Zoo, tmp_path: Path) -> None:
+    suite, registry = Suite.model_validate(SUITE), load_registry(zoo)
+
+    def planned(zoo: Zoo = zoo, facts: DataFacts = FACTS) -> Plan:
+        return Planner(
+            "mini", suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config: facts
+        ).plan()
+
+    def released(version: str) -> Zoo:
+        return Zoo(
+            [
+                replace(one, version=version) if one.distribution == "kdzoo-response" else one
+                for one in zoo.known
+            ]
+        )
+
+    plan = planned()
+    newer, patched = planned(released("99.0.0")), planned(released("99.0.1"))
+    assert folders(newer) == folders(patched)
+    changed = {entry for entry, key in folders(plan).items() if folders(newer)[entry] != key}
+    assert {name for name, _ in changed} == {"kd", "dml"}, "both take the loss from that package"
+    assert newer.teachers.keys() == plan.teachers.keys(), "a teacher takes nothing from it"
+    other = planned(facts=DataFacts("pixels of another set", 32, AugmentConfig()))
+    assert not set(folders(other).values()) & set(folders(plan).values())
+    assert not other.teachers.keys() & plan.teachers.keys()
 
 
 def test_flags_win_over_the_suite_but_not_over_the_plan(planner: Callable[..., Planner]) -> None:

@@ -95,6 +95,20 @@ def test_what_is_finished_is_not_run_again(run: Callable[..., Any], tmp_path: Pa
     assert not [key for key in begun if key.startswith("tuning/")]
 
 
+def test_why_runs_are_done_again_is_said_in_a_line_for_each_reason(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    run(tune={})
+    trace(tmp_path)
+    _, said = run(tune={}, epochs=3)
+    assert len([key for key in trace(tmp_path) if key.startswith("jobs/")]) == 4
+    assert "4 runs are done again: epochs was 2 and is 3 now" in said
+    _, said = run(tune={}, epochs=3, recipe={"optim": {"lr": 0.004}}, methods=[], seeds=[1])
+    assert "baseline seed 1 is done again: optim.lr was 0.002 and is 0.004 now" in said
+    _, said = run(tune={})
+    assert "again" not in said
+
+
 def test_a_finished_run_of_another_recipe_is_refused(run: Callable[..., Any], tmp_path: Path) -> None:
     session, _ = run(tune={})
     identity = session.schedule.runs[0].task.folder / "identity.json"
