@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.scheme import Scheme
-from kdzoo.engine.classroom import Classroom
+from kdzoo.engine.lessons import Part
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import create
-from kdzoo.zoo.zoo import KINDS, Found
+from kdzoo.zoo.zoo import Found
 
 
 def components_of(recipe: Recipe, zoo: Zoo) -> list[Found]:
     """Every component that the recipe names, as it is found."""
-    return [
-        zoo.find(kind, component.name)
-        for kind in KINDS
-        for component in _listed(getattr(recipe, kind))
-        if component is not None
-    ]
+    return [zoo.find(kind, component.name) for kind, component in recipe.components]
 
 
 def algorithm_of(recipe: Recipe, zoo: Zoo) -> Algorithm:
@@ -37,13 +30,9 @@ def scheme_of(recipe: Recipe, zoo: Zoo) -> Scheme:
     return made
 
 
-def classroom_of(recipe: Recipe, zoo: Zoo) -> Classroom:
-    """A classroom in which the recipe's knowledge is taught, if it has one."""
-    if recipe.knowledge is None:
-        return Classroom(None)
-    found = zoo.find("knowledge", recipe.knowledge.name)
-    return Classroom(partial(create, found, recipe.knowledge.settings))
-
-
-def _listed(named: Any) -> Sequence[Any]:
-    return named if isinstance(named, list | tuple) else [named]
+def knowledge_of(recipe: Recipe, zoo: Zoo) -> list[Part]:
+    """What the recipe teaches, ready to be made once for each arrow."""
+    return [
+        Part(part.name, part.weight, partial(create, zoo.find("knowledge", part.name), part.settings))
+        for part in recipe.knowledge
+    ]

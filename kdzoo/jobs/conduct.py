@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdzoo.engine.components import components_of
+from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.folder import RunFolder
 from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import Planned
@@ -15,13 +16,16 @@ from kdzoo.jobs.teachers import alone, is_trained
 from kdzoo.recipe.identity import Differs, read_identity
 
 
-def conduct(planned: Planned, resources: Resources, *, resume: bool) -> Mapping[str, Any]:
+def conduct(
+    planned: Planned, resources: Resources, *, resume: bool, listeners: Sequence[Listener] = ()
+) -> Mapping[str, Any]:
     """Do the jobs of the teachers that this one needs and the cache lacks, then this one; its result.
 
     Args:
         planned: the job.
         resources: with what it is done.
         resume: go on from the folder's checkpoint if it has one; a finished job returns its result at once.
+        listeners: are told what happens in this run, and not in those of its teachers.
 
     Raises:
         Differs: the folder holds another run.
@@ -33,7 +37,7 @@ def conduct(planned: Planned, resources: Resources, *, resume: bool) -> Mapping[
     if done is not None:
         _check_same(planned, resources)
         return done
-    with Session(planned, place, resources, train_teacher) as session:
+    with Session(planned, place, resources, train_teacher, listeners) as session:
         session.open()
         while teachers := session.enroll():
             for teacher in teachers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
-from kdzoo.api.observer import Job, Preparing, RunEnded, RunFailed, RunStarted, Warned
+from kdzoo.api.observer import Event, Job, Preparing, RunEnded, RunFailed, RunStarted, Warned
 from kdzoo.engine.checkpoint import CheckpointFile
-from kdzoo.engine.components import algorithm_of, classroom_of, components_of, scheme_of
+from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
 from kdzoo.engine.gallery import Gallery
+from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
+from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import derive_seed, seed_everything
 from kdzoo.errors import KdzooError, NotFinite
@@ -43,6 +45,7 @@ class Session:
         place: its folder.
         resources: with what it is done.
         train_teacher: does the job of a teacher for which an algorithm asks when training has begun.
+        listeners: are told what happens in the run.
     """
 
     def __init__(
@@ -51,9 +54,11 @@ class Session:
         place: RunFolder,
         resources: Resources,
         train_teacher: Callable[[Planned, Resources], None],
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.planned, self.place, self.resources = planned, place, resources
         self._train_teacher = train_teacher
+        self._listeners = [Reporter(self._notify), *listeners]
         self.recipe, self.fabric = planned.recipe, resources.fabric
         self.clock = Clock()
         self.found = components_of(self.recipe, resources.zoo)
@@ -154,6 +159,9 @@ class Session:
         self.announcer.notify(RunEnded(place.path, result))
         return result
 
+    def _notify(self, event: Event) -> None:
+        self.announcer.notify(event)
+
     def _progress(self, label: str, done: int, total: int) -> None:
         self.announcer.notify(Preparing(label, done, total))
 
@@ -161,10 +169,12 @@ class Session:
         """The run, nobody enrolled yet, and its loop."""
         recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
         self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher)
-        scheme, classroom = scheme_of(recipe, zoo), classroom_of(recipe, zoo)
+        scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
         gallery = Gallery(self.place.path, tell, writes=self.resources.main)
-        run = TrainingRun(recipe, self.data, self.fabric, scheme, classroom, self.networks, gallery)
-        return run, Loop(run, tell, self.checkpoint, self._bookkeeping)
+        run = TrainingRun(
+            recipe, self.data, self.fabric, scheme, knowledge, self.networks, gallery, self._listeners
+        )
+        return run, Loop(run, self.checkpoint, self._bookkeeping)
 
     def _bookkeeping(self) -> dict[str, Any]:
         """What a checkpoint holds beside the training state."""

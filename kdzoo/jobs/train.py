@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
 
 from kdzoo.api.observer import Job
+from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.conduct import conduct
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
@@ -32,6 +33,7 @@ def train(
     job: Job | None = None,
     resume: bool = False,
     fabric: Fabric | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Mapping[str, Any]:
     """Run ``recipe`` to its end in ``folder`` and return its result, the last row of ``metrics.jsonl``.
 
@@ -42,10 +44,12 @@ def train(
         job: what the run is for.
         resume: go on from the folder's checkpoint if it has one; a finished run returns its result at once.
         fabric: device and processes; default: one process on the best device.
+        listeners: are told what happens in the run, not in that of a teacher trained for it.
 
     Raises:
         Differs: the folder holds another run than this recipe's; names what differs.
         KdzooError: bad input, or a loss that is not finite; the folder keeps the last good checkpoint.
     """
     resources = Resources(zoo, fabric or make_fabric(recipe))
-    return conduct(Planned(recipe, folder, job or Job(name=folder.name)), resources, resume=resume)
+    planned = Planned(recipe, folder, job or Job(name=folder.name))
+    return conduct(planned, resources, resume=resume, listeners=listeners)

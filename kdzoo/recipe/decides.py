@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from kdzoo.files import file_digest
 from kdzoo.recipe.identity import CONTENT, Identity
-from kdzoo.recipe.model import AugmentConfig, Recipe, RoleConfig
+from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig
 from kdzoo.version import __version__
 
 
@@ -205,17 +205,30 @@ def _pattern(name: str) -> str:
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
     """A value as plain data, mappings and lists of them as dotted names; a file is known by its content."""
-    if isinstance(value, BaseModel):
-        settings = getattr(value, "settings", None)
-        plain = {key: getattr(value, key) for key in type(value).model_fields if key != "settings"}
-        value = {**plain, **(settings or {})}
+    if isinstance(value, Component):
+        own = {key: getattr(value, key) for key in type(value).model_fields if key != "settings"}
+        also = {f"settings.{key}" if key in own else key: one for key, one in value.settings.items()}
+        return _flat(name, {**own, **also})
+    if isinstance(value, tuple) and all(isinstance(one, Component) for one in value):
+        return _sum(name, value) if value else {}
     if isinstance(value, Mapping):
         return {dotted: one for key in value for dotted, one in _flat(f"{name}.{key}", value[key]).items()}
-    if isinstance(value, list | tuple) and any(isinstance(one, Mapping | BaseModel) for one in value):
+    if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
         return _flat(name, dict(enumerate(value)))
     if isinstance(value, Path):
         return {name: file_digest(value) or str(value)}
     return {name: _plain(value)}
+
+
+def _sum(name: str, summands: tuple[Component, ...]) -> dict[str, Any]:
+    """One component under the section's own name; several under theirs, with their order."""
+    only = summands[0]
+    if len(summands) == 1 and getattr(only, "weight", 1) == 1:
+        return _flat(name, Component(name=only.name, settings=only.settings))
+    fields: dict[str, Any] = {name: [one.name for one in summands]}
+    for one in summands:
+        fields |= _flat(f"{name}.{one.name}", one)
+    return fields
 
 
 def _plain(value: Any) -> Any:

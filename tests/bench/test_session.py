@@ -38,7 +38,7 @@ def zoo() -> Zoo:
 @pytest.fixture
 def run(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SuiteSession, str]]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    from jobs import pretend
+    from pretended import pretend
 
     def session(**changes: Any) -> tuple[SuiteSession, str]:
         suite = Suite.model_validate({**SUITE, **changes})

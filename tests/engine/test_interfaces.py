@@ -11,8 +11,9 @@ from torch import nn
 
 from kdzoo.api import Assembled, KdzooError, Knowledge, Lesson, Output, Probe, Taps
 from kdzoo.builtin.pretrain import Pretrain
-from kdzoo.engine.classroom import Classroom
 from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.lessons import Part
+from kdzoo.engine.networks import Networks
 from kdzoo.engine.weights import weights_hash
 from kdzoo.jobs.train import train
 
@@ -91,8 +92,7 @@ class Stem(Knowledge):
 
 
 def test_a_probe_reads_inside_both_networks_for_the_time_of_the_forward_pass(make_run, batch):
-    run = make_run("kd")
-    run.classroom = Classroom(Stem)
+    run = make_run("kd", parts=[Part("stem", 1.0, Stem)])
     loss = run.teach(batch)
     shown = run.see("student", batch).extras[FirstConvolution()]
     inside = run.roles["student"]
@@ -105,8 +105,7 @@ def test_a_probe_reads_inside_both_networks_for_the_time_of_the_forward_pass(mak
 
 
 def test_a_derived_role_has_no_inside(make_run, batch):
-    run = make_run("kd")
-    run.classroom = Classroom(Stem)
+    run = make_run("kd", parts=[Part("stem", 1.0, Stem)])
     run.derive("uniform", lambda one: Output(torch.zeros(len(one), 4)))
     run.scheme.lessons = lambda run, batch: [Lesson("student", "uniform")]
     with pytest.raises(KdzooError, match=r"compares values inside a timm model; the role .uniform."):
@@ -206,15 +205,16 @@ torch.save(logits.detach(), "logits.pt")
 
 
 def test_numbered_teachers_are_trained_from_initialisations_of_their_own(make_run):
-    networks = make_run("kd").networks
+    run = make_run("kd")
+    roles = {
+        name: one.model_copy(update={"checkpoint": None, "seed": 3}) for name, one in run.recipe.roles.items()
+    }
     asked = {}
-    networks._recipe = networks._recipe.model_copy(
-        update={"roles": {name: one.model_copy(update={"checkpoint": None, "seed": 3})
-                          for name, one in networks._recipe.roles.items()}}
-    )  # fmt: skip
-    train_teacher = networks._train_teacher
-    networks._train_teacher = lambda role, config: (
-        asked.update({role: config.seed}) or train_teacher(role, config)
+    networks = Networks(
+        run.recipe.model_copy(update={"roles": roles}),
+        run.data,
+        run.device,
+        lambda role, config: asked.update({role: config.seed}),
     )
     for role in ("teacher", "teacher1", "teacher2"):
         networks.build(role)

@@ -22,7 +22,7 @@ def sections(model: type[BaseModel], above: str = "") -> Iterator[str]:
         nested = next((one for one in inner if isinstance(one, type) and issubclass(one, Section)), None)
         if nested is RoleConfig:
             yield from sections(nested, f"{above}{key}.*.")
-        elif nested is None or nested is Component:
+        elif nested is None or issubclass(nested, Component):
             yield above + key
         else:
             yield from sections(nested, f"{above}{key}.")
@@ -180,6 +180,28 @@ def test_a_file_that_a_component_reads_is_known_by_its_content(tmp_path: Path) -
         (tmp_path / name).write_text(content)
     a, b, c = (key(recipe(scheme=Component(name="x", settings={"file": tmp_path / name}))) for name in "abc")
     assert a == b != c
+
+
+def test_a_sum_of_knowledges_is_known_by_its_parts_their_weights_and_their_order() -> None:
+    kd, at = {"name": "kd", "temperature": 4.0}, {"name": "at", "settings": {"weight": 2}}
+    both = identify(recipe(knowledge=[kd, at]), data=FACTS, plugins=PLUGINS)
+    assert {name: value for name, value in both.fields.items() if name.startswith("knowledge")} == {
+        "knowledge": ["kd", "at"],
+        "knowledge.kd.name": "kd",
+        "knowledge.kd.weight": 1.0,
+        "knowledge.kd.temperature": 4.0,
+        "knowledge.at.name": "at",
+        "knowledge.at.weight": 1.0,
+        "knowledge.at.settings.weight": 2,
+    }
+    heavier = identify(recipe(knowledge=[{**kd, "weight": 0.5}, at]), data=FACTS, plugins=PLUGINS)
+    assert [str(one) for one in heavier.differences(both)] == ["knowledge.kd.weight was 1.0 and is 0.5 now"]
+    assert key(recipe(knowledge=[at, kd])) != key(recipe(knowledge=[kd, at]))
+    assert (
+        key(recipe(knowledge=[kd]))
+        == key(recipe(knowledge=kd))
+        != key(recipe(knowledge=[{**kd, "weight": 2}]))
+    )
 
 
 def test_an_identity_is_read_back_as_it_was(tmp_path: Path) -> None:
