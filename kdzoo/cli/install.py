@@ -46,7 +46,7 @@ def packages(names: Sequence[str]) -> list[str]:
     for name in names:
         if name.startswith("-"):
             raise KdzooError(f"{name!r} is not the name of a package; options go to pip itself")
-        found.append(methods[name].package if name in methods else name)
+        found.extend(methods[name].packages if name in methods else [name])
     return list(dict.fromkeys(found))
 
 

@@ -35,8 +35,8 @@ def list_methods(
             "knowledge": " + ".join(one.name for one in method.knowledge) or None,
             "scheme": method.scheme.name,
             "algorithm": method.algorithm.name,
-            "package": method.package,
-            "installed": zoo.has(method.package),
+            "package": " ".join(method.packages),
+            "installed": zoo.has(*method.packages),
         }
         for name, method in registry.methods.items()
         if category in (None, method.category)

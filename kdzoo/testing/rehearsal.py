@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,14 +53,14 @@ class Rehearsal:
         return found
 
 
-def prepared(subject: Subject, **changes: object) -> TrainingRun:
+def prepared(subject: Subject, *, listeners: Sequence[Listener] = (), **changes: object) -> TrainingRun:
     """A run of the subject's small recipe with its roles enrolled, at the beginning of a phase of one epoch."""
     recipe = subject.recipe(**changes)
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
     data = open_data(recipe.data, seed=recipe.seed, device=fabric.device)
     networks = Networks(recipe, data, fabric.device, _no_training)
     scheme, knowledge = scheme_of(recipe, subject.zoo), knowledge_of(recipe, subject.zoo)
-    run = TrainingRun(recipe, data, fabric, scheme, knowledge, networks)
+    run = TrainingRun(recipe, data, fabric, scheme, knowledge, networks, listeners=listeners)
     run.scheme.enroll(run)
     run.begin_phase(1, len(data.train))
     return run
