@@ -70,7 +70,7 @@ def help_of(flag: Flag, default: str | None = None) -> str:
     meaning = field.description or ""
     facts = [f"{flag.key} {_accepted(flag, field)}".rstrip()]
     usual = default if default is not None else field.get_default()
-    if not field.is_required() and usual is not None and usual is not False:
+    if not field.is_required() and usual is not None and usual is not False and usual != ():
         facts.append(f"default {'on' if usual is True else usual}")
     more = " May be repeated." if flag.repeated else ""
     return f"{meaning[:1].upper()}{meaning[1:]} ({', '.join(facts)}).{more}"

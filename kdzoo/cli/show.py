@@ -11,8 +11,11 @@ from rich.console import Console
 from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, print_json, print_line, print_paragraph
 from kdzoo.recipe.layers import flattened
+from kdzoo.recipe.model import Component, Summand
 from kdzoo.registry.load import find_method, load_registry
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.hyperparameters import describe, limits, required, validate
+from kdzoo.zoo.zoo import Kind
 
 REQUIRED = "(required)"
 """The value of a hyper-parameter that has no default and is not set."""
@@ -28,13 +31,11 @@ def show(
     entry = find_method(load_registry(zoo, registry or ()), method)
     installed = zoo.has(entry.package)
     components: list[dict[str, Any]] = []
-    for kind in ("knowledge", "scheme", "algorithm"):
-        component = getattr(entry, kind)
-        if component is None:
-            continue
+    for kind, component in entry.components:
         row: dict[str, Any] = {"kind": kind, "name": component.name, "hyperparameters": []}
         if installed:
-            row |= _described(zoo, kind, component)
+            summed = kind == "knowledge" and len(entry.knowledge) > 1
+            row |= _described(zoo, kind, component, f"{kind}.{component.name}" if summed else kind)
         components.append(row)
     if json:
         print_json(
@@ -94,25 +95,41 @@ def _plain(text: str) -> str:
     return text.replace("``", "")
 
 
-def _described(zoo: Zoo, kind: Any, component: Any) -> dict[str, Any]:
-    from kdzoo.zoo.hyperparameters import describe, required, validate
-
+def _described(zoo: Zoo, kind: Kind, component: Component, at: str) -> dict[str, Any]:
+    """A component's summary, provider and hyper-parameters, whose keys begin with ``at``."""
     found = zoo.find(kind, component.name)
     missing = required(found.component) - component.settings.keys()
     values = dict(component.settings) if missing else validate(found, component.settings)
     summary = (found.component.__doc__ or "").strip().splitlines()
+    summed = at != kind
     return {
         "summary": summary[0] if summary else "",
         "provided_by": f"{found.plugin.distribution} {found.plugin.version}",
         "hyperparameters": [
-            {
-                "key": f"{kind}.{one.name}",
-                "value": REQUIRED if one.name in missing else values.get(one.name, one.default),
-                "type": one.type,
-                "range": one.range,
-                "default": one.default,
-                "meaning": one.meaning,
-            }
-            for one in describe(found.component)
+            *([_weight(component, at)] if summed else []),
+            *(
+                {
+                    "key": f"{at}.settings.weight" if summed and one.name == "weight" else f"{at}.{one.name}",
+                    "value": REQUIRED if one.name in missing else values.get(one.name, one.default),
+                    "type": one.type,
+                    "range": one.range,
+                    "default": one.default,
+                    "meaning": one.meaning,
+                }
+                for one in describe(found.component)
+            ),
         ],
+    }
+
+
+def _weight(component: Component, at: str) -> dict[str, Any]:
+    """The weight of a Knowledge in a sum, as a hyper-parameter."""
+    field = Summand.model_fields["weight"]
+    return {
+        "key": f"{at}.weight",
+        "value": getattr(component, "weight", field.default),
+        "type": "float",
+        "range": limits(field.annotation, field.metadata),
+        "default": field.default,
+        "meaning": field.description,
     }

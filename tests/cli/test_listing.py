@@ -150,6 +150,18 @@ def test_plugins_are_listed_with_components_and_state(kdzoo):
     assert "knowledge kd" in by_name["kdzoo-response"]["components"]
 
 
+def test_each_part_of_a_sum_is_shown_with_the_keys_that_set_it(kdzoo, tmp_path):
+    more = tmp_path / "more.yaml"
+    more.write_text(
+        "methods: {both: {title: Both, category: response, package: kdzoo-response,"
+        " knowledge: [{name: kd, weight: 0.9, temperature: 2.0}, at]}}"
+    )
+    shown = kdzoo("show", "both", "--registry", more).out
+    assert "\n  knowledge.kd.weight = 0.9  (float ≥ 0, default 1.0)\n" in shown
+    assert "\n  knowledge.kd.temperature = 2.0  (float > 0, default 4.0)\n" in shown
+    assert "\n  knowledge.at.weight = 1.0  (float ≥ 0, default 1.0)\n" in shown
+
+
 def test_a_plugin_has_a_line_and_what_it_brings_below(terminal):
     lines = terminal("plugins", columns=80)
     assert max(map(len, lines)) <= 80
