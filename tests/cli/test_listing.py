@@ -101,7 +101,7 @@ def test_a_terminal_too_narrow_for_titles_shows_whole_names(terminal):
 
 def test_what_is_not_installed_is_marked_on_a_terminal(terminal, elsewhere):
     lines = terminal("list", "--registry", elsewhere, columns=80)
-    assert "  far                     -  From far away  not installed" in lines
+    assert "  far                     –  From far away  not installed" in lines
     assert lines[-1] == "kdzoo install METHOD installs the package of a method"
     assert max(map(len, lines)) <= 80
 
