@@ -164,7 +164,8 @@ def main() -> None:
         )
     lines += [
         "",
-        f"Nothing and the three losses: {expected:.2f} ms. The sum: {total:.2f} ms, {total / expected:.3f} times that.",
+        f"Nothing and the three losses: {expected:.2f} ms. The sum: {total:.2f} ms, "
+        f"{total / expected:.3f} times that.",
         "",
     ]
     text = "\n".join(lines)
