@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from kdzoo.api import UNLABELLED, Batch, KdzooError, Knowledge, Output, Run, Taps, softened_kl
+from kdzoo.api import (
+    UNLABELLED,
+    Batch,
+    KdzooError,
+    Knowledge,
+    Output,
+    Run,
+    Taps,
+    at_least_float32,
+    softened_kl,
+    without_autocast,
+)
 from kdzoo_graph.functional import aggregate, info_nce, neighbour_graph
-from kdzoo_graph.functional.precision import at_least_float32, without_autocast
 
 
 class HKD(Knowledge):
@@ -98,7 +107,7 @@ class Vertices(nn.Module):
     def __init__(self, output: Output, width: int, gathers: bool) -> None:
         super().__init__()
         assert output.embedding is not None, "the taps ask for it"
-        dtype = torch.promote_types(output.embedding.dtype, torch.float32)
+        dtype = at_least_float32(output.embedding.dtype)
         device = output.embedding.device
         self.linear = nn.Linear(output.embedding.shape[1], width, device=device, dtype=dtype)
         self.convolution = nn.Linear(2 * width, width, device=device, dtype=dtype) if gathers else None

@@ -8,14 +8,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Batch, KdzooError, Knowledge, Output, Taps
+from kdzoo.api import Batch, KdzooError, Knowledge, Output, Taps, at_least_float32
 from kdzoo_graph.functional import (
     irg_edge_loss,
     irg_edge_transformation_loss,
     irg_transformation_loss,
     irg_vertex_loss,
 )
-from kdzoo_graph.functional.precision import at_least_float32
 
 Stages = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(lambda stages: Taps(stages).student)]
 """Stage numbers counted from the deepest, -1, ordered shallow to deep; at least two."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdzoo.api import at_least_float32
+
 _SMALLEST_STEP = 1e-8
 
 
@@ -76,7 +78,7 @@ def fake_quantize(
         binary: keep the sign alone; ``low`` and ``high`` are -1 and 1.
 
     """
-    precise = values.to(torch.promote_types(values.dtype, torch.float32))
+    precise = at_least_float32(values)
     step = step.abs().clamp(min=_SMALLEST_STEP)
     if not torch.is_grad_enabled():
         return (to_integers(precise, step, low, high, binary=binary) * step).to(values.dtype)

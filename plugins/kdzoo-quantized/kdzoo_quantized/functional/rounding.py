@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kdzoo.api import at_least_float32
+
 STRETCH = 1.1
 """ζ: the sigmoid is stretched to (γ, ζ) and cut to [0, 1], so that it reaches both ends."""
 
@@ -91,7 +93,7 @@ def reconstruction(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: of the same shape.
 
     """
-    precise = torch.promote_types(student.dtype, torch.float32)
+    precise = at_least_float32(student.dtype)
     return (student.to(precise) - teacher.to(precise)).square().sum(dim=1).mean()
 
 
