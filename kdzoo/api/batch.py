@@ -56,8 +56,9 @@ class Output:
     embedding: Tensor | None = None
     extras: Mapping[Probe, tuple[Tensor, ...]] = field(default_factory=dict)
 
-    def require_embedding(self) -> Tensor:
-        """The embedding (B, D), for those whose taps ask for it.
+    @property
+    def embedded(self) -> Tensor:
+        """The embedding (B, D), for whoever asked for it.
 
         Raises:
             KdzooError: the role that answered has none.

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run, seeded
 from kdzoo_adversarial.critic import Critic
 from kdzoo_adversarial.functional.versus import (
     class_condition,
@@ -124,8 +124,7 @@ class FeatureGan(Algorithm):
             sched="none",
             opt_kwargs={"betas": (0.5, 0.999)},
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.generator("game/weights").initial_seed())
+        with seeded(run.generator("game/weights").initial_seed()):
             own, others, sizes = make_views(self.parts, self.temperature, student, teacher)
             critics = nn.ModuleList(Critic(size, told, self.hidden) for size in sizes)
         run.enroll(OWN, own, student=False, reads="student", stages=self.parts.stages)

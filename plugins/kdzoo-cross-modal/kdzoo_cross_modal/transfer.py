@@ -48,8 +48,8 @@ class Transfer(Knowledge):
         return torch.stack(losses).sum(dim=0)
 
     def _pairs(self, student: Output, teacher: Output) -> list[tuple[Tensor, Tensor]]:
-        if student.embedding is not None and teacher.embedding is not None:
-            return [(student.embedding, teacher.embedding)]
+        if self.taps.embedding:
+            return [(student.embedded, teacher.embedded)]
         return list(zip(student.features, teacher.features, strict=True))
 
 

@@ -73,6 +73,5 @@ class ExcitingImages(Generative):
             "entropy": (self.entropy, balance_loss(teacher.logits)),
         }
         if self.activation:
-            assert teacher.embedding is not None
-            terms["activation"] = self.activation, activation_loss(teacher.embedding).mean()
+            terms["activation"] = self.activation, activation_loss(teacher.embedded).mean()
         return terms

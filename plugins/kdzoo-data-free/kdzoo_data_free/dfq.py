@@ -95,8 +95,7 @@ class GeneratorDistillation(Generative):
         if self.balance:
             terms["balance"] = self.balance, balance_loss(teacher.logits)
         if self.activation:
-            assert teacher.embedding is not None
-            terms["activation"] = self.activation, activation_loss(teacher.embedding).mean()
+            terms["activation"] = self.activation, activation_loss(teacher.embedded).mean()
         if self.statistics:
             pairs = [(one.mean, one.var, one.running_mean, one.running_var) for one in found]
             terms["statistics"] = self.statistics, statistics_loss(pairs)

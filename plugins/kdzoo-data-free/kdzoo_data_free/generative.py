@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, Noise, OptimConfig, Phase, Run
+from kdzoo.api import Algorithm, Batch, Noise, OptimConfig, Phase, Run, seeded
 from kdzoo_data_free.generator import Generator
 from kdzoo_data_free.synthetic import describe, refuse_without_teaching, show, synthetic
 
@@ -63,8 +63,7 @@ class Making:
 
     def generator(self, run: Run) -> Generator:
         """A generator of the data's images, initialised by the run's seed."""
-        with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
-            torch.manual_seed(run.recipe.seed)
+        with seeded(run.recipe.seed):
             made = Generator(self.latent, run.data.channels["image"], run.data.img_size, self.width)
         return made.to(memory_format=torch.channels_last) if run.recipe.channels_last else made
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdzoo.api import Assembled, Backbone, KdzooError, Output, Probe
+from kdzoo.api import Assembled, Backbone, KdzooError, Output, Probe, evaluating
 
 
 class Borrowed(Assembled):
@@ -99,16 +99,11 @@ def projector(ours: int, theirs: int, factor: int, *, rectified: bool) -> nn.Seq
 
 def _last_map(network: Backbone) -> Tensor:
     """What the network makes of two made-up images at stage -1, in eval mode."""
-    modes = [(module, module.training) for module in network.modules()]
     where = next(network.parameters())
     height, width = network.input_size
     image = torch.linspace(0, 1, 2 * network.channels * height * width, device=where.device)
-    try:
-        with torch.no_grad():
-            answer: Output = network.eval()(image.view(2, network.channels, height, width), (-1,))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(network), torch.no_grad():
+        answer: Output = network(image.view(2, network.channels, height, width), (-1,))
     return answer.features[0]
 
 
@@ -118,24 +113,18 @@ def _head_parts(network: Backbone, feature: Tensor) -> set[str]:
     Raises:
         KdzooError: its logits do not follow from its last map.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            network.head(feature)  # checks itself when called first, with a pass through the whole model
-            called: set[nn.Module] = set()
-            handles = [
-                module.register_forward_pre_hook(lambda module, _: called.add(module))
-                for module in network.model.modules()
-            ]
-            try:
-                network.head(feature)
-            finally:
-                for handle in handles:
-                    handle.remove()
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(network), torch.no_grad():
+        network.head(feature)  # checks itself when called first, with a pass through the whole model
+        called: set[nn.Module] = set()
+        handles = [
+            module.register_forward_pre_hook(lambda module, _: called.add(module))
+            for module in network.model.modules()
+        ]
+        try:
+            network.head(feature)
+        finally:
+            for handle in handles:
+                handle.remove()
     return {name for name, child in network.model.named_children() if not called.isdisjoint(child.modules())}
 
 

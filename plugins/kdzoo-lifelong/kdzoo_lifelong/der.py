@@ -101,9 +101,8 @@ class Der(Lifelong):
         loss = run.task("student", batch)
         if not task.before:
             return loss
-        student, embedding = run.roles["student"], run.see("student", batch).embedding
+        student, embedding = run.roles["student"], run.see("student", batch).embedded
         assert isinstance(student, Expanded)
-        assert embedding is not None
         with run.autocast():
             logits = run.roles[AUXILIARY](embedding[:, -student.width :])
         target = (self.targets(batch) - len(task.before) + 1).clamp(min=0)

@@ -78,7 +78,7 @@ class Icarl(Lifelong):
     def scores(self, run: Run, task: Task, images: Tensor) -> Tensor:
         """Cosines to the means."""
         with run.autocast():
-            embedding = run.roles["student"](images, (), True).embedding
+            embedding = run.roles["student"](images, (), True).embedded
         means: Tensor = run.state[MEANS]
         return functional.normalize(embedding.float(), dim=1) @ means.T
 

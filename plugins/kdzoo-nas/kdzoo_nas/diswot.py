@@ -156,7 +156,7 @@ def _look(run: Run, network: Backbone, image: Tensor) -> tuple[Tensor, Tensor, T
     """A network's last map, embedding and logits."""
     with run.autocast():
         output = network(image, (-1,), True)
-    return output.features[0], output.embedding, output.logits
+    return output.features[0], output.embedded, output.logits
 
 
 def _classes(batch: Batch, logits: Tensor) -> Tensor:

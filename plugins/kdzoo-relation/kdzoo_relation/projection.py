@@ -16,9 +16,8 @@ class Projection(nn.Linear):
     """
 
     def __init__(self, example: Output, width: int) -> None:
-        assert example.embedding is not None, "the taps ask for it"
-        dtype = at_least_float32(example.embedding.dtype)
-        super().__init__(example.embedding.shape[1], width, device=example.embedding.device, dtype=dtype)
+        given = example.embedded
+        super().__init__(given.shape[1], width, device=given.device, dtype=at_least_float32(given.dtype))
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(B, D) to (B, width)."""

@@ -42,7 +42,9 @@ def initial_step(mean_magnitude: Tensor, high: Tensor | float, *, binary: bool =
     """
     if binary:
         return mean_magnitude.clamp(min=_SMALLEST_STEP)
-    return (2 * mean_magnitude / torch.as_tensor(high).sqrt()).clamp(min=_SMALLEST_STEP)
+    return (2 * mean_magnitude / torch.as_tensor(high, device=mean_magnitude.device).sqrt()).clamp(
+        min=_SMALLEST_STEP
+    )
 
 
 def to_integers(
@@ -52,7 +54,7 @@ def to_integers(
     scaled = values / step
     if binary:
         return torch.where(scaled >= 0, 1.0, -1.0).to(scaled.dtype)
-    return scaled.clamp(torch.as_tensor(low), torch.as_tensor(high)).round()
+    return scaled.clamp(*(torch.as_tensor(one, device=scaled.device) for one in (low, high))).round()
 
 
 def fake_quantize(

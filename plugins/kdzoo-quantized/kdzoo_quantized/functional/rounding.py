@@ -75,7 +75,7 @@ def best_step(weight: Tensor, low: float, high: float, *, per_channel: bool) -> 
     rows = weight.detach().float().flatten(1) if per_channel else weight.detach().float().reshape(1, -1)
     largest = rows.abs().amax(dim=1).clamp(min=1e-8) / -low
     best, least = largest, torch.full_like(largest, torch.inf)
-    for share in torch.linspace(0.1, 1.5, _CANDIDATES).tolist():
+    for share in torch.linspace(0.1, 1.5, _CANDIDATES, device="cpu").tolist():
         step = largest * share
         rounded = (rows / step[:, None]).round().clamp(low, high) * step[:, None]
         error = (rounded - rows).square().sum(dim=1)
