@@ -77,7 +77,6 @@ class MetaGenerator(Algorithm):
         self.making = Making(
             steps=steps,
             student_steps=student_steps,
-            fresh=False,
             latent=latent,
             width=width,
             lr=generator_lr,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -22,7 +22,7 @@ FirstTask = Annotated[int, Field(ge=1)] | None
 Seed = Annotated[int, Field(ge=0)] | None
 
 
-class Lifelong(Algorithm):
+class Incremental(Algorithm):
     """The classes come in tasks; after the last one the student knows all of them.
 
     Each task is a phase, ``task1``, ``task2``, ..., over its own images and the memory's, and takes the recipe's
@@ -36,14 +36,14 @@ class Lifelong(Algorithm):
         memory: images of earlier classes that may be kept; 0 = none.
         memory_budget: whether that is of all classes together, shared equally, or of each class.
         selection: how the images for the memory are chosen.
-        classes: what the task loss compares: the classes of the task alone (images of others have none), or all
-            that came so far.
         task_weight: weight of the task loss.
-        teach_weight: weight of what ``previous`` teaches.
-        joint: keep every training image, which makes all tasks so far one: the upper bound.
+        teach_weight: weight of the distillation loss, whose teacher is ``previous``.
     """
 
-    name = "lifelong"
+    classes: Literal["new", "seen"] = "seen"
+    joint = False
+    balance = 0.0
+    """Epochs on the memory after a task, as a part of the recipe's epochs; 0 = none."""
 
     def __init__(
         self,
@@ -53,10 +53,8 @@ class Lifelong(Algorithm):
         memory: NonNegativeInt = 0,
         memory_budget: Budget = "total",
         selection: Selection = "herding",
-        classes: Literal["new", "seen"] = "seen",
         task_weight: NonNegativeFloat = 1.0,
         teach_weight: NonNegativeFloat = 1.0,
-        joint: bool = False,
     ) -> None:
         self.tasks = tasks
         self.first_task = first_task
@@ -64,11 +62,8 @@ class Lifelong(Algorithm):
         self.images = memory
         self.memory_budget = memory_budget
         self.selection = selection
-        self.classes = classes
         self.task_weight = task_weight
         self.teach_weight = teach_weight
-        self.joint = joint
-        self.balance = 0.0
         self._progress = 0.0
 
     # What a kind of life may do otherwise
@@ -240,6 +235,25 @@ class Lifelong(Algorithm):
         memory.update(task)
         self.remembered(run, task, memory)
         return {} if self.settles(task) else self.record(run, task)
+
+
+class Lifelong(Incremental):
+    """The classes come in tasks; a knowledge keeps what the student knew, and the task loss is cross-entropy.
+
+    Args:
+        classes: what the task loss compares: the classes of the task alone (images of others have none), or all
+            that came so far.
+        joint: keep every training image, which makes all tasks so far one: the upper bound.
+    """
+
+    name = "lifelong"
+
+    def __init__(
+        self, classes: Literal["new", "seen"] = "seen", joint: bool = False, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.classes = classes
+        self.joint = joint
 
 
 def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
