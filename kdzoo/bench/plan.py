@@ -302,7 +302,10 @@ def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
         return value
     own: Any = dump(recipe)
     for part in key.split("."):
-        own = own.get(part) if isinstance(own, dict) else None
+        if isinstance(own, list):  # of a sum of knowledges, the one of this name
+            own = next((one for one in own if isinstance(one, dict) and one.get("name") == part), None)
+        else:
+            own = own.get(part) if isinstance(own, dict) else None
     if isinstance(own, bool) or not isinstance(own, int | float):
         raise KdzooError(
             f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has "

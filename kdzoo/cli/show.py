@@ -23,10 +23,7 @@ def show(
     entry = find_method(load_registry(zoo, registry or ()), method)
     installed = zoo.has(entry.package)
     components: list[dict[str, Any]] = []
-    for kind in ("knowledge", "scheme", "algorithm"):
-        component = getattr(entry, kind)
-        if component is None:
-            continue
+    for kind, component in entry.components:
         row: dict[str, Any] = {"kind": kind, "name": component.name, "hyperparameters": []}
         if installed:
             row |= _described(zoo, kind, component)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
-from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.model import Component, Recipe
 from kdzoo.registry.model import Method, Registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.testing.teacher import with_random_teachers
@@ -87,6 +87,22 @@ class Subject:
                 yield replace(self, method=name)
 
     @property
+    def used(self) -> list[Component]:
+        """What the registry's method says of this component."""
+        named = self.entry.components if self.entry else []
+        return [one for kind, one in named if (kind, one.name) == (self.found.kind, self.found.name)]
+
+    def configured(self) -> Component:
+        """The component as the small recipe has it."""
+        named = self.recipe().components
+        return next(one for kind, one in named if (kind, one.name) == (self.found.kind, self.found.name))
+
+    def key(self, name: str) -> str:
+        """The recipe's dotted key of one of its hyper-parameters."""
+        several = self.found.kind == "knowledge" and len(self.recipe().knowledge) > 1
+        return ".".join([self.found.kind, *([self.found.name] if several else []), name])
+
+    @property
     def entry(self) -> Method | None:
         """The registry's entry of the method."""
         return self.registry.methods[self.method] if self.method else None
@@ -122,11 +138,7 @@ def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
     for name in names:
         if name in registry.methods:
             method = registry.methods[name]
-            used = {
-                (kind, getattr(method, kind).name)
-                for kind in ("knowledge", "scheme", "algorithm")
-                if getattr(method, kind)
-            }
+            used = {(kind, component.name) for kind, component in method.components}
             own = [
                 one
                 for one in every
@@ -150,9 +162,7 @@ def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
     if found.name in using:
         return found.name
     teaching = [
-        name
-        for name in using
-        if registry.methods[name].knowledge is not None and zoo.has(registry.methods[name].package)
+        name for name in using if registry.methods[name].knowledge and zoo.has(registry.methods[name].package)
     ]
     return next(iter([*teaching, *using]), None)
 
@@ -162,5 +172,5 @@ def _using(found: Found, registry: Registry) -> list[str]:
     return [
         name
         for name, method in registry.methods.items()
-        if (used := getattr(method, found.kind, None)) is not None and used.name == found.name
+        if (found.kind, found.name) in {(kind, component.name) for kind, component in method.components}
     ]

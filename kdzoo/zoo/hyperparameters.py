@@ -59,13 +59,14 @@ def _constructors(component: type[Any]) -> Iterator[type[Any]]:
                 return
 
 
-def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dict[str, Any]:
+def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: str = "") -> dict[str, Any]:
     """Every hyper-parameter with its validated value, defaults filled in.
 
     Args:
         found: the component.
         settings: what the recipe says.
         source: where it says so, named in errors.
+        at: the recipe's key of the component, default: its kind.
 
     Raises:
         KdzooError: an unknown or bad value; names the source, the key and what is allowed.
@@ -80,7 +81,7 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dic
         checked = model.model_validate(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join([found.kind, *map(str, first["loc"])])
+        key = ".".join([at or found.kind, *map(str, first["loc"])])
         if first["type"] == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
         given = f", not {first['input']!r}"

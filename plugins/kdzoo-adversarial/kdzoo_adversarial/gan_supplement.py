@@ -36,11 +36,11 @@ class GanSupplement(Algorithm):
         task_weight: weight of the task loss on the real images.
         teach_weight: weight of the knowledge on real and generated images together.
         supplement: whether there is a generator; without, this is plain distillation.
-        confidence_weight: how much the generator minds that the teacher names one class of each image.
-        balance_weight: how much it minds that every class is as frequent.
-        statistics_weight: how much it minds what the teacher's BatchNorm layers remember, where it has any.
-        real_weight: how much it minds the discriminator; 0 = there is none.
-        disagreement_weight: how much it seeks images on which student and teacher differ.
+        confidence_weight: weight, in the generator's loss, of the teacher being sure of one class.
+        balance_weight: weight of all classes being equally frequent in a batch.
+        statistics_weight: weight of the distance to the statistics of the teacher's BatchNorm layers, if any.
+        real_weight: weight of fooling the discriminator; 0 = there is none.
+        disagreement_weight: weight of the divergence of student and teacher, which the generator maximises.
         batch_size: images that are generated at a time; default: the batches' own size in the recipe.
         generator_steps: updates of the generator for each batch of real images.
         student_steps: updates of the student for each batch of real images, with fresh generated ones.
@@ -206,7 +206,7 @@ class GanSupplement(Algorithm):
     def _learn(self, run: Run, batch: Batch) -> dict[str, Tensor]:
         """One update of the student."""
         joint = self._join(run, batch) if self.supplement else batch
-        teach = run.teach(joint)  # first: it may ask for stages, which are then seen in one pass
+        teach = run.teach(joint)
         task = torch.stack([run.task(role, joint) for role in run.students]).sum()
         if batch.target is not None and batch.target.is_floating_point():
             task = task * (len(joint) / len(batch))  # there the mean is over the generated ones too

@@ -17,7 +17,7 @@ from kdzoo_adversarial.functional.attack import pgd, start_at
 from kdzoo_adversarial.functional.robust import label_ascent
 
 STEPS = 20
-"""Of the attack that measures, each a quarter of epsilon: PGD-20 as it is usually run."""
+"""Steps of the attack in the evaluation, each of a quarter of epsilon: PGD-20 as it is usually run."""
 
 Answer = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] to logits (B, K)."""

@@ -58,7 +58,7 @@ class ZeroShot(Generative):
             run.tap(role, *self.stages)
 
     def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
-        """What the student does not know yet."""
+        """Minus KL(teacher || student): images on which the two differ."""
         student, teacher = (run.see(role, batch).logits for role in ("student", "teacher"))
         return {"adversarial": (1.0, adversarial_loss(student, teacher).mean())}
 

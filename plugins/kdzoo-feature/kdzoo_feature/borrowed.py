@@ -72,13 +72,13 @@ class Borrowed(Assembled):
         return Output(logits, features, read[0].flatten(1) if read else None, inner.extras)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Of everything but the borrowed head, which stays frozen."""
+        """Set it for everything but the borrowed head, which stays frozen."""
         super().requires_grad_(requires_grad)
         self.head.requires_grad_(False)
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Of everything but the borrowed head, which stays in eval mode."""
+        """Set the mode of everything but the borrowed head, which stays in eval mode."""
         super().train(mode)
         self.head.eval()
         return self
@@ -137,5 +137,5 @@ class _Nothing(nn.Module):
     """Stands where a part of a model is not needed."""
 
     def forward(self, given: Tensor, *others: Any, **settings: Any) -> Tensor:
-        """What it is given."""
+        """Return the input."""
         return given

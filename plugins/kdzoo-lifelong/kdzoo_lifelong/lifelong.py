@@ -66,7 +66,7 @@ class Incremental(Algorithm):
         self.teach_weight = teach_weight
         self._progress = 0.0
 
-    # What a kind of life may do otherwise
+    # What a subclass may override
 
     def check(self, run: Run) -> None:
         """Refuse, before anything is trained, what cannot work."""
@@ -83,7 +83,7 @@ class Incremental(Algorithm):
         """Called when the student of ``task`` is enrolled."""
 
     def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """What the labels teach; a scalar."""
+        """The supervised loss; a scalar."""
         if self.classes == "seen":
             return run.task("student", batch)
         logits = run.see("student", batch).logits[:, len(task.before) :].float()
@@ -94,7 +94,7 @@ class Incremental(Algorithm):
         return ("student", "knowledge")
 
     def weight(self, task: Task) -> float:
-        """Of what is taught in ``task``."""
+        """The weight of the distillation loss in ``task``."""
         return self.teach_weight
 
     def remembered(self, run: Run, task: Task, memory: Memory) -> None:
@@ -107,14 +107,14 @@ class Incremental(Algorithm):
         return logits
 
     def rebalance(self, run: Run, task: Task) -> nn.Module:
-        """Prepare the student for the epochs on the memory; the part of it that stays frozen then.
+        """Prepare the student for the epochs on the memory; returns the part of it that stays frozen then.
 
-        Asked only of a kind of life that sets ``balance``, and so has such epochs.
+        Called only when ``balance`` > 0.
         """
-        raise NotImplementedError(f"{type(self).__name__} sets balance, and must say how it rebalances")
+        raise NotImplementedError(f"{type(self).__name__} sets balance and must define rebalance")
 
     def balance_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """What the labels teach in those epochs."""
+        """The supervised loss in the epochs on the memory."""
         return self.task_loss(run, batch, task)
 
     def settles(self, task: Task) -> bool:
@@ -166,10 +166,9 @@ class Incremental(Algorithm):
         self.finish(run, self.curriculum.tasks[-1])
 
     def step(self, run: Run, batch: Batch, task: Task) -> Mapping[str, Tensor]:
-        """What is taught, what the labels say, one update."""
+        """One update: the supervised loss and the distillation loss."""
         self._progress = batch.progress
         weight = self.weight(task)
-        # first: it says what the networks must expose
         teach = run.teach(batch) if weight else torch.zeros((), device=run.device)
         loss = self.task_loss(run, batch, task)
         run.update(self.task_weight * loss + weight * teach, *self.learners(task))
@@ -284,7 +283,8 @@ def _check(run: Run, tasks: int) -> None:
             "the student learns its classes task by task, and weights of a network that was trained on all of them "
             "would tell it the later ones: leave roles.student.checkpoint and local-dir: out (pretrained is fine)"
         )
-    stages = run.recipe.knowledge.settings.get("stages") if run.recipe.knowledge is not None else None
+    asked = [one.settings["stages"] for one in run.recipe.knowledge if one.settings.get("stages")]
+    stages = min(asked, key=min, default=())
     student = run.roles["student"]
     if stages and isinstance(student, Backbone) and -min(stages) > student.num_stages:
         # else it would be refused when the second task begins and the first is trained

@@ -38,14 +38,14 @@ class Flat(nn.Module):
 
 
 class First(nn.Module):
-    """Of a module's tuple the first tensor."""
+    """Returns the first tensor of a module's tuple."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, image: Tensor) -> Tensor:
-        """What the module answers first."""
+        """(B, C, H, W) images to (B, K) logits."""
         first: Tensor = self.module(image)[0]
         return first
 

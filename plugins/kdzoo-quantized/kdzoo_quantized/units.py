@@ -64,12 +64,12 @@ def units_of(backbone: Backbone) -> list[str]:
 
 
 def roundings(unit: nn.Module) -> list[RoundingQuantizer]:
-    """Those that round the weights of a unit."""
+    """The quantizers of a unit's weights."""
     return [module for module in unit.modules() if isinstance(module, RoundingQuantizer)]
 
 
 def inputs(unit: nn.Module) -> list[ActivationQuantizer]:
-    """Those that round what goes into the layers of a unit."""
+    """The quantizers of the inputs of a unit's layers."""
     return [module for module in unit.modules() if isinstance(module, ActivationQuantizer)]
 
 

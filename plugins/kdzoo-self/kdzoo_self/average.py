@@ -37,7 +37,7 @@ class WeightAverage(Scheme):
 
     Args:
         decay: part of itself that the average keeps at each step; less in the first steps.
-        ramp_up: part of training over which the weight of what is taught grows, by exp(-5 (1 - t)²).
+        ramp_up: part of training over which the weight of the distillation loss grows, by exp(-5 (1 - t)²).
     """
 
     name = "ema"
@@ -58,6 +58,10 @@ class WeightAverage(Scheme):
         modality = run.recipe.roles["student"].modality  # a copy does not know what it reads
         run.enroll("ema", copy.deepcopy(student), learns=False, modality=modality)
         run.derive("ema-elsewhere", lambda batch: self._answer(run, batch))
+
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """The average teaches the student."""
+        return [("student", "ema-elsewhere")]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """The average teaches the student."""

@@ -11,13 +11,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Lesson, Run, Scheme, evaluating, seeded
+from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Run, Scheme, evaluating, seeded
 from kdzoo_self.exit import Exit
 from kdzoo_self.functional import first_confident
 from kdzoo_self.progressive import Progressive
 
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-"""Those that are reported, and that the threshold is chosen from where there is a validation split."""
+"""The thresholds that are reported, and from which one is chosen on the validation split."""
 
 TOLERANCE = 0.5
 """Percentage points of validation accuracy that answering early may cost."""
@@ -90,9 +90,9 @@ class SelfExits(Scheme):
         for role, stage, one in zip(self.roles, self.stages, exits, strict=True):
             run.enroll(role, one, student=True, reads="student", stages=(stage,))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The deepest teaches each exit."""
-        return [Lesson(role, "student") for role in self.roles]
+        return [(role, "student") for role in self.roles]
 
     def measure(self, run: Run) -> Mapping[str, float]:
         """What answering early gives and costs on the test split, for several thresholds.
