@@ -48,7 +48,8 @@ class Method(Section):
 
     title: str
     category: Category
-    package: str = Field("kdzoo", description="the distribution that provides the components")
+    package: str = Field("kdzoo", description="the distribution that provides the method's own components")
+    needs: tuple[str, ...] = Field((), description="further distributions whose components it names")
     summary: str = ""
     knowledge: Knowledges = ()
     scheme: Component = Component(name="offline")
@@ -60,6 +61,11 @@ class Method(Section):
         "what `kdzoo check` uses",
     )
     paper: Paper | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Every distribution that must be installed."""
+        return (self.package, *self.needs)
 
     @property
     def components(self) -> list[tuple[ComponentKind, Component]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -53,14 +54,14 @@ class Rehearsal:
         return found
 
 
-def prepared(subject: Subject, **changes: object) -> TrainingRun:
+def prepared(subject: Subject, *, listeners: Sequence[Listener] = (), **changes: Any) -> TrainingRun:
     """A run of the subject's small recipe with its roles enrolled, at the beginning of a phase of one epoch."""
     recipe = subject.recipe(**changes)
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
     data = open_data(recipe.data, seed=recipe.seed, device=fabric.device)
     networks = Networks(recipe, data, fabric.device, _no_training)
     scheme, knowledge = scheme_of(recipe, subject.zoo), knowledge_of(recipe, subject.zoo)
-    run = TrainingRun(recipe, data, fabric, scheme, knowledge, networks)
+    run = TrainingRun(recipe, data, fabric, scheme, knowledge, networks, listeners=listeners)
     run.scheme.enroll(run)
     run.begin_phase(1, len(data.train))
     return run
@@ -81,7 +82,7 @@ def rehearse(subject: Subject, **changes: object) -> list[Rehearsal]:
     return found
 
 
-def _at_once(subject: Subject, changes: Mapping[str, object]) -> list[Rehearsal]:
+def _at_once(subject: Subject, changes: Mapping[str, Any]) -> list[Rehearsal]:
     """On the first batch, without the algorithm; nothing where the scheme does not teach so early."""
     try:
         run = prepared(subject, **changes)

@@ -83,7 +83,7 @@ class Subject:
     def elsewhere(self) -> Iterator[Subject]:
         """The same component in the other installed methods of the registry that use it."""
         for name in _using(self.found, self.registry):
-            if name != self.method and self.zoo.has(self.registry.methods[name].package):
+            if name != self.method and self.zoo.has(*self.registry.methods[name].packages):
                 yield replace(self, method=name)
 
     @property
@@ -162,7 +162,9 @@ def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
     if found.name in using:
         return found.name
     teaching = [
-        name for name in using if registry.methods[name].knowledge and zoo.has(registry.methods[name].package)
+        name
+        for name in using
+        if registry.methods[name].knowledge and zoo.has(*registry.methods[name].packages)
     ]
     return next(iter([*teaching, *using]), None)
 
