@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kdzoo.api.batch import UNLABELLED, Batch, Output
     from kdzoo.api.divergence import softened_kl
     from kdzoo.api.knowledge import Knowledge
+    from kdzoo.api.loss_knowledge import LossKnowledge
     from kdzoo.api.maps import pool_to_smaller
     from kdzoo.api.network import Backbone
     from kdzoo.api.noise import Noise
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
+    from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
     from kdzoo.recipe.model import OptimConfig
 
@@ -50,12 +52,15 @@ _LAZY = {
     "Batch": "batch",
     "Output": "batch",
     "Knowledge": "knowledge",
+    "LossKnowledge": "loss_knowledge",
     "Noise": "noise",
     "Ramp": "ramp",
     "Data": "run",
     "Run": "run",
     "Lesson": "scheme",
     "Scheme": "scheme",
+    "DataSource": "source",
+    "Samples": "source",
     "Taps": "taps",
     "OptimConfig": "optim",
 }
@@ -67,12 +72,14 @@ __all__ = [
     "Backbone",
     "Batch",
     "Data",
+    "DataSource",
     "EpochEnded",
     "Event",
     "Job",
     "KdzooError",
     "Knowledge",
     "Lesson",
+    "LossKnowledge",
     "Noise",
     "Observer",
     "OptimConfig",
@@ -87,6 +94,7 @@ __all__ = [
     "RunEnded",
     "RunFailed",
     "RunStarted",
+    "Samples",
     "Scheme",
     "StepsDone",
     "Taps",
