@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.zoo.zoo import Found
 
+_SECTIONS = {"dataset": "data.options"}
+"""Kind -> the recipe's key above its hyper-parameters, where that is not the kind itself."""
+
 
 @dataclass(frozen=True)
 class HyperParameter:
@@ -60,13 +63,15 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dic
     prefix = f"{source}: " if source else ""
     for key in settings:
         if key not in model.model_fields:
-            what = f"{found.kind} {found.name!r}: hyper-parameter"
+            what = (
+                f"{found.kind} {found.name!r}: {'option' if found.kind in _SECTIONS else 'hyper-parameter'}"
+            )
             raise KdzooError(prefix + str(UnknownName(what, key, model.model_fields)))
     try:
         checked = model.model_validate(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join([found.kind, *map(str, first["loc"])])
+        key = ".".join([_SECTIONS.get(found.kind, found.kind), *map(str, first["loc"])])
         if first["type"] == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
         given = f", not {first['input']!r}"
