@@ -13,6 +13,7 @@ from kdzoo.cli.distill import distill
 from kdzoo.cli.install import install, uninstall
 from kdzoo.cli.listing import list_methods
 from kdzoo.cli.new import new
+from kdzoo.cli.plugin_commands import WithPlugins
 from kdzoo.cli.plugins import plugins
 from kdzoo.cli.report import report
 from kdzoo.cli.show import show
@@ -21,6 +22,7 @@ from kdzoo.version import __version__
 
 app = typer.Typer(
     name="kdzoo",
+    cls=WithPlugins,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

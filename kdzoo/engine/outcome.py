@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,9 @@ from kdzoo.engine.export import export_student
 from kdzoo.engine.folder import RunFolder
 from kdzoo.engine.loop import Position, with_weights
 from kdzoo.engine.networks import Networks
-from kdzoo.engine.provenance import active_plugins, git_commit, machine, versions
+from kdzoo.engine.provenance import git_commit, machine, versions
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.weights import weights_hash
-from kdzoo.zoo.zoo import Found
 
 
 def measure(
@@ -65,7 +64,6 @@ def write_outcome(
     run: TrainingRun,
     algorithm: Algorithm,
     data: DataSet,
-    found: Sequence[Found],
     networks: Networks,
     result: Mapping[str, Any],
 ) -> None:
@@ -83,7 +81,7 @@ def write_outcome(
         place.provenance,
         {
             "versions": versions(),
-            "plugins": active_plugins(one.plugin for one in found),
+            "plugins": result["plugins"],
             "data": {
                 "hash": data.hash,
                 "skipped": list(data.skipped),

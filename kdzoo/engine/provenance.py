@@ -14,8 +14,13 @@ from typing import Any
 
 import torch
 
+from kdzoo.backbone.registered import provider
+from kdzoo.data.source import data_name
+from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
+from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import Plugin
+from kdzoo.zoo.zoo import KINDS, Kind
 
 
 class Clock:
@@ -53,6 +58,20 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def providers(recipe: Recipe, zoo: Zoo) -> list[Plugin]:
+    """The plugins of a finished run's components, data set and networks."""
+    components: list[tuple[Kind, str]] = [
+        (kind, component.name) for kind in KINDS if (component := getattr(recipe, kind)) is not None
+    ]
+    if data_name(recipe.data) in zoo.components("dataset"):
+        components.append(("dataset", recipe.data.dataset))
+    networks = (provider(role.model, zoo) for role in recipe.roles.values())
+    return [
+        *(zoo.find(kind, name).plugin for kind, name in components),
+        *(one for one in networks if one is not None),
+    ]
 
 
 def active_plugins(plugins: Iterable[Plugin]) -> dict[str, str]:

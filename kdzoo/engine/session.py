@@ -19,7 +19,7 @@ from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.outcome import measure, write_outcome
-from kdzoo.engine.provenance import Clock, active_plugins
+from kdzoo.engine.provenance import Clock, active_plugins, providers
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import derive_seed, seed_everything
 from kdzoo.engine.teacher import recipe_hash, trained_teacher
@@ -29,7 +29,6 @@ from kdzoo.observers.journal import Journal
 from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.recipe.writing import dump, write
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.zoo import KINDS
 
 
 class Session:
@@ -59,11 +58,6 @@ class Session:
         self._journal: Journal | None = None
         self._before_start: list[Event] = []
         self.clock = Clock()
-        self.found = [
-            zoo.find(kind, component.name)
-            for kind in KINDS
-            if (component := getattr(recipe, kind)) is not None
-        ]
         self._observers = Observers(self._make_observers(), self._warn)
 
     def run(self) -> Mapping[str, Any]:
@@ -84,9 +78,9 @@ class Session:
             if self.networks.sources.get("teacher"):
                 result["teacher_path"] = self.networks.sources["teacher"]
             result |= self.clock.result(self.fabric.device)
-            result["plugins"] = active_plugins(one.plugin for one in self.found)
+            result["plugins"] = active_plugins(providers(self.recipe, self.zoo))
             if self._main:
-                write_outcome(self.place, run, algorithm, self.data, self.found, self.networks, result)
+                write_outcome(self.place, run, algorithm, self.data, self.networks, result)
             self.fabric.barrier()
             self._notify(RunEnded(self.place.path, result))
             return result
@@ -116,12 +110,13 @@ class Session:
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
             progress=lambda label, done, total: self._notify(Preparing(label, done, total)),
+            zoo=self.zoo,
         )
         for note in self.data.notes:
             self._notify(Warned(note))
         for path in self.data.skipped:
             self._notify(Warned(f"{path}: unreadable image, left out"))
-        self.networks = Networks(recipe, self.data, device, self._teacher)
+        self.networks = Networks(recipe, self.data, device, self._teacher, self.zoo)
         self.teacher_accuracy: dict[str, float] = {}
         scheme, classroom = scheme_of(recipe, self.zoo), classroom_of(recipe, self.zoo)
         gallery = Gallery(self.place.path, self._notify, writes=self._main)
@@ -185,5 +180,5 @@ class Session:
         data = self.data
         if self.recipe.data.withhold_train:
             whole = self.recipe.data.model_copy(update={"withhold_train": False})
-            data = open_data(whole, seed=self.recipe.seed, device=self.fabric.device)
+            data = open_data(whole, seed=self.recipe.seed, device=self.fabric.device, zoo=self.zoo)
         return data.content_hashes[modality]
