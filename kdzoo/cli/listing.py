@@ -43,11 +43,11 @@ def list_methods(
             "category": method.category,
             "title": method.title,
             "year": method.paper.year if method.paper else None,
-            "knowledge": method.knowledge.name if method.knowledge else None,
+            "knowledge": " + ".join(one.name for one in method.knowledge) or None,
             "scheme": method.scheme.name,
             "algorithm": method.algorithm.name,
-            "package": method.package,
-            "installed": zoo.has(method.package),
+            "package": " ".join(method.packages),
+            "installed": zoo.has(*method.packages),
         }
         for name, method in registry.methods.items()
         if category in (None, method.category)

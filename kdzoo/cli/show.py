@@ -21,12 +21,9 @@ def show(
     """Show a method: components, each hyper-parameter with type, range and default, paper, how to cite."""
     zoo = Zoo()
     entry = find_method(load_registry(zoo, registry or ()), method)
-    installed = zoo.has(entry.package)
+    installed = zoo.has(*entry.packages)
     components: list[dict[str, Any]] = []
-    for kind in ("knowledge", "scheme", "algorithm"):
-        component = getattr(entry, kind)
-        if component is None:
-            continue
+    for kind, component in entry.components:
         row: dict[str, Any] = {"kind": kind, "name": component.name, "hyperparameters": []}
         if installed:
             row |= _described(zoo, kind, component)
@@ -47,7 +44,7 @@ def show(
     if entry.summary:
         out.print(entry.summary, soft_wrap=True)
     if not installed:
-        out.print(f"not installed: pip install {entry.package}", soft_wrap=True)
+        out.print(f"not installed: pip install {' '.join(entry.packages)}", soft_wrap=True)
     for row in components:
         out.print(
             f"\n[bold]{row['kind']}[/] {row['name']}  {row.get('summary', '').replace('``', '')}",

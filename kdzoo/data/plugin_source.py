@@ -76,7 +76,7 @@ def _arguments(found: Found, config: DataConfig) -> dict[str, Any]:
         given["data_dir"] = config.data_dir.expanduser()
     elif "data_dir" in fields and fields["data_dir"].is_required():
         raise KdzooError(f"data set {found.name!r} needs data.data_dir")
-    return validate(found, given)
+    return validate(found, given, at="data.options")
 
 
 @contextmanager

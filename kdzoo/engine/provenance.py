@@ -20,7 +20,6 @@ from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import Plugin
-from kdzoo.zoo.zoo import KINDS, Kind
 
 
 class Clock:
@@ -62,16 +61,11 @@ def versions() -> dict[str, str]:
 
 def providers(recipe: Recipe, zoo: Zoo) -> list[Plugin]:
     """The plugins of a finished run's components, data set and networks."""
-    components: list[tuple[Kind, str]] = [
-        (kind, component.name) for kind in KINDS if (component := getattr(recipe, kind)) is not None
-    ]
+    found = [zoo.find(kind, component.name).plugin for kind, component in recipe.components]
     if data_name(recipe.data) in zoo.components("dataset"):
-        components.append(("dataset", recipe.data.dataset))
+        found.append(zoo.find("dataset", recipe.data.dataset).plugin)
     networks = (provider(role.model, zoo) for role in recipe.roles.values())
-    return [
-        *(zoo.find(kind, name).plugin for kind, name in components),
-        *(one for one in networks if one is not None),
-    ]
+    return [*found, *(one for one in networks if one is not None)]
 
 
 def active_plugins(plugins: Iterable[Plugin]) -> dict[str, str]:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     field_validator,
@@ -19,6 +22,7 @@ from pydantic import (
 )
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+ComponentKind = Literal["knowledge", "scheme", "algorithm"]
 ModalityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
@@ -36,18 +40,71 @@ class Component(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, value: Any) -> Any:
+    def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
         if isinstance(value, dict):
-            inner = value.get("settings", {})
-            rest = {key: item for key, item in value.items() if key not in ("name", "settings")}
-            return {**({"name": value["name"]} if "name" in value else {}), "settings": {**inner, **rest}}
+            own = {key: item for key, item in value.items() if key in cls.model_fields and key != "settings"}
+            rest = {key: item for key, item in value.items() if key not in cls.model_fields}
+            return {**own, "settings": {**value.get("settings", {}), **rest}}
         return value
 
     @model_serializer
     def _dump(self) -> dict[str, Any]:
         return {"name": self.name, **self.settings}
+
+
+class Summand(Component):
+    """A Knowledge in a sum: ``{name: kd, weight: 0.9, temperature: 4}``.
+
+    In a list ``weight`` is that of the sum; a hyper-parameter of this name goes under ``settings``.
+    """
+
+    weight: NonNegativeFloat = Field(1.0, description="weight of its loss in the sum")
+
+    @model_serializer
+    def _dump(self) -> dict[str, Any]:
+        if "weight" in self.settings:
+            return {"name": self.name, "weight": self.weight, "settings": dict(self.settings)}
+        return {"name": self.name, "weight": self.weight, **self.settings}
+
+
+def _summands(value: Any) -> Any:
+    """A name, or a component with its hyper-parameters, is a sum of one."""
+    if value is None:
+        return ()
+    if isinstance(value, str | Component):
+        value = {"name": value} if isinstance(value, str) else value.model_dump()
+    if isinstance(value, dict):
+        settings = {key: item for key, item in value.items() if key not in ("name", "settings")}
+        return ({"name": value.get("name"), "settings": {**value.get("settings", {}), **settings}},)
+    return value
+
+
+def _named_once(summands: tuple[Summand, ...]) -> tuple[Summand, ...]:
+    names = [one.name for one in summands]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names {twice[0]!r} twice")
+    return summands
+
+
+def _shortest(summands: tuple[Summand, ...]) -> Any:
+    """None, a component alone, or a list with weights."""
+    if not summands:
+        return None
+    if len(summands) == 1 and summands[0].weight == 1:
+        return {"name": summands[0].name, **summands[0].settings}
+    return [one.model_dump(mode="json") for one in summands]
+
+
+Knowledges = Annotated[
+    tuple[Summand, ...],
+    BeforeValidator(_summands),
+    AfterValidator(_named_once),
+    PlainSerializer(_shortest),
+]
+"""What is taught: nothing, one Knowledge, or several whose weighted losses are added."""
 
 
 class RoleConfig(Section):
@@ -183,9 +240,9 @@ class Recipe(Section):
 
     kdzoo: str = Field(description="the version of kdzoo that resolved this recipe")
     method: str | None = Field(None, description="the registry's name of what this began as")
-    knowledge: Component | None = None
-    scheme: Component
-    algorithm: Component
+    knowledge: Knowledges = Field((), description="what is taught: one component, or a list with weights")
+    scheme: Component = Field(description="who teaches whom")
+    algorithm: Component = Field(description="how training is run")
     roles: dict[str, RoleConfig]
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
@@ -201,6 +258,12 @@ class Recipe(Section):
     eval_every: PositiveInt = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegativeFloat = Field(60.0, description="least time between two checkpoints")
     observers: tuple[str, ...] = ("console", "wandb")
+
+    @property
+    def components(self) -> list[tuple[ComponentKind, Component]]:
+        """Every component that the recipe names, with its kind."""
+        taught: list[tuple[ComponentKind, Component]] = [("knowledge", one) for one in self.knowledge]
+        return [*taught, ("scheme", self.scheme), ("algorithm", self.algorithm)]
 
     @field_validator("roles")
     @classmethod

@@ -14,9 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.zoo.zoo import Found
 
-_SECTIONS = {"dataset": "data.options"}
-"""Kind -> the recipe's key above its hyper-parameters, where that is not the kind itself."""
-
 
 @dataclass(frozen=True)
 class HyperParameter:
@@ -48,13 +45,14 @@ def schema(component: type[Any]) -> type[BaseModel]:
     return create_model(component.__name__, __config__=config, **fields)
 
 
-def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dict[str, Any]:
+def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: str = "") -> dict[str, Any]:
     """Every hyper-parameter with its validated value, defaults filled in.
 
     Args:
         found: the component.
         settings: what the recipe says.
         source: where it says so, named in errors.
+        at: the recipe's key of the component, default: its kind.
 
     Raises:
         KdzooError: an unknown or bad value; names the source, the key and what is allowed.
@@ -63,15 +61,13 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dic
     prefix = f"{source}: " if source else ""
     for key in settings:
         if key not in model.model_fields:
-            what = (
-                f"{found.kind} {found.name!r}: {'option' if found.kind in _SECTIONS else 'hyper-parameter'}"
-            )
+            what = f"{found.kind} {found.name!r}: hyper-parameter"
             raise KdzooError(prefix + str(UnknownName(what, key, model.model_fields)))
     try:
         checked = model.model_validate(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join([_SECTIONS.get(found.kind, found.kind), *map(str, first["loc"])])
+        key = ".".join([at or found.kind, *map(str, first["loc"])])
         if first["type"] == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
         given = f", not {first['input']!r}"

@@ -20,7 +20,7 @@ def test_list_shows_every_method_of_the_registry(kdzoo):
 
 
 def test_a_method_whose_package_is_missing_is_listed_with_the_command_that_installs_it(kdzoo, monkeypatch):
-    monkeypatch.setattr("kdzoo.zoo.zoo.Zoo.has", lambda self, distribution: distribution == "kdzoo")
+    monkeypatch.setattr("kdzoo.zoo.zoo.Zoo.has", lambda self, *distributions: set(distributions) == {"kdzoo"})
     answer = kdzoo("list")
     assert "pip install kdzoo-response" in answer.out
     shown = kdzoo("show", "dkd")
