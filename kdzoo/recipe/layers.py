@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +140,15 @@ def dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
                 raise KdzooError(f"{key}: {part!r} is set to a value and has keys at once")
         at[last] = value
     return nested
+
+
+def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """``{"a": {"b": 1}}`` -> ``("a.b", 1)``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def describe(component: type[Any]) -> list[HyperParameter]:
         HyperParameter(
             name,
             _type_name(field.annotation),
-            _limits(field.annotation, field.metadata),
+            limits(field.annotation, field.metadata),
             None if field.is_required() else field.default,
             meanings.get(name, ""),
         )
@@ -103,7 +103,7 @@ def describe(component: type[Any]) -> list[HyperParameter]:
 _SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "length ≥", "max_length": "length ≤"}
 
 
-def _limits(annotation: Any, metadata: Sequence[Any]) -> str:
+def limits(annotation: Any, metadata: Sequence[Any]) -> str:
     """Choices, or the bounds that annotated-types constraints such as ``Gt(gt=0)`` set."""
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation)))
@@ -114,7 +114,7 @@ def _limits(annotation: Any, metadata: Sequence[Any]) -> str:
         if name in _SIGNS and getattr(constraint, name) is not None
     )
     inner = (
-        _limits(part, getattr(part, "__metadata__", ()))
+        limits(part, getattr(part, "__metadata__", ()))
         for part in get_args(annotation)
         if get_origin(annotation) in (Union, UnionType)
     )

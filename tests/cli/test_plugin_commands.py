@@ -28,7 +28,7 @@ def weigh(
     print(f"{model}: {6 / times:g} kg")
 
 
-def bad(model: complex) -> None: ...
+def bad(model: int | str) -> None: ...
 
 
 constant = 3
@@ -103,7 +103,7 @@ def test_an_exception_is_one_line(plugin, kdzoo, monkeypatch):
             "weighing:nothing: AttributeError: module 'weighing' has no attribute 'nothing'",
         ),
         ("weighing:constant", "weighing:constant: is no function"),
-        ("weighing:bad", "weighing:bad: RuntimeError: Type not yet supported: <class 'complex'>"),
+        ("weighing:bad", "weighing:bad: AssertionError: Typer currently doesn't support Union types"),
     ],
 )
 def test_one_that_is_broken_is_one_line_and_the_others_work(place, says, plugin, kdzoo):
@@ -175,7 +175,7 @@ def test_a_category_of_a_plugin_s_own_comes_last(install, kdzoo):
     fragment = {
         "methods": {
             name: {"title": name, "category": category, "package": "kdzoo-own"}
-            for name, category in (("one", "zebra-like"), ("two", "antelope"))
+            for name, category in (("mine", "zebra-like"), ("yours", "antelope"))
         }
     }
     install(
@@ -187,5 +187,5 @@ def test_a_category_of_a_plugin_s_own_comes_last(install, kdzoo):
     assert order[:4] == ["baseline", "response", "feature", "relation"]
     assert order[-2:] == ["antelope", "zebra-like"]
     (row,) = json.loads(kdzoo("list", "--category", "antelope", "--json").out)["methods"]
-    assert row["method"] == "two"
+    assert row["method"] == "yours"
     assert states(kdzoo)["kdzoo-own"]["state"] == "ok"
