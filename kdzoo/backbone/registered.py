@@ -79,8 +79,10 @@ def architecture(model: str) -> str:
 
 
 def provider(model: str, zoo: Zoo) -> Plugin | None:
-    """The plugin that brought a network which was built already; None if it is timm's."""
+    """The plugin that brings the network which a role's ``model`` names; None if it is timm's, or nobody's."""
     known = architecture(model)
+    if known:
+        make_known(known, zoo)
     if not is_model(known) or _package(model_entrypoint(known).__module__) == "timm":
         return None
     return registered(zoo).get(known)

@@ -16,7 +16,7 @@ from kdzoo.api import hooks
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.zoo.plugin import Plugin, first_line, installed, strict
 
-Kind = Literal["knowledge", "scheme", "algorithm", "observer", "dataset"]
+Kind = Literal["knowledge", "scheme", "algorithm", "observer", "dataset", "backbone"]
 
 KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
 """What a recipe names."""
@@ -42,7 +42,7 @@ class Found:
 
     Attributes:
         kind: what it is.
-        declared: the class, or where it is: ``package.module:Class``.
+        declared: the class, or where it is: ``package.module:Class``; of a backbone, the model's name.
         plugin: the provider.
         declared_name: the name that stands beside a place; a class says its own.
 
@@ -200,13 +200,14 @@ def _declared(kind: Kind, answer: Any, plugin: Plugin) -> Iterator[Found]:
 
 def fault_of(kind: Kind, component: Any) -> str | None:
     """Why this cannot be a component of that kind; None if it can."""
-    base = {
+    bases: dict[Kind, str] = {
         "knowledge": "kdzoo.api.knowledge.Knowledge",
         "scheme": "kdzoo.api.scheme.Scheme",
         "algorithm": "kdzoo.api.algorithm.Algorithm",
         "observer": "kdzoo.api.observer.Observer",
         "dataset": "kdzoo.api.source.DataSource",
-    }[kind]
+    }
+    base = bases[kind]
     if not isinstance(component, type):
         return f"hook {HOOKS[kind]} must return classes, not {component!r}"
     if not any(f"{cls.__module__}.{cls.__qualname__}" == base for cls in component.__mro__):

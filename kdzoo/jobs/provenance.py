@@ -14,12 +14,10 @@ from typing import Any
 
 import torch
 
-from kdzoo.backbone.registered import provider
-from kdzoo.data.source import data_name
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.plugin import Plugin
+from kdzoo.zoo.zoo import Found
 
 
 class Clock:
@@ -59,17 +57,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def providers(recipe: Recipe, zoo: Zoo) -> list[Plugin]:
-    """The plugins of a finished run's components, data set and networks."""
-    found = [zoo.find(kind, component.name).plugin for kind, component in recipe.components]
-    if data_name(recipe.data) in zoo.components("dataset"):
-        found.append(zoo.find("dataset", recipe.data.dataset).plugin)
-    networks = (provider(role.model, zoo) for role in recipe.roles.values())
-    return [*found, *(one for one in networks if one is not None)]
-
-
-def active_plugins(plugins: Iterable[Plugin]) -> dict[str, str]:
-    """Distribution -> version of the plugins whose components a recipe uses."""
+def active_plugins(recipe: Recipe, found: Iterable[Found], zoo: Zoo) -> dict[str, str]:
+    """Distribution -> version of the plugins that a recipe uses: those of what was ``found``, and of its data set."""
+    plugins = [one.plugin for one in found]
+    if recipe.data.dataset in zoo.components("dataset"):
+        plugins.append(zoo.find("dataset", recipe.data.dataset).plugin)
     return {plugin.distribution: plugin.version for plugin in plugins}
 
 
