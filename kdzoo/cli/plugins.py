@@ -10,10 +10,13 @@ from rich.console import Console
 from kdzoo.cli.output import console, print_json, print_line, print_paragraph
 from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.commands import find_commands
+from kdzoo.zoo.modules import named_modules
 from kdzoo.zoo.zoo import HOOKS
 
 
 def plugins(
+    context: typer.Context,
     metadata: Annotated[
         bool, typer.Option("--metadata", help="Names and versions alone: no code of a plugin is run.")
     ] = False,
@@ -28,6 +31,11 @@ def plugins(
     for kind in HOOKS:
         for found in (one for several in zoo.components(kind).values() for one in several):
             provided.setdefault(id(found.plugin), []).append(f"{kind} {found.name}")
+    group: Any = context.find_root().command
+    for command in find_commands(zoo, group.commands).values():
+        provided.setdefault(id(command.plugin), []).append(f"command {command.name}")
+    for plugin, module in named_modules(zoo):
+        provided.setdefault(id(plugin), []).append(f"backbones {module}")
     load_registry(zoo)  # a fragment that does not fit is its plugin's fault
     rows: list[dict[str, Any]] = [
         {
