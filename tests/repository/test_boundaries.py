@@ -42,7 +42,7 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "places", "version", "counter_rng"),
+    ("errors", "places", "version", "counter_rng", "deprecation", "cores"),
     ("files",),
     ("recipe",),
     ("api",),
