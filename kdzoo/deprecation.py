@@ -1,4 +1,4 @@
-"""Names that go: they work for a while, and say what to write instead. docs/reference.md has the promise."""
+"""Deprecated names keep working for a while and warn. docs/reference.md has the promise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 def deprecated(
     name: str, *, since: str, remove: str, instead: str
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function or method that goes: each call warns, then does what it always did.
+    """Decorate a deprecated function or method: each call warns, then runs it.
 
     Args:
         name: what its users write, such as ``Run.see``.
@@ -35,7 +35,7 @@ def deprecated(
 
 
 def warn_deprecated(name: str, *, since: str, remove: str, instead: str) -> None:
-    """Warn that ``name`` goes: for what no decorator reaches, such as an argument, a recipe's key or a module's name.
+    """Warn that ``name`` is deprecated; for what no decorator reaches, such as an argument, a recipe's key or a module's name.
 
     The function that calls this one is what the user called; the warning shows the user's line.
 
@@ -45,5 +45,5 @@ def warn_deprecated(name: str, *, since: str, remove: str, instead: str) -> None
         remove: the version that no longer has it.
         instead: what to write instead.
     """
-    text = f"{name} is deprecated since kdzoo {since} and goes in {remove}: use {instead}"
+    text = f"{name} is deprecated since kdzoo {since} and will be removed in {remove}: use {instead}"
     warnings.warn(text, DeprecationWarning, stacklevel=3)  # the line that called whoever calls this

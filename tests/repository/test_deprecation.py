@@ -68,7 +68,7 @@ def test_a_deprecated_function_warns_where_it_is_called_and_does_what_it_did():
         """What it does."""
         return value + add
 
-    message = "^old is deprecated since kdzoo 0.2 and goes in 0.4: use new$"
+    message = "^old is deprecated since kdzoo 0.2 and will be removed in 0.4: use new$"
     with pytest.warns(DeprecationWarning, match=message) as caught:
         assert old(2, add=3) == 5
     assert [one.filename for one in caught] == [__file__]
