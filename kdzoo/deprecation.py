@@ -35,7 +35,7 @@ def deprecated(
 
 
 def warn_deprecated(name: str, *, since: str, remove: str, instead: str) -> None:
-    """Warn that ``name`` is deprecated; for what no decorator reaches, such as an argument, a recipe's key or a module's name.
+    """Warn that ``name`` is deprecated; for what a decorator cannot reach, such as arguments and keys of recipes.
 
     The function that calls this one is what the user called; the warning shows the user's line.
 

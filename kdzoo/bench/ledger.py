@@ -6,13 +6,13 @@ The accuracies are not in there: they are read from the ``metrics.jsonl`` of eac
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import Fault, KdzooError
+from kdzoo.files import write_text
 from kdzoo.recipe.model import Section
 
 SUITE_FILE = "suite.json"
@@ -139,12 +139,7 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         KdzooError: the folder cannot be written.
     """
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise KdzooError(f"{path}: {error.strerror or error}") from None
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _read(path: Path, form: TypeAdapter[Any]) -> Any:
@@ -153,6 +148,4 @@ def _read(path: Path, form: TypeAdapter[Any]) -> Any:
     except OSError as error:
         raise KdzooError(f"{path}: {error.strerror or error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise KdzooError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
+        raise KdzooError(f"{path}: {Fault.first(error)}") from None

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kdzoo.bench.cores import Crew
+from kdzoo.bench.crew import Crew
 from kdzoo.bench.data import open_first
 from kdzoo.bench.ledger import (
     FailedRun,

@@ -47,7 +47,7 @@ def bench(
     import shlex
     import sys
 
-    from kdzoo.bench.cores import available_cores, available_gpus, crew, thread_limit
+    from kdzoo.bench.crew import available_gpus, crew, thread_limit
     from kdzoo.bench.data import EMBEDDED
     from kdzoo.bench.plan import Planner
     from kdzoo.bench.progress import SuiteProgress
@@ -55,6 +55,7 @@ def bench(
     from kdzoo.bench.run import SuiteSession
     from kdzoo.bench.suite import narrowed, open_suite
     from kdzoo.bench.table import terminal_table
+    from kdzoo.cores import available_cores
     from kdzoo.registry.load import load_registry
     from kdzoo.zoo import Zoo
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kdzoo.api.observer import EpochEnded, Event, Observer, Pictured, RunEnded, RunFailed, RunStarted
+from kdzoo.files import write_text
 from kdzoo.observers.wandb_run import close_run, open_run, warn
 
 RUN_ID = "wandb-run-id.txt"
@@ -59,7 +60,7 @@ class Wandb(Observer):
             config=event.recipe,
             run_id=run_id,
         )
-        kept.write_text(self._run.id + "\n", encoding="utf-8")
+        write_text(kept, self._run.id + "\n")
         self._run.define_metric("*", step_metric="epoch")
 
     def _log_networks(self, event: RunEnded) -> None:

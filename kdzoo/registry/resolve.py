@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.files import read_yaml
 from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Recipe
@@ -107,17 +107,15 @@ def _absolute(recipe: Recipe) -> Mapping[str, Any]:
 
 
 def _explain(error: ValidationError, merged: Merged) -> str:
-    first = error.errors()[0]
-    loc = [str(part) for part in first["loc"]]
-    key = ".".join(loc)
-    source = merged.source(key)
-    if first["type"] == "extra_forbidden":
-        return f"{source}: {UnknownName('key', key, _keys_beside(loc))}"
-    if first["type"] == "missing":
-        flag = f": pass --{loc[1]} MODEL" if loc[1:] in (["student", "model"], ["teacher", "model"]) else ""
-        return f"{source}: {key} is missing{flag}"
-    given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
-    return f"{source}: {key}: {first['msg'].removeprefix('Value error, ')}{given}"
+    fault = Fault.first(error)
+    source = merged.source(fault.key)
+    if fault.code == "extra_forbidden":
+        return f"{source}: {UnknownName('key', fault.key, _keys_beside(fault.loc))}"
+    if fault.code == "missing":
+        needs_flag = fault.loc[1:] in (("student", "model"), ("teacher", "model"))
+        return f"{source}: {fault.key} is missing{f': pass --{fault.loc[1]} MODEL' if needs_flag else ''}"
+    given = "" if fault.code == "value_error" else f", not {fault.given!r}"
+    return f"{source}: {fault}{given}"
 
 
 def _keys_beside(loc: Sequence[str]) -> list[str]:

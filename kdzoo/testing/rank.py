@@ -6,7 +6,6 @@ Reads a line for each recipe from standard input: a port, a blank, the folder wi
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -18,7 +17,7 @@ import torch
 
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import make_fabric, train
-from kdzoo.files import read_yaml
+from kdzoo.files import read_yaml, write_json
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.place import blame
 from kdzoo.testing.watch import weights_of
@@ -53,9 +52,7 @@ def answered(rank: int, port: int, folder: Path) -> bool:
         answer = {"error": what, "where": where, "time": time.time()}
     if torch.distributed.is_initialized() and "weights" in answer:
         torch.distributed.destroy_process_group()
-    part = folder / f"rank{rank}.part"
-    part.write_text(json.dumps(answer), encoding="utf-8")
-    part.replace(folder / f"rank{rank}.json")
+    write_json(folder / f"rank{rank}.json", answer)
     return "weights" in answer
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.zoo.zoo import Found
 
 
@@ -65,12 +65,12 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dic
     try:
         checked = model.model_validate(dict(settings))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([found.kind, *map(str, first["loc"])])
-        if first["type"] == "missing":
+        fault = Fault.first(error)
+        key = ".".join((found.kind, *fault.loc))
+        if fault.code == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
-        given = f", not {first['input']!r}"
-        raise KdzooError(f"{prefix}{key} ({found.name}): {first['msg']}{given}") from None
+        given = f", not {fault.given!r}"
+        raise KdzooError(f"{prefix}{key} ({found.name}): {fault.message}{given}") from None
     return {name: getattr(checked, name) for name in model.model_fields}
 
 
