@@ -84,11 +84,11 @@ class Experiment:
 def _train(tmp_path_factory) -> Callable[..., Experiment]:
     """Trains on digits to the end; what was asked before is not run again, for experiments share controls."""
     from kdzoo.cli.flags import KEYS, layer
-    from kdzoo.engine.loop import Loop
     from kdzoo.engine.train import train
     from kdzoo.recipe.layers import Layer, dotted
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve
+    from kdzoo.testing.watch import KeepRun
     from kdzoo.zoo import Zoo
 
     zoo = Zoo()
@@ -102,17 +102,9 @@ def _train(tmp_path_factory) -> Callable[..., Experiment]:
         recipe = resolve(
             zoo=zoo, registry=load_registry(zoo), method=method, layers=[*basic, Layer("test", dotted(quiet))]
         )
-        loops: list[Loop] = []
-        original = Loop.train
-
-        def remembering(loop: Loop, *arguments: Any) -> Any:
-            loops.append(loop)
-            return original(loop, *arguments)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Loop, "train", remembering)
-            result = train(recipe, Path(tmp_path_factory.mktemp(method)) / "run", zoo=zoo)
-        return Experiment(result, loops[-1].run)
+        keep = KeepRun()
+        result = train(recipe, Path(tmp_path_factory.mktemp(method)) / "run", zoo=zoo, listeners=[keep])
+        return Experiment(result, keep.run)
 
     return run
 

@@ -13,7 +13,7 @@ from kdzoo.api.batch import Batch
 from kdzoo.backbone import Backbone
 from kdzoo.builtin.distill import Distill
 from kdzoo.builtin.offline import Offline
-from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
+from kdzoo.engine.components import algorithm_of, knowledge_of, scheme_of
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, dotted
@@ -84,7 +84,7 @@ class Distiller(nn.Module):
         device = next(student.parameters()).device
         fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
         run = TrainingRun(
-            recipe, _NoData(), fabric, scheme_of(recipe, zoo), classroom_of(recipe, zoo), _Networks()
+            recipe, _NoData(), fabric, scheme_of(recipe, zoo), knowledge_of(recipe, zoo), _Networks()
         )
         mode, frozen = student.training, [one for one in student.parameters() if not one.requires_grad]
         run.enroll("student", own)
@@ -93,10 +93,9 @@ class Distiller(nn.Module):
         for parameter in frozen:
             parameter.requires_grad_(False)
         self._run = [run]  # in a list, so that its modules are not registered as ours
-        with torch.no_grad():
-            run.teach(self._batch(example.to(device), None))
+        run.prepare(self._batch(example.to(device), None))
         run.end_step()
-        self.connectors = nn.ModuleList(role.module for role in run.classroom.connectors.values())
+        self.connectors = nn.ModuleList(role.module for role in run.connectors.values())
 
     def forward(
         self, images: Tensor, target: Tensor | None = None, progress: float = 0.0
@@ -112,7 +111,7 @@ class Distiller(nn.Module):
             ``task``, ``teach``, their weighted sum ``total``, and the student's ``logits`` (B, K).
         """
         run, batch = self._run[0], self._batch(images, target, progress)
-        teach = run.teach(batch)  # first: it says what is exposed
+        teach = run.teach(batch)
         task = run.task("student", batch)
         logits = run.see("student", batch).logits
         run.end_step()

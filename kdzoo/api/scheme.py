@@ -45,9 +45,17 @@ class Scheme(ABC):
     def enroll(self, run: Run) -> None:
         """Enroll the roles, once, before the first phase."""
 
-    @abstractmethod
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """The graph: (student, teacher) of every lesson that may be given between the roles enrolled now.
+
+        Asked when a step begins; the knowledge of a new arrow is built then, before anything is seen. An arrow that
+        is not named here is built when its first lesson is given, and the networks are seen once more in that step.
+        """
+        return ()
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """The lessons of this step. Roles only: outputs are seen through ``run.see``."""
+        """The lessons of this step, default: one of weight 1 for each arrow. Outputs are seen through ``run.see``."""
+        return [Lesson(student, teacher) for student, teacher in self.arrows(run)]
 
     def after_step(self, run: Run) -> None:
         """Called after each step, for schemes whose teachers follow their students."""

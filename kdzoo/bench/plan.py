@@ -174,15 +174,17 @@ class Planner:
         """
         if self.suite.methods == "installed":
             names: Iterable[str] = (
-                name for name, method in self._registry.methods.items() if self._zoo.has(method.package)
+                name for name, method in self._registry.methods.items() if self._zoo.has(*method.packages)
             )
         else:
             names = self.suite.methods
         names = list(dict.fromkeys([self.suite.baseline, *names]))
         for name in names:
-            package = find_method(self._registry, name).package
-            if not self._zoo.has(package):
-                raise KdzooError(f"suite {self.name}: method {name} is not installed: pip install {package}")
+            packages = find_method(self._registry, name).packages
+            if not self._zoo.has(*packages):
+                raise KdzooError(
+                    f"suite {self.name}: method {name} is not installed: pip install {' '.join(packages)}"
+                )
         for name in self.suite.tune:
             if name != EVERY and name not in self._registry.methods:
                 raise UnknownName(f"method in tune of suite {self.name}", name, self._registry.methods)
@@ -302,7 +304,10 @@ def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
         return value
     own: Any = dump(recipe)
     for part in key.split("."):
-        own = own.get(part) if isinstance(own, dict) else None
+        if isinstance(own, list):  # of a sum of knowledges, the one of this name
+            own = next((one for one in own if isinstance(one, dict) and one.get("name") == part), None)
+        else:
+            own = own.get(part) if isinstance(own, dict) else None
     if isinstance(own, bool) or not isinstance(own, int | float):
         raise KdzooError(
             f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has "

@@ -33,10 +33,8 @@ from kdzoo.errors import KdzooError
 from kdzoo.files import read_yaml
 from kdzoo.observers.console import Console
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.writing import dump
 from kdzoo.registry.model import Method
 from kdzoo.version import __version__
-from kdzoo.zoo.zoo import KINDS
 
 ERROR_FILE = "error.txt"
 """In the folder of a run that failed: the traceback of its last attempt."""
@@ -196,16 +194,15 @@ def _note(method: Method, recipe: Recipe) -> MethodNote:
 
 def _settings(recipe: Recipe) -> str:
     """``knowledge kd (temperature 4), scheme offline, algorithm distill (...), smoothing 0.1``."""
-    plain = dump(recipe)
     parts = []
-    for kind in KINDS:
-        if plain[kind]:
-            values = [
-                f"{key} {_short(value)}"
-                for key, value in plain[kind].items()
-                if key != "name" and value is not None
-            ]
-            parts.append(f"{kind} {plain[kind]['name']}" + (f" ({', '.join(values)})" if values else ""))
+    for kind, component in recipe.components:
+        plain = component.model_dump(mode="json")
+        if len(recipe.knowledge) < 2:
+            plain.pop("weight", None)
+        values = [
+            f"{key} {_short(value)}" for key, value in plain.items() if key != "name" and value is not None
+        ]
+        parts.append(f"{kind} {component.name}" + (f" ({', '.join(values)})" if values else ""))
     if recipe.smoothing:
         parts.append(f"smoothing {_short(recipe.smoothing)}")
     return ", ".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,6 +23,12 @@ HEADINGS = (
     "from",
 )
 """Each in the lines that a narrow terminal needs."""
+
+LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", "test %,\nchosen epoch", "n")
+"""What a narrow terminal does without, first to last."""
+
+_GAP = 2
+"""Spaces between columns."""
 
 WANDB_COLUMNS = (
     "pair",
@@ -64,19 +71,51 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def terminal_table(results: PairResults) -> Table:
-    """For people; the title has the pair and its teacher's accuracy."""
-    table = Table(
-        box=None, pad_edge=False, header_style="bold", title=escape(_title(results)), title_justify="left"
-    )
-    for heading in HEADINGS:
+def columns_that_fit(lines: Sequence[Sequence[str]], width: int | None) -> list[int]:
+    """The columns of a table that ``width`` characters hold; the least important ones are left out first.
+
+    Args:
+        lines: the headings and the rows.
+        width: of the terminal; None holds everything.
+    """
+    widths = [
+        max(cell_len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(*lines, strict=True)
+    ]
+    kept = list(range(len(widths)))
+    for heading in LEAVE_OUT:
+        if width is None or sum(widths[column] for column in kept) + _GAP * (len(kept) - 1) <= width:
+            break
+        kept.remove(HEADINGS.index(heading))
+    return kept
+
+
+def terminal_table(results: PairResults, width: int | None = None) -> tuple[Table, list[str]]:
+    """For people: no name and no number is broken.
+
+    Args:
+        results: of one pair.
+        width: of the terminal in characters; None for a file.
+
+    Returns:
+        The table, and the headings of the columns that it has no room for.
+    """
+    rows = [cells(row) for row in results.rows]
+    kept = columns_that_fit([HEADINGS, *rows], width)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for heading in (HEADINGS[column] for column in kept):
         text = heading in ("method", "from")
-        table.add_column(
-            heading, justify="left" if text else "right", vertical="bottom", no_wrap=not text, overflow="fold"
-        )
-    for row in results.rows:
-        table.add_row(*map(escape, cells(row)))
-    return table
+        table.add_column(heading, justify="left" if text else "right", vertical="bottom", no_wrap=True)
+    for row in rows:
+        table.add_row(*(escape(row[column]) for column in kept))
+    left_out = [heading.replace("\n", " ") for number, heading in enumerate(HEADINGS) if number not in kept]
+    return table, left_out
+
+
+def terminal_title(results: PairResults) -> str:
+    """The pair and its teacher's accuracy."""
+    teacher = "" if results.teacher is None else f", teacher {results.teacher:.2f} %"
+    return f"{results.pair}{teacher}"
 
 
 def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
@@ -98,11 +137,6 @@ def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
         for one in results
         for row in one.rows
     ]
-
-
-def _title(results: PairResults) -> str:
-    teacher = "" if results.teacher is None else f", teacher {results.teacher:.2f} %"
-    return f"{results.pair}{teacher}"
 
 
 def _numbers(value: Estimate | None) -> tuple[float | None, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kdzoo.bench.leaderboard import Row
@@ -51,7 +51,7 @@ def about_teacher(pair: PairResults) -> str:
 def about_data(data: Mapping[str, Any]) -> str:
     """The data section in one line."""
     name = data.get("dataset", "digits")
-    rest = [f"{key} {value}" for key, value in data.items() if key != "dataset" and value is not None]
+    rest = [f"{key} {value}" for key, value in data.items() if key != "dataset" and value not in (None, {})]
     return ", ".join([str(name), *rest])
 
 
@@ -63,6 +63,11 @@ def same_runs(ledger: Ledger, tuned: TunedEntry) -> str | None:
             folders.setdefault(run.entry, set()).add(run.folder)
     mine = folders.pop(tuned.entry, None)
     return next((entry for entry, others in folders.items() if others == mine), None)
+
+
+def columns_left_out(headings: Iterable[str]) -> str:
+    """What a narrow terminal does not show, and where it stands."""
+    return f"This terminal is too narrow for: {'; '.join(headings)}. The report has every column."
 
 
 def several(count: int, thing: str) -> str:

@@ -29,7 +29,7 @@ class Distill(Algorithm):
         """One phase over the training split."""
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
-            teach = run.teach(batch)  # first, for it says what the networks must expose
+            teach = run.teach(batch)
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
             run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
             return {"task": task, "teach": teach}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kdzoo.api import Batch, Lesson, Run, Scheme
+from kdzoo.api import Run, Scheme
 
 
 class Offline(Scheme):
@@ -19,6 +19,6 @@ class Offline(Scheme):
         if "teacher" in run.recipe.roles:
             run.enroll("teacher", run.build("teacher"), learns=False)
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The teacher teaches the student."""
-        return [Lesson("student", "teacher")] if "teacher" in run.recipe.roles else []
+        return [("student", "teacher")] if "teacher" in run.recipe.roles else []

@@ -52,7 +52,7 @@ class Pretrain(Algorithm):
             return {"teach": teach}
 
         def distill(batch: Batch) -> Mapping[str, Tensor]:
-            teach = run.teach(batch) if self.teach_weight else None  # first: it says what is exposed
+            teach = run.teach(batch) if self.teach_weight else None
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
             recorded = {"task": task}
             total = self.task_weight * task

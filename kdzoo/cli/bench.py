@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kdzoo.cli.flags import REGISTRY, layer
-from kdzoo.cli.output import console, error_console, print_json
+from kdzoo.cli.flags import FLAGS, REGISTRY
+from kdzoo.cli.options import recipe_flags
+from kdzoo.cli.output import (
+    console,
+    edge,
+    error_console,
+    print_json,
+    print_line,
+    print_paragraph,
+    print_whole,
+)
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, parse_set
 
 
+@recipe_flags((replace(FLAGS[name], panel=None) for name in ("epochs", "data_dir")), default="the suite's")
 def bench(
+    *,
     suite: Annotated[str, typer.Argument(help="A suite of the registry, or a YAML file that holds one.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder of the suite.", show_default="runs/bench/SUITE")
@@ -28,10 +40,7 @@ def bench(
             help="Names with commas between; the baseline is always added.", show_default="the suite's"
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Of the students.", show_default="the suite's")] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="An image folder in place of the suite's data.", show_default=False)
-    ] = None,
+    layers: list[Layer],
     assign: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any key of every recipe: --set optim.lr=0.01. May be repeated."),
@@ -54,7 +63,8 @@ def bench(
     from kdzoo.bench.publish import publish
     from kdzoo.bench.run import SuiteSession
     from kdzoo.bench.suite import narrowed, open_suite
-    from kdzoo.bench.table import terminal_table
+    from kdzoo.bench.table import terminal_table, terminal_title
+    from kdzoo.bench.words import columns_left_out
     from kdzoo.cores import available_cores
     from kdzoo.registry.load import load_registry
     from kdzoo.zoo import Zoo
@@ -62,9 +72,8 @@ def bench(
     zoo = Zoo()
     registry = load_registry(zoo, registry_ or ())
     name, found = open_suite(suite, registry)
-    flags = layer(epochs=epochs, data_dir=data_dir)
-    if data_dir is not None and found.data.dataset == EMBEDDED:
-        flags.append(Layer("--data-dir", {"data": {"dataset": "folder"}}))
+    if any(one.source == "--data-dir" for one in layers) and found.data.dataset == EMBEDDED:
+        layers = [*layers, Layer("--data-dir", {"data": {"dataset": "folder"}})]
     team = crew(workers, available_cores(), available_gpus(), at_most=thread_limit())
     planner = Planner(
         name,
@@ -72,7 +81,7 @@ def bench(
         output=output or Path("runs") / "bench" / name,
         zoo=zoo,
         registry=registry,
-        layers=[*flags, Layer("--set", parse_set(assign or ()))],
+        layers=[*layers, Layer("--set", parse_set(assign or ()))],
         threads=team.threads,
     )
     command = shlex.join(["kdzoo", *sys.argv[1:]])
@@ -88,12 +97,16 @@ def bench(
         print_json(results.as_json())
     else:
         out = console()
-        if not out.is_terminal:
-            out.width = max(out.width, 120)  # a file has no edge
+        narrow: list[str] = []
         for pair in results.pairs:
+            table, left_out = terminal_table(pair, edge(out))
+            print_line(out, "\n", terminal_title(pair))
+            print_whole(out, table)
+            narrow += left_out
+        if narrow:
             out.print()
-            out.print(terminal_table(pair))
-        out.print(f"\nreport: {report}", soft_wrap=True, markup=False)
+            print_paragraph(out, columns_left_out(dict.fromkeys(narrow)))
+        print_line(out, f"\nreport: {report}")
     for failure in results.ledger.failures:
         where = f" ({planner.output / failure.folder / 'error.txt'})" if failure.folder else ""
         err.print(f"failed: {failure.name}: {failure.error}{where}", soft_wrap=True, markup=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.markup import escape
 
 from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, print_json
-from kdzoo.recipe.layers import parse_set
+from kdzoo.recipe.layers import flattened, parse_set
 from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
 
@@ -35,7 +34,7 @@ def check(
 
     Each component is run for seconds on forty digits. docs/checks.md says what each check looks for and why.
     """
-    settings = dict(_flat(parse_set(assign or ())))
+    settings = dict(flattened(parse_set(assign or ())))
     from kdzoo.testing import outcomes, subjects_of  # needs torch
 
     zoo = Zoo()
@@ -88,12 +87,3 @@ def _counted(number: int, what: str) -> str:
 
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """``{"a": {"b": 1}}`` -> ``("a.b", 1)``."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value

@@ -1,8 +1,9 @@
-"""The flags that set recipe keys: one table from flag to key, so that errors can name what the user typed."""
+"""The flags that set recipe keys: one table. What each means and accepts is read from the recipe's fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -14,52 +15,96 @@ REGISTRY: Any = typer.Option(
 )
 """Of every command that reads the registry."""
 
-KEYS: Mapping[str, str] = {
-    "knowledge": "knowledge",
-    "scheme": "scheme",
-    "algorithm": "algorithm",
-    "teacher": "roles.teacher.model",
-    "teacher_checkpoint": "roles.teacher.checkpoint",
-    "teacher_pretrained": "roles.teacher.pretrained",
-    "teacher_img_size": "roles.teacher.img_size",
-    "teacher_epochs": "roles.teacher.epochs",
-    "teacher_lr": "roles.teacher.lr",
-    "student": "roles.student.model",
-    "student_checkpoint": "roles.student.checkpoint",
-    "student_pretrained": "roles.student.pretrained",
-    "student_img_size": "roles.student.img_size",
-    "drop_path": "roles.student.drop_path",
-    "dataset": "data.dataset",
-    "data_dir": "data.data_dir",
-    "img_size": "data.img_size",
-    "val_fraction": "data.val_fraction",
-    "train_per_class": "data.train_per_class",
-    "test_per_class": "data.test_per_class",
-    "labels_per_class": "data.labels_per_class",
-    "batch_size": "data.batch_size",
-    "workers": "data.workers",
-    "epochs": "epochs",
-    "seed": "seed",
-    "opt": "optim.opt",
-    "lr": "optim.lr",
-    "weight_decay": "optim.weight_decay",
-    "momentum": "optim.momentum",
-    "sched": "optim.sched",
-    "warmup_epochs": "optim.warmup_epochs",
-    "min_lr": "optim.min_lr",
-    "clip_grad": "optim.clip_grad",
-    "smoothing": "smoothing",
-    "precision": "precision",
-    "channels_last": "channels_last",
-    "compile": "compile",
-    "observers": "observers",
+NETWORKS, DATA, OPTIMISATION, MACHINE = "Networks", "Data", "Optimisation", "Machine"
+"""Panels of the help."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of the command line and the recipe key that it sets.
+
+    Attributes:
+        name: how Python spells it, such as ``batch_size``.
+        key: the dotted key of the recipe.
+        panel: where the help lists it; None for the panel of the method.
+        forms: as a user types it; by default ``name`` with dashes.
+        sets: the value that a switch sets; None where the flag takes one.
+        repeated: whether it may be given several times, which sets a list.
+    """
+
+    name: str
+    key: str
+    panel: str | None = None
+    forms: tuple[str, ...] = ()
+    sets: Any = None
+    repeated: bool = False
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """Every form, the one that errors name first."""
+        return self.forms or (f"--{self.name.replace('_', '-')}",)
+
+    def value(self, given: Any) -> Any:
+        """What the key is set to; None where the flag was not given."""
+        if self.repeated and given:
+            return given[0] if len(given) == 1 else list(given)
+        return (self.sets if given else None) if self.sets is not None else given
+
+
+FLAGS: Mapping[str, Flag] = {
+    flag.name: flag
+    for flag in (
+        Flag("knowledge", "knowledge", repeated=True),
+        Flag("scheme", "scheme"),
+        Flag("algorithm", "algorithm"),
+        Flag("teacher", "roles.teacher.model", NETWORKS),
+        Flag("teacher_checkpoint", "roles.teacher.checkpoint", NETWORKS),
+        Flag("teacher_pretrained", "roles.teacher.pretrained", NETWORKS),
+        Flag("teacher_img_size", "roles.teacher.img_size", NETWORKS),
+        Flag("teacher_epochs", "roles.teacher.epochs", NETWORKS),
+        Flag("teacher_lr", "roles.teacher.lr", NETWORKS),
+        Flag("student", "roles.student.model", NETWORKS, ("--student", "--model")),
+        Flag("student_checkpoint", "roles.student.checkpoint", NETWORKS),
+        Flag("student_pretrained", "roles.student.pretrained", NETWORKS),
+        Flag("pretrained", "roles.student.pretrained", NETWORKS),  # timm's name for it
+        Flag("student_img_size", "roles.student.img_size", NETWORKS),
+        Flag("drop_path", "roles.student.drop_path", NETWORKS),
+        Flag("dataset", "data.dataset", DATA),
+        Flag("data_dir", "data.data_dir", DATA),
+        Flag("img_size", "data.img_size", DATA),
+        Flag("val_fraction", "data.val_fraction", DATA),
+        Flag("train_per_class", "data.train_per_class", DATA),
+        Flag("test_per_class", "data.test_per_class", DATA),
+        Flag("labels_per_class", "data.labels_per_class", DATA),
+        Flag("batch_size", "data.batch_size", DATA, ("--batch-size", "-b")),
+        Flag("workers", "data.workers", DATA, ("--workers", "-j")),
+        Flag("epochs", "epochs", OPTIMISATION),
+        Flag("lr", "optim.lr", OPTIMISATION),
+        Flag("opt", "optim.opt", OPTIMISATION),
+        Flag("weight_decay", "optim.weight_decay", OPTIMISATION),
+        Flag("momentum", "optim.momentum", OPTIMISATION),
+        Flag("sched", "optim.sched", OPTIMISATION),
+        Flag("warmup_epochs", "optim.warmup_epochs", OPTIMISATION),
+        Flag("min_lr", "optim.min_lr", OPTIMISATION),
+        Flag("clip_grad", "optim.clip_grad", OPTIMISATION),
+        Flag("smoothing", "smoothing", OPTIMISATION),
+        Flag("seed", "seed", OPTIMISATION),
+        Flag("precision", "precision", MACHINE, ("--amp",), sets="bf16-mixed"),
+        Flag("channels_last", "channels_last", MACHINE, ("--channels-last/--no-channels-last",)),
+        Flag("compile", "compile", MACHINE, ("--torchcompile",)),
+    )
 }
+"""By name, in the order of the help."""
+
+KEYS: Mapping[str, str] = {flag.name: flag.key for flag in FLAGS.values()}
+"""From a flag's name to its recipe key."""
 
 
-def layer(**flags: Any) -> list[Layer]:
+def layer(**values: Any) -> list[Layer]:
     """A layer for each flag that was given (is not None), named as the user typed it."""
     layers = []
-    for flag, value in flags.items():
+    for name, value in values.items():
         if value is not None:
-            layers.append(Layer(f"--{flag.replace('_', '-')}", dotted({KEYS[flag]: value})))
+            flag = FLAGS[name]
+            layers.append(Layer(flag.typed[0].partition("/")[0], dotted({flag.key: value})))
     return layers

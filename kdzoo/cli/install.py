@@ -42,11 +42,11 @@ def packages(names: Sequence[str]) -> list[str]:
         KdzooError: a name begins with a dash, and would be an option.
     """
     methods = load_registry(Zoo()).methods
-    found = []
+    found: list[str] = []
     for name in names:
         if name.startswith("-"):
             raise KdzooError(f"{name!r} is not the name of a package; options go to pip itself")
-        found.append(methods[name].package if name in methods else name)
+        found.extend(methods[name].packages if name in methods else [name])
     return list(dict.fromkeys(found))
 
 

@@ -2,62 +2,103 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from kdzoo.cli.flags import REGISTRY
-from kdzoo.cli.output import console, print_json
+from kdzoo.cli.output import console, edge, error_console, print_json, print_line, print_paragraph
 from kdzoo.errors import UnknownName
 from kdzoo.registry.load import load_registry
+from kdzoo.registry.model import Method
 from kdzoo.zoo import Zoo
+
+Row = Mapping[str, Any]
 
 
 def list_methods(
-    category: Annotated[str | None, typer.Option(help="Only this category, such as response.")] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", "--category", help="Only this family, such as response.")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Only methods with this in name, title, summary or authors.")
+    ] = None,
+    installed: Annotated[bool, typer.Option("--installed", help="Only what can be run now.")] = False,
     more: Annotated[list[str] | None, REGISTRY] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the methods that can be run, by category, and the suites."""
+    """List the methods by family, and the suites. In a pipe: one line for each method, and nothing else."""
     zoo = Zoo()
     registry = load_registry(zoo, more or ())
-    categories = sorted({method.category for method in registry.methods.values()})
-    if category is not None and category not in categories:
-        raise UnknownName("category", category, categories)
+    families = list(dict.fromkeys(str(method.category) for method in registry.methods.values()))
+    if family is not None and family not in families:
+        raise UnknownName("family", family, families)
     rows = [
         {
             "method": name,
             "category": method.category,
             "title": method.title,
             "year": method.paper.year if method.paper else None,
-            "knowledge": method.knowledge.name if method.knowledge else None,
+            "knowledge": " + ".join(one.name for one in method.knowledge) or None,
             "scheme": method.scheme.name,
             "algorithm": method.algorithm.name,
-            "package": method.package,
-            "installed": zoo.has(method.package),
+            "package": " ".join(method.packages),
+            "installed": zoo.has(*method.packages),
         }
         for name, method in registry.methods.items()
-        if category in (None, method.category)
+        if family in (None, method.category)
+        and (search is None or _mentions(name, method, search))
+        and (not installed or zoo.has(*method.packages))
     ]
-    rows.sort(key=lambda row: (row["category"] != "baseline", row["category"], row["method"]))
+    rows.sort(key=lambda row: (families.index(str(row["category"])), row["method"]))
     if json:
         suites = {name: suite.summary for name, suite in registry.suites.items()}
         print_json({"methods": rows, "suites": suites})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("method", "category", "title", "year", "knowledge", "scheme", "algorithm", ""):
-        table.add_column(column, no_wrap=column in ("method", "category"))
+    out, err = console(), error_console()
+    if not rows:
+        print_line(err, "no method matches")
+    elif edge(out) is None:
+        _print_for_programs(out, rows)
+    else:
+        _print_by_family(out, rows)
+        if family is None and search is None:
+            out.print()
+            print_paragraph(out, f"suites: {', '.join(registry.suites)}", hanging=8)
+        if not all(row["installed"] for row in rows):
+            print_line(out, "\nkdzoo install METHOD installs the package of a method")
+    for plugin in zoo.plugins:
+        if plugin.broken:
+            print_line(err, f"plugin {plugin.distribution} does not work: {plugin.broken}")
+
+
+def _mentions(name: str, method: Method, word: str) -> bool:
+    authors = method.paper.authors if method.paper else ""
+    return any(word.casefold() in text.casefold() for text in (name, method.title, method.summary, authors))
+
+
+def _print_by_family(out: Console, rows: Sequence[Row]) -> None:
+    """A heading for each family, a line for each method; a title ends in … where the terminal does."""
+    names = max(len(row["method"]) for row in rows)
+    family = None
     for row in rows:
-        state = "" if row["installed"] else f"pip install {row['package']}"
-        cells = ("method", "category", "title", "year", "knowledge", "scheme", "algorithm")
-        # As Text, for a string would be searched for markup.
-        table.add_row(*(Text(str(row[cell] if row[cell] is not None else "-")) for cell in cells), state)
-    out = console()
-    out.print(table)
-    if category is None:
-        out.print("\nsuites: " + ", ".join(registry.suites), soft_wrap=True)
-    broken = [plugin for plugin in zoo.plugins if plugin.broken]
-    for plugin in broken:
-        out.print(f"plugin {plugin.distribution} does not work: {plugin.broken}", soft_wrap=True)
+        if row["category"] != family:
+            print_line(out, *(["\n"] if family else []), (row["category"], "bold"))
+            family = row["category"]
+        start = f"  {row['method']:<{names}}  {row['year'] or '–':>4}  "
+        state = "" if row["installed"] else "  not installed"
+        title = Text(row["title"])
+        title.truncate(max(out.width - len(start) - len(state), 1), overflow="ellipsis")
+        print_line(out, start, title.plain, (state, "yellow"))
+
+
+def _print_for_programs(out: Console, rows: Sequence[Row]) -> None:
+    """Name, family, year and title in columns; the first three have no spaces."""
+    names, families = (max(len(row[column]) for row in rows) for column in ("method", "category"))
+    for row in rows:
+        key = f"{row['method']:<{names}}  {row['category']:<{families}}  {row['year'] or '-':>4}"
+        state = "" if row["installed"] else f"  (not installed: pip install {row['package']})"
+        print_line(out, f"{key}  {row['title']}{state}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from kdzoo.cli.bench import bench
 from kdzoo.cli.check import check
+from kdzoo.cli.commands import Commands
 from kdzoo.cli.distill import distill
 from kdzoo.cli.install import install, uninstall
 from kdzoo.cli.listing import list_methods
@@ -16,12 +17,13 @@ from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
 from kdzoo.cli.report import report
 from kdzoo.cli.show import show
+from kdzoo.cli.usage import UsageError, usage_line
 from kdzoo.errors import KdzooError
 from kdzoo.version import __version__
 
 app = typer.Typer(
     name="kdzoo",
-    no_args_is_help=True,
+    cls=Commands,
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -58,10 +60,17 @@ app.command()(uninstall)
 def main() -> None:
     """Run a command; what the user can mend is one line on standard error and exit code 2."""
     try:
-        app(standalone_mode=True)
+        code = app(prog_name="kdzoo", standalone_mode=False)
+    except UsageError as error:
+        _refuse(usage_line(error))
     except KdzooError as error:
-        typer.echo(f"kdzoo: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("kdzoo: interrupted; run again with --resume to go on", err=True)
-        sys.exit(130)
+        _refuse(" ".join(str(error).split()))
+    except typer.Abort:
+        typer.echo("kdzoo: aborted", err=True)
+        sys.exit(1)
+    sys.exit(code)
+
+
+def _refuse(line: str) -> NoReturn:
+    typer.echo(f"kdzoo: {line}", err=True)
+    sys.exit(2)

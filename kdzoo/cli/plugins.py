@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import Console
 
-from kdzoo.cli.output import console, print_json
+from kdzoo.cli.output import console, print_json, print_line, print_paragraph
 from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS
@@ -44,21 +44,28 @@ def plugins(
     if json:
         print_json(rows)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("plugin", "distribution", "version", "hooks", "components", "state"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        hooks = ", ".join(name.removeprefix("kdzoo_") for name in row["hooks"])
-        components = ", ".join(row["components"])
-        state = row["state"].partition(":")[0]
-        table.add_row(row["plugin"], row["distribution"], row["version"], hooks, components, state)
     out = console()
-    out.print(table)
+    names = max((len(row["distribution"]) for row in rows), default=0)
+    versions = max((len(row["version"]) for row in rows), default=0)
     for row in rows:
-        if row["state"] not in ("ok", "disabled"):
-            out.print(f"plugin {row['distribution']} is {row['state']}", soft_wrap=True, markup=False)
-        if row["warning"]:
-            out.print(f"plugin {row['distribution']} {row['warning']}", soft_wrap=True)
+        _print_plugin(out, row, names, versions)
+
+
+def _print_plugin(out: Console, row: dict[str, Any], names: int, versions: int) -> None:
+    """Distribution, version and state in one line; what it brings, and what is wrong, below."""
+    state, _, reason = row["state"].partition(": ")
+    style = {"ok": "green", "disabled": "yellow"}.get(state, "red")
+    print_line(out, f"{row['distribution']:<{names}}  {row['version']:<{versions}}  ", (state, style))
+    for problem in filter(None, (reason, row["warning"])):
+        print_paragraph(out, problem, indent=4)
+    by_kind: dict[str, list[str]] = {}
+    for kind, _, name in (component.partition(" ") for component in row["components"]):
+        by_kind.setdefault(kind, []).append(name)
+    for kind, found in by_kind.items():
+        print_paragraph(out, f"{kind}: {', '.join(found)}", indent=4, hanging=8)
+    others = [hook.removeprefix("kdzoo_") for hook in row["hooks"] if hook not in HOOKS.values()]
+    if others:
+        print_paragraph(out, f"further hooks: {', '.join(others)}", indent=4, hanging=8)
 
 
 def _metadata(zoo: Zoo, *, json: bool) -> None:
@@ -68,7 +75,8 @@ def _metadata(zoo: Zoo, *, json: bool) -> None:
     if json:
         print_json(rows)
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    out = console()
+    widths = [max((len(row[column]) for row in rows), default=0) for column in columns]
     for row in rows:
-        table.add_row(*row.values())
-    console().print(table)
+        cells = (row[column].ljust(width) for column, width in zip(columns, widths, strict=True))
+        print_line(out, "  ".join(cells).rstrip())

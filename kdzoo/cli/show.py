@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import Console
 
 from kdzoo.cli.flags import REGISTRY
-from kdzoo.cli.output import console, print_json
+from kdzoo.cli.output import console, print_json, print_line, print_paragraph
+from kdzoo.recipe.layers import flattened
+from kdzoo.recipe.model import Component, Summand
 from kdzoo.registry.load import find_method, load_registry
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.hyperparameters import describe, limits, required, validate
+from kdzoo.zoo.zoo import Kind
+
+REQUIRED = "(required)"
+"""The value of a hyper-parameter that has no default and is not set."""
 
 
 def show(
@@ -21,15 +29,13 @@ def show(
     """Show a method: components, each hyper-parameter with type, range and default, paper, how to cite."""
     zoo = Zoo()
     entry = find_method(load_registry(zoo, registry or ()), method)
-    installed = zoo.has(entry.package)
+    installed = zoo.has(*entry.packages)
     components: list[dict[str, Any]] = []
-    for kind in ("knowledge", "scheme", "algorithm"):
-        component = getattr(entry, kind)
-        if component is None:
-            continue
+    for kind, component in entry.components:
         row: dict[str, Any] = {"kind": kind, "name": component.name, "hyperparameters": []}
         if installed:
-            row |= _described(zoo, kind, component)
+            summed = kind == "knowledge" and len(entry.knowledge) > 1
+            row |= _described(zoo, kind, component, f"{kind}.{component.name}" if summed else kind)
         components.append(row)
     if json:
         print_json(
@@ -43,56 +49,87 @@ def show(
         )
         return
     out = console()
-    out.print(f"[bold]{method}[/]  {entry.title}  ({entry.category})", soft_wrap=True)
+    year = f", {entry.paper.year}" if entry.paper else ""
+    print_paragraph(out, f"  {entry.title} ({entry.category}{year})", bold=method)
     if entry.summary:
-        out.print(entry.summary, soft_wrap=True)
+        print_paragraph(out, entry.summary)
     if not installed:
-        out.print(f"not installed: pip install {entry.package}", soft_wrap=True)
+        print_line(out, (f"not installed: pip install {' '.join(entry.packages)}", "yellow"))
     for row in components:
-        out.print(
-            f"\n[bold]{row['kind']}[/] {row['name']}  {row.get('summary', '').replace('``', '')}",
-            soft_wrap=True,
-        )
-        if row["hyperparameters"]:
-            table = Table(box=None, pad_edge=False, header_style="dim")
-            for column in ("key", "value", "type", "range", "default", "meaning"):
-                table.add_column(column, overflow="fold")
-            for one in row["hyperparameters"]:
-                table.add_row(
-                    *(
-                        str(one[column]).replace("``", "")
-                        for column in ("key", "value", "type", "range", "default", "meaning")
-                    )
-                )
-            out.print(table)
+        _print_component(out, row)
     if entry.recipe:
-        out.print(f"\n[bold]recipe[/] {entry.recipe}", soft_wrap=True)
+        print_line(out, ("\nrecipe", "bold"))
+        for key, value in flattened(entry.recipe):
+            print_paragraph(out, f"{key} = {_shown(value)}", indent=2, hanging=6)
     if entry.paper:
-        out.print(f"\n[bold]cite[/] {entry.paper.cite()}", soft_wrap=True)
-    out.print(
-        f"\n[bold]run[/] kdzoo distill --method {method} --teacher MODEL --student MODEL", soft_wrap=True
-    )
+        print_line(out, ("\ncite", "bold"))
+        print_paragraph(out, entry.paper.cite(), indent=2)
+    print_line(out, ("\nrun", "bold"))
+    print_line(out, f"  kdzoo distill --method {method} --teacher MODEL --student MODEL")
 
 
-def _described(zoo: Zoo, kind: Any, component: Any) -> dict[str, Any]:
-    from kdzoo.zoo.hyperparameters import describe, required, validate
+def _print_component(out: Console, row: Mapping[str, Any]) -> None:
+    """Its summary, then for each hyper-parameter ``key = value  (type and range, default)`` and the meaning below."""
+    print_line(out, ("\n" + row["kind"], "bold"), f" {row['name']}")
+    if row.get("summary"):
+        print_paragraph(out, _plain(row["summary"]), indent=2)
+    for one in row["hyperparameters"]:
+        value = "" if one["value"] == REQUIRED else f" = {_shown(one['value'])}"
+        print_paragraph(out, f"{one['key']}{value}  ({_accepts(one)})", indent=2, hanging=6)
+        if one["meaning"]:
+            print_paragraph(out, _plain(one["meaning"]), indent=6)
 
+
+def _accepts(one: Mapping[str, Any]) -> str:
+    """``float > 0, default 4.0``."""
+    accepted = one["range"] if one["type"] == "choice" else f"{one['type']} {one['range']}".strip()
+    return f"{accepted}, " + ("required" if one["value"] == REQUIRED else f"default {_shown(one['default'])}")
+
+
+def _shown(value: Any) -> str:
+    """A value as a person reads it: a third has four digits."""
+    return f"{value:.4g}" if isinstance(value, float) and len(str(value)) > 8 else str(value)
+
+
+def _plain(text: str) -> str:
+    return text.replace("``", "")
+
+
+def _described(zoo: Zoo, kind: Kind, component: Component, at: str) -> dict[str, Any]:
+    """A component's summary, provider and hyper-parameters, whose keys begin with ``at``."""
     found = zoo.find(kind, component.name)
     missing = required(found.component) - component.settings.keys()
     values = dict(component.settings) if missing else validate(found, component.settings)
     summary = (found.component.__doc__ or "").strip().splitlines()
+    summed = at != kind
     return {
         "summary": summary[0] if summary else "",
         "provided_by": f"{found.plugin.distribution} {found.plugin.version}",
         "hyperparameters": [
-            {
-                "key": f"{kind}.{one.name}",
-                "value": "(required)" if one.name in missing else values.get(one.name, one.default),
-                "type": one.type,
-                "range": one.range,
-                "default": one.default,
-                "meaning": one.meaning,
-            }
-            for one in describe(found.component)
+            *([_weight(component, at)] if summed else []),
+            *(
+                {
+                    "key": f"{at}.settings.weight" if summed and one.name == "weight" else f"{at}.{one.name}",
+                    "value": REQUIRED if one.name in missing else values.get(one.name, one.default),
+                    "type": one.type,
+                    "range": one.range,
+                    "default": one.default,
+                    "meaning": one.meaning,
+                }
+                for one in describe(found.component)
+            ),
         ],
+    }
+
+
+def _weight(component: Component, at: str) -> dict[str, Any]:
+    """The weight of a Knowledge in a sum, as a hyper-parameter."""
+    field = Summand.model_fields["weight"]
+    return {
+        "key": f"{at}.weight",
+        "value": getattr(component, "weight", field.default),
+        "type": "float",
+        "range": limits(field.annotation, field.metadata),
+        "default": field.default,
+        "meaning": field.description,
     }

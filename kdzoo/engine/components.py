@@ -6,7 +6,7 @@ from functools import partial
 
 from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.scheme import Scheme
-from kdzoo.engine.classroom import Classroom
+from kdzoo.engine.lessons import Part
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import create
@@ -24,9 +24,9 @@ def scheme_of(recipe: Recipe, zoo: Zoo) -> Scheme:
     return made
 
 
-def classroom_of(recipe: Recipe, zoo: Zoo) -> Classroom:
-    """A classroom in which the recipe's knowledge is taught, if it has one."""
-    if recipe.knowledge is None:
-        return Classroom(None)
-    found = zoo.find("knowledge", recipe.knowledge.name)
-    return Classroom(partial(create, found, recipe.knowledge.settings))
+def knowledge_of(recipe: Recipe, zoo: Zoo) -> list[Part]:
+    """What the recipe teaches, ready to be made once for each arrow."""
+    return [
+        Part(part.name, part.weight, partial(create, zoo.find("knowledge", part.name), part.settings))
+        for part in recipe.knowledge
+    ]

@@ -17,10 +17,10 @@ def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
     """Top-1 accuracy in percent over the labelled samples of ``split``, in eval mode, over all processes."""
     counts = torch.zeros(2, device=run.device, dtype=torch.float64)
     columns = run.columns(role)
-    with run.looking():
+    with run.measuring():
         for batch in split:
             assert batch.target is not None
-            answer = run.answer(role, batch)
+            answer = run.answers.unremembered(role, batch)
             labelled = batch.target != UNLABELLED
             found = answer.logits.argmax(dim=1)
             if columns is not None:

@@ -42,7 +42,7 @@ class Gallery:
         self._notify = notify
         self._writes = writes
 
-    def hang(self, name: str, picture: Tensor | Figure) -> None:
+    def save(self, name: str, picture: Tensor | Figure) -> None:
         """Save a picture as of this epoch; see :meth:`kdzoo.api.Run.picture`.
 
         Raises:

@@ -12,18 +12,16 @@ from torch import Tensor
 
 from kdzoo.api.algorithm import Algorithm, Phase
 from kdzoo.api.batch import Batch
-from kdzoo.api.observer import EpochEnded, Event, PhaseStarted, StepsDone
 from kdzoo.engine.average import average_buffers, batch_norms
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import capture, restore
 from kdzoo.errors import KdzooError, NotFinite
 
 _STEPS_BETWEEN_LOOKS = 50
 """On a GPU the loop looks at what the device has computed only so often: each look makes the host wait."""
-
-_SECONDS_BETWEEN_TICKS = 0.2
 
 
 @dataclass
@@ -66,8 +64,7 @@ class Loop:
     """Drives an algorithm's phases. One instance for one run.
 
     Args:
-        run: what is trained.
-        notify: is told what happens.
+        run: what is trained; its listeners are told what happens.
         checkpoint: where the state is kept.
         bookkeeping: what a checkpoint shall hold beside the training state.
     """
@@ -75,17 +72,14 @@ class Loop:
     def __init__(
         self,
         run: TrainingRun,
-        notify: Callable[[Event], None],
         checkpoint: CheckpointFile,
         bookkeeping: Callable[[], dict[str, Any]],
     ) -> None:
         self.run = run
-        self.notify = notify
         self.checkpoint = checkpoint
         self.bookkeeping = bookkeeping
         self.position = Position()
         self._saved_at = time.monotonic()
-        self._ticked_at = 0.0
 
     def train(self, algorithm: Algorithm, saved: dict[str, Any] | None) -> Position:
         """Run every phase to its end, from the checkpoint ``saved`` if there is one.
@@ -99,6 +93,7 @@ class Loop:
             self.run.state.update(saved["state"])
             done = self.position.phase
         names: set[str] = set()
+        self.run.listeners.tell(Listener.run_began)
         for number, phase in enumerate(algorithm.phases(self.run)):
             if phase.name in names:
                 raise KdzooError(f"algorithm {algorithm.name!r} has two phases called {phase.name!r}")
@@ -118,18 +113,20 @@ class Loop:
             self._phase(phase)
             self.position.epochs_before += phase.epochs
             self.position.epoch = 0
+        self.run.listeners.tell(Listener.run_ended)
         return self.position
 
     def _phase(self, phase: Phase) -> None:
         at = self.position
-        self.notify(PhaseStarted(phase.name, phase.epochs, _steps(phase), at.epoch))
+        self.run.listeners.tell(Listener.phase_began, phase, _steps(phase), at.epoch)
         while at.epoch < phase.epochs:
             self.run.gallery.epoch = at.total_epochs + 1
             started = time.monotonic()
             for batch in self._batches(phase):
                 self._step(phase, batch)
             self._end_epoch(phase, time.monotonic() - started)
-        self._save(force=True)
+        self._save()
+        self.run.listeners.tell(Listener.phase_ended, phase)
 
     def _batches(self, phase: Phase) -> Iterator[Batch]:
         at = self.position
@@ -141,19 +138,22 @@ class Loop:
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         at, run = self.position, self.run
+        moment = Moment(phase.name, at.total_epochs + 1, at.step + 1)
         batch = run.begin_step(at.epoch * _steps(phase) + at.step, batch)
-        for name, value in phase.step(batch).items():
+        run.listeners.tell(Listener.step_began, batch, moment)
+        figures = {
+            **phase.step(batch),
+            **{f"teach/{name}": one for name, one in run.lessons.part_losses.items()},
+        }
+        run.listeners.tell(Listener.step_ended, batch, figures, moment)
+        for name, value in figures.items():
             value = value.detach().float()
             at.sums[name] = at.sums[name] + value if name in at.sums else value
         run.end_step()
         at.step += 1
         if run.device.type == "cpu" or at.step % _STEPS_BETWEEN_LOOKS == 0:
             self._look()
-        now = time.monotonic()
-        if now - self._ticked_at > _SECONDS_BETWEEN_TICKS:
-            self._ticked_at = now
-            self.notify(StepsDone(phase.name, at.total_epochs + 1, at.step))
-        if now - self._saved_at > run.recipe.checkpoint_seconds and at.step < _steps(phase):
+        if time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds and at.step < _steps(phase):
             self._save()
 
     def _look(self) -> None:
@@ -167,7 +167,7 @@ class Loop:
     def _end_epoch(self, phase: Phase, seconds: float) -> None:
         at, run = self.position, self.run
         self._look()
-        connectors = (role.module for role in run.classroom.connectors.values())
+        connectors = (role.module for role in run.connectors.values())
         average_buffers(run.fabric, [*run.roles.values(), *batch_norms(connectors)])
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
@@ -176,13 +176,13 @@ class Loop:
             metrics |= self._validate()
         run.gallery.epoch = at.total_epochs
         if phase.after_epoch is not None:
-            with run.looking():
+            with run.measuring():
                 metrics |= phase.after_epoch()
         lr = run.members["student"].lr if "student" in run.members else None
         if lr is not None:
             metrics["lr"] = lr
         metrics["seconds"] = seconds
-        self.notify(EpochEnded(phase.name, at.total_epochs, metrics))
+        run.listeners.tell(Listener.epoch_ended, phase, at.total_epochs, metrics)
         if not last and time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds:
             self._save()
 
@@ -199,7 +199,7 @@ class Loop:
             at.chosen = Chosen(at.total_epochs, at.last_val, weights)
         return metrics
 
-    def _save(self, *, force: bool = False) -> None:
+    def _save(self) -> None:
         self._look()
         self._saved_at = time.monotonic()
         if self.run.fabric.global_rank != 0:

@@ -54,7 +54,7 @@ def measure(
         elif role != "student" and (member.student or _answers(member.module, len(run.data.classes))):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
     for component in (run.scheme, algorithm):
-        with run.looking():
+        with run.measuring():
             result |= component.measure(run)
     result["parameters"] = sum(one.numel() for one in run.roles["student"].parameters())
     return result
@@ -74,7 +74,7 @@ def write_outcome(
     assert isinstance(student.module, Backbone | Assembled)
 
     def extend(folder: Path) -> str:
-        with run.looking():
+        with run.measuring():
             parts = [component.export(run, folder) for component in (run.scheme, algorithm)]
         return "\n\n".join(part for part in parts if part)
 

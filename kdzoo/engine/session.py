@@ -13,13 +13,15 @@ from lightning_fabric import Fabric
 from kdzoo.api.observer import Event, Job, Observer, Preparing, RunEnded, RunFailed, RunStarted, Warned
 from kdzoo.data.open import open_data
 from kdzoo.engine.checkpoint import CheckpointFile
-from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
+from kdzoo.engine.components import algorithm_of, knowledge_of, scheme_of
 from kdzoo.engine.folder import RunFolder, finished
 from kdzoo.engine.gallery import Gallery
+from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.outcome import measure, write_outcome
 from kdzoo.engine.provenance import Clock, active_plugins
+from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.seeds import derive_seed, seed_everything
 from kdzoo.engine.teacher import recipe_hash, trained_teacher
@@ -29,7 +31,6 @@ from kdzoo.observers.journal import Journal
 from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.recipe.writing import dump, write
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.zoo import KINDS
 
 
 class Session:
@@ -42,6 +43,7 @@ class Session:
         job: what the run is for.
         fabric: device and processes.
         train: trains another recipe in another folder: the teacher's.
+        listeners: are told what happens in the run.
     """
 
     def __init__(
@@ -52,18 +54,16 @@ class Session:
         job: Job,
         fabric: Fabric,
         train: Callable[..., Mapping[str, Any]],
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.recipe, self.place, self.zoo, self.job, self.fabric = recipe, place, zoo, job, fabric
         self._train_other = train
+        self._listeners = tuple(listeners)
         self._main = fabric.global_rank == 0
         self._journal: Journal | None = None
         self._before_start: list[Event] = []
         self.clock = Clock()
-        self.found = [
-            zoo.find(kind, component.name)
-            for kind in KINDS
-            if (component := getattr(recipe, kind)) is not None
-        ]
+        self.found = [zoo.find(kind, component.name) for kind, component in recipe.components]
         self._observers = Observers(self._make_observers(), self._warn)
 
     def run(self) -> Mapping[str, Any]:
@@ -77,7 +77,7 @@ class Session:
             run = self._prepare()
             self._start(saved)
             seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
-            loop = Loop(run, self._notify, checkpoint, self._bookkeeping)
+            loop = Loop(run, checkpoint, self._bookkeeping)
             algorithm = algorithm_of(self.recipe, self.zoo)
             position = loop.train(algorithm, saved)
             result = measure(run, algorithm, position, self.teacher_accuracy)
@@ -123,9 +123,12 @@ class Session:
             self._notify(Warned(f"{path}: unreadable image, left out"))
         self.networks = Networks(recipe, self.data, device, self._teacher)
         self.teacher_accuracy: dict[str, float] = {}
-        scheme, classroom = scheme_of(recipe, self.zoo), classroom_of(recipe, self.zoo)
+        scheme, knowledge = scheme_of(recipe, self.zoo), knowledge_of(recipe, self.zoo)
         gallery = Gallery(self.place.path, self._notify, writes=self._main)
-        run = TrainingRun(recipe, self.data, self.fabric, scheme, classroom, self.networks, gallery)
+        listeners = [Reporter(self._notify), *self._listeners]
+        run = TrainingRun(
+            recipe, self.data, self.fabric, scheme, knowledge, self.networks, gallery, listeners
+        )
         scheme.enroll(run)
         return run
 

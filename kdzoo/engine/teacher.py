@@ -35,7 +35,7 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
     return recipe.model_copy(
         update={
             "method": None,
-            "knowledge": None,
+            "knowledge": (),
             "scheme": Component(name="offline"),
             "algorithm": Component(name="distill", settings={"task_weight": 1.0, "teach_weight": 0.0}),
             "roles": {"student": alone},

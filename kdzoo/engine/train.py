@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 
 from kdzoo.api.observer import Job
 from kdzoo.engine.folder import RunFolder
+from kdzoo.engine.listeners import Listener
 from kdzoo.engine.session import Session
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
@@ -31,6 +32,7 @@ def train(
     job: Job | None = None,
     resume: bool = False,
     fabric: Fabric | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Mapping[str, Any]:
     """Run ``recipe`` to its end in ``folder`` and return its result, the last row of ``metrics.jsonl``.
 
@@ -41,6 +43,7 @@ def train(
         job: what the run is for.
         resume: go on from the folder's checkpoint if it has one; a finished run returns its result at once.
         fabric: device and processes; default: one process on the best device.
+        listeners: are told what happens in the run, not in that of a teacher trained for it.
 
     Raises:
         KdzooError: bad input, or a loss that is not finite; the folder keeps the last good checkpoint.
@@ -51,4 +54,4 @@ def train(
     done = place.result if resume else None
     if done is not None:
         return done
-    return Session(recipe, place, zoo, job or Job(name=folder.name), fabric, train).run()
+    return Session(recipe, place, zoo, job or Job(name=folder.name), fabric, train, listeners).run()

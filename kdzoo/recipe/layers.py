@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, UnknownName
 
 COMPONENTS = ("knowledge", "scheme", "algorithm")
 
@@ -47,6 +47,10 @@ class Merged:
     def _merge(self, into: dict[str, Any], new: Mapping[str, Any], source: str, at: tuple[str, ...]) -> None:
         for key, value in new.items():
             here = (*at, key)
+            if here == ("knowledge",) and _is_sum(into.get(key), value):
+                into[key] = self._sum(into.get(key), value, source)
+                self.sources[key] = source
+                continue
             if not at and key in COMPONENTS:
                 value = _component(into.get(key), value)
             elif at == ("roles",) and isinstance(value, str):
@@ -60,11 +64,61 @@ class Merged:
                 into[key] = value
             self.sources[".".join(here)] = source
 
+    def _sum(self, old: Any, new: Any, source: str) -> list[Any]:
+        """A list of knowledges, each a mapping with its name; parts that stay keep what was said of them."""
+        before: dict[str, dict[str, Any]] = {one["name"]: one for one in _parts(old)}
+        if isinstance(new, Mapping):
+            for name in new:
+                if name not in before:
+                    raise KdzooError(f"{source}: {UnknownName('knowledge in the sum', name, before)}")
+            parts = [{"name": name, **_mapping(new.get(name, {}), source, name)} for name in before]
+        else:
+            parts = _parts(new)
+        merged = []
+        for part in parts:
+            name = part["name"]
+            known = dict(before.get(name, {}))
+            self._merge(known, part, source, ("knowledge", name))
+            merged.append(known)
+        return merged
+
+
+def _parts(value: Any) -> list[dict[str, Any]]:
+    """One component or several, each as a mapping."""
+    if value is None:
+        return []
+    several = value if isinstance(value, list | tuple) else [value]
+    named = [{"name": one} if isinstance(one, str) else one for one in several]
+    for one in named:
+        if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
+            raise KdzooError(f"knowledge: expected names, or mappings with a name, not {one!r}")
+    return [dict(one) for one in named]
+
+
+def _mapping(value: Any, source: str, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise KdzooError(f"{source}: knowledge.{name}: expected keys such as knowledge.{name}.weight")
+    return value
+
+
+def _is_sum(old: Any, new: Any) -> bool:
+    """Whether a list of knowledges is named, or changed part by part: ``knowledge.at.weight``."""
+    if isinstance(new, list | tuple):
+        return True
+    if not isinstance(new, Mapping) or "name" in new:
+        return False
+    if isinstance(old, list):
+        return True
+    return isinstance(old, dict) and isinstance(new.get(old.get("name")), Mapping)
+
 
 def _component(old: Any, new: Any) -> Any:
     """Naming another component drops the settings of the one before."""
     if isinstance(new, str):
         new = {"name": new}
+    if isinstance(old, list) and isinstance(new, Mapping):  # one of a sum alone keeps its settings
+        own: dict[str, Any] = next((part for part in old if part.get("name") == new.get("name")), {})
+        return {**{key: value for key, value in own.items() if key != "weight"}, **new}
     if (
         isinstance(old, dict)
         and isinstance(new, Mapping)
@@ -86,6 +140,15 @@ def dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
                 raise KdzooError(f"{key}: {part!r} is set to a value and has keys at once")
         at[last] = value
     return nested
+
+
+def flattened(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """``{"a": {"b": 1}}`` -> ``("a.b", 1)``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:

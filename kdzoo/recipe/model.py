@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     field_validator,
@@ -19,6 +22,7 @@ from pydantic import (
 )
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+ComponentKind = Literal["knowledge", "scheme", "algorithm"]
 ModalityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
@@ -31,23 +35,76 @@ class Section(BaseModel):
 class Component(Section):
     """A Knowledge, Scheme or Algorithm by name, with its hyper-parameters: ``{name: kd, temperature: 4}``."""
 
-    name: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field(description="the name under which a plugin provides it")
+    settings: dict[str, Any] = Field(default_factory=dict, description="its hyper-parameters")
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, value: Any) -> Any:
+    def _short(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
         if isinstance(value, dict):
-            inner = value.get("settings", {})
-            rest = {key: item for key, item in value.items() if key not in ("name", "settings")}
-            return {**({"name": value["name"]} if "name" in value else {}), "settings": {**inner, **rest}}
+            own = {key: item for key, item in value.items() if key in cls.model_fields and key != "settings"}
+            rest = {key: item for key, item in value.items() if key not in cls.model_fields}
+            return {**own, "settings": {**value.get("settings", {}), **rest}}
         return value
 
     @model_serializer
     def _dump(self) -> dict[str, Any]:
         return {"name": self.name, **self.settings}
+
+
+class Summand(Component):
+    """A Knowledge in a sum: ``{name: kd, weight: 0.9, temperature: 4}``.
+
+    In a list ``weight`` is that of the sum; a hyper-parameter of this name goes under ``settings``.
+    """
+
+    weight: NonNegativeFloat = Field(1.0, description="weight of its loss in the sum")
+
+    @model_serializer
+    def _dump(self) -> dict[str, Any]:
+        if "weight" in self.settings:
+            return {"name": self.name, "weight": self.weight, "settings": dict(self.settings)}
+        return {"name": self.name, "weight": self.weight, **self.settings}
+
+
+def _summands(value: Any) -> Any:
+    """A name, or a component with its hyper-parameters, is a sum of one."""
+    if value is None:
+        return ()
+    if isinstance(value, str | Component):
+        value = {"name": value} if isinstance(value, str) else value.model_dump()
+    if isinstance(value, dict):
+        settings = {key: item for key, item in value.items() if key not in ("name", "settings")}
+        return ({"name": value.get("name"), "settings": {**value.get("settings", {}), **settings}},)
+    return value
+
+
+def _named_once(summands: tuple[Summand, ...]) -> tuple[Summand, ...]:
+    names = [one.name for one in summands]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names {twice[0]!r} twice")
+    return summands
+
+
+def _shortest(summands: tuple[Summand, ...]) -> Any:
+    """None, a component alone, or a list with weights."""
+    if not summands:
+        return None
+    if len(summands) == 1 and summands[0].weight == 1:
+        return {"name": summands[0].name, **summands[0].settings}
+    return [one.model_dump(mode="json") for one in summands]
+
+
+Knowledges = Annotated[
+    tuple[Summand, ...],
+    BeforeValidator(_summands),
+    AfterValidator(_named_once),
+    PlainSerializer(_shortest),
+]
+"""What is taught: nothing, one Knowledge, or several whose weighted losses are added."""
 
 
 class RoleConfig(Section):
@@ -57,7 +114,8 @@ class RoleConfig(Section):
     pretrained: bool = Field(False, description="start from timm's pretrained weights (downloads them)")
     checkpoint: Path | None = Field(
         None,
-        description="weights for the run's own classes: .safetensors, .pth, or an exported student folder",
+        description="weights for the run's own classes: .safetensors, .pth, or an exported student folder; a teacher "
+        "without them is trained first",
     )
     img_size: PositiveInt | None = Field(
         None,
@@ -65,14 +123,14 @@ class RoleConfig(Section):
         "named by a local-dir: folder",
     )
     modality: str = Field("image", description="which of the data's modalities this network reads")
-    drop_path: Probability | None = Field(None, description="stochastic depth rate")
+    drop_path: Probability | None = Field(None, description="rate of stochastic depth")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of timm.create_model")
     epochs: PositiveInt | None = Field(
-        None, description="teachers trained here: epochs; default: the recipe's"
+        None, description="epochs of a teacher that is trained here; default: the recipe's"
     )
-    seed: NonNegativeInt = Field(0, description="teachers trained here: seed, whatever the run's")
+    seed: NonNegativeInt = Field(0, description="seed of a teacher that is trained here, whatever the run's")
     lr: PositiveFloat | None = Field(
-        None, description="teachers trained here: learning rate; default: the recipe's"
+        None, description="learning rate of a teacher that is trained here; default: the recipe's"
     )
 
     @model_validator(mode="before")
@@ -156,17 +214,17 @@ class OptimConfig(Section):
 
     opt: str = Field("adamw", description="a timm optimizer name")
     lr: PositiveFloat = Field(2e-3, description="peak learning rate")
-    weight_decay: NonNegativeFloat = Field(0.05, description="not applied to biases and norms")
-    momentum: Probability = Field(0.9, description="where the optimizer has one")
+    weight_decay: NonNegativeFloat = Field(0.05, description="weight decay; not applied to biases and norms")
+    momentum: Probability = Field(0.9, description="momentum, where the optimizer has one")
     opt_kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of the optimizer")
     sched: Literal["cosine", "tanh", "poly", "step", "multistep", "wsd", "constant", "none"] = Field(
         "cosine", description="a timm schedule, read at every step of a phase"
     )
     warmup_epochs: NonNegativeFloat = Field(
-        1.0, description="linear warm-up from warmup_lr; at most half a phase"
+        1.0, description="epochs of linear warm-up from warmup_lr; at most half a phase"
     )
-    warmup_lr: NonNegativeFloat = Field(1e-5, description="where the warm-up begins")
-    min_lr: NonNegativeFloat = Field(0.0, description="where the cosine ends")
+    warmup_lr: NonNegativeFloat = Field(1e-5, description="learning rate at which the warm-up begins")
+    min_lr: NonNegativeFloat = Field(0.0, description="learning rate at which the cosine ends")
     decay_epochs: tuple[PositiveFloat, ...] = Field(
         (30.0,), description="step: period; multistep: milestones"
     )
@@ -179,24 +237,30 @@ class Recipe(Section):
 
     kdzoo: str = Field(description="the version of kdzoo that resolved this recipe")
     method: str | None = Field(None, description="the registry's name of what this began as")
-    knowledge: Component | None = None
-    scheme: Component
-    algorithm: Component
-    roles: dict[str, RoleConfig]
-    data: DataConfig = DataConfig()
-    optim: OptimConfig = OptimConfig()
-    epochs: PositiveInt = 20
-    seed: NonNegativeInt = 0
+    knowledge: Knowledges = Field((), description="what is taught: one component, or a list with weights")
+    scheme: Component = Field(description="who teaches whom")
+    algorithm: Component = Field(description="how training is run")
+    roles: dict[str, RoleConfig] = Field(description="the networks, by role: student, teacher, ...")
+    data: DataConfig = Field(DataConfig(), description="the images")
+    optim: OptimConfig = Field(OptimConfig(), description="optimizer and schedule")
+    epochs: PositiveInt = Field(20, description="epochs of the student")
+    seed: NonNegativeInt = Field(0, description="seed of the run's random numbers")
     smoothing: Probability = Field(0.0, description="label smoothing of the task loss")
     precision: Literal["32-true", "bf16-mixed"] = Field(
-        "32-true", description="autocast; losses stay in float32"
+        "32-true", description="autocast to bfloat16 with bf16-mixed; losses stay in float32"
     )
-    channels_last: bool = Field(True, description="memory format of images and networks")
-    compile: bool = Field(False, description="torch.compile every backbone")
+    channels_last: bool = Field(True, description="channels-last memory format of images and networks")
+    compile: bool = Field(False, description="compile every backbone with torch.compile")
     deterministic: bool = Field(False, description="deterministic kernels on a GPU (always so on a CPU)")
     eval_every: PositiveInt = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegativeFloat = Field(60.0, description="least time between two checkpoints")
-    observers: tuple[str, ...] = ("console", "wandb")
+    observers: tuple[str, ...] = Field(("console", "wandb"), description="who records the run, by name")
+
+    @property
+    def components(self) -> list[tuple[ComponentKind, Component]]:
+        """Every component that the recipe names, with its kind."""
+        taught: list[tuple[ComponentKind, Component]] = [("knowledge", one) for one in self.knowledge]
+        return [*taught, ("scheme", self.scheme), ("algorithm", self.algorithm)]
 
     @field_validator("roles")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from kdzoo.recipe.model import Component, DataConfig, RoleConfig, Section
+from kdzoo.recipe.model import Component, ComponentKind, DataConfig, Knowledges, RoleConfig, Section
 
 Category = Literal[
     "baseline",
@@ -48,9 +48,10 @@ class Method(Section):
 
     title: str
     category: Category
-    package: str = Field("kdzoo", description="the distribution that provides the components")
+    package: str = Field("kdzoo", description="the distribution that provides the method's own components")
+    needs: tuple[str, ...] = Field((), description="further distributions whose components it names")
     summary: str = ""
-    knowledge: Component | None = None
+    knowledge: Knowledges = ()
     scheme: Component = Component(name="offline")
     algorithm: Component = Component(name="distill")
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of the recipe")
@@ -60,6 +61,17 @@ class Method(Section):
         "what `kdzoo check` uses",
     )
     paper: Paper | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Every distribution that must be installed."""
+        return (self.package, *self.needs)
+
+    @property
+    def components(self) -> list[tuple[ComponentKind, Component]]:
+        """Every component that it names, with its kind."""
+        taught: list[tuple[ComponentKind, Component]] = [("knowledge", one) for one in self.knowledge]
+        return [*taught, ("scheme", self.scheme), ("algorithm", self.algorithm)]
 
 
 class Pair(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.files import read_yaml
 from kdzoo.recipe.layers import Layer, Merged
-from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.model import Component, Recipe
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
 from kdzoo.version import __version__
@@ -54,7 +55,7 @@ def resolve(
     for kind in ("scheme", "algorithm"):
         if merged.values.get(kind) is None:
             raise KdzooError("what shall be run? pass --method NAME (kdzoo list shows them) or --recipe FILE")
-    if merged.values.get("knowledge") is None:
+    if not merged.values.get("knowledge"):
         merged.values.get("roles", {}).pop("teacher", None)
     return _checked(merged, zoo)
 
@@ -66,9 +67,7 @@ def _add_method(merged: Merged, registry: Registry, name: str) -> None:
             f"method {name}",
             {
                 "method": name,
-                "knowledge": method.knowledge.model_dump() if method.knowledge else None,
-                "scheme": method.scheme.model_dump(),
-                "algorithm": method.algorithm.model_dump(),
+                **method.model_dump(include={"knowledge", "scheme", "algorithm"}),
                 **method.recipe,
             },
         )
@@ -80,12 +79,18 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
         raise KdzooError(_explain(error, merged)) from None
-    for kind in KINDS:
-        component = getattr(recipe, kind)
-        if component is not None:
-            settings = validate(zoo.find(kind, component.name), component.settings, merged.source(kind))
-            complete = component.model_copy(update={"settings": settings})
-            recipe = recipe.model_copy(update={kind: complete})
+    complete: dict[str, list[Component]] = {kind: [] for kind in KINDS}
+    for kind, component in recipe.components:
+        at = f"{kind}.{component.name}" if kind == "knowledge" and len(recipe.knowledge) > 1 else kind
+        settings = validate(zoo.find(kind, component.name), component.settings, merged.source(at), at)
+        complete[kind].append(component.model_copy(update={"settings": settings}))
+    recipe = recipe.model_copy(
+        update={
+            "knowledge": tuple(complete["knowledge"]),
+            "scheme": complete["scheme"][0],
+            "algorithm": complete["algorithm"][0],
+        }
+    )
     for observer in recipe.observers:
         zoo.find("observer", observer)
     return recipe.model_copy(update=_absolute(recipe))
@@ -108,6 +113,14 @@ def _absolute(recipe: Recipe) -> Mapping[str, Any]:
 
 def _explain(error: ValidationError, merged: Merged) -> str:
     fault = Fault.first(error)
+    if (
+        fault.loc[:1] == ("knowledge",)
+        and fault.loc[1:2]
+        and fault.loc[1].isdigit()
+        and isinstance(merged.values["knowledge"], list)
+    ):
+        part = str(merged.values["knowledge"][int(fault.loc[1])].get("name"))
+        fault = replace(fault, loc=("knowledge", part, *fault.loc[2:]))  # the part by name, not by number
     source = merged.source(fault.key)
     if fault.code == "extra_forbidden":
         return f"{source}: {UnknownName('key', fault.key, _keys_beside(fault.loc))}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +12,16 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
 
-from kdzoo.api.batch import Batch
+from kdzoo.api.batch import Batch, Output
+from kdzoo.api.run import Run
+from kdzoo.engine.listeners import Listener, Moment
+from kdzoo.engine.role import Role
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.weights import weights_hash
 from kdzoo.testing.subject import Subject
-from kdzoo.testing.watch import watch
+from kdzoo.testing.watch import running, watch
 
 ALWAYS = {"checkpoint_seconds": 0.0}
 """A checkpoint at every step."""
@@ -64,17 +67,30 @@ def diary(subject: Subject) -> Diary:
 
 
 def _write(subject: Subject) -> Diary:
-    first: dict[tuple[int, str], str] = {}
-    moved: dict[str, str] = {}
-    still: dict[str, str] = {}
-    kept: dict[str, int] = {}
-    maps: list[tuple[int, str, StorageWeakRef]] = []
-    steps = 0
+    writer = _Writer()
+    done = watch(subject, listeners=[writer], changes=ALWAYS)
+    return Diary(done.run, done.weights, done.figures, writer.steps, writer.moved, writer.still, writer.kept)
 
-    def around(run: TrainingRun, role: str, batch: Batch) -> AbstractContextManager[object]:
-        if role not in run.members or not torch.is_grad_enabled():
-            return nullcontext()
-        module = run.members[role].module
+
+class _Writer(Listener):
+    """Looks at every role at the end of each step, and at the maps that each answer computed."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.moved: dict[str, str] = {}
+        self.still: dict[str, str] = {}
+        self.kept: dict[str, int] = {}
+        self._first: dict[tuple[int, str], str] = {}
+        self._maps: list[tuple[int, str, StorageWeakRef]] = []
+        self._hooks: list[RemovableHandle | None] = []
+
+    def asked(self, run: Run, role: str, batch: Batch) -> None:
+        """Note the maps that are computed until the answer is there."""
+        members = running(run).members
+        if role not in members or not torch.is_grad_enabled():
+            self._hooks.append(None)
+            return
+        module = members[role].module
         lasting = {_address(one) for one in (*module.parameters(), *module.buffers(), *batch.inputs.values())}
 
         def note(module: nn.Module, given: object, answer: object) -> None:
@@ -82,46 +98,53 @@ def _write(subject: Subject) -> Diary:
                 if isinstance(one, Tensor) and one.ndim >= _MAP and _address(one) not in lasting:
                     # The storage, for a detached map holds it as well.
                     storage = StorageWeakRef(one.untyped_storage())  # type: ignore[no-untyped-call]
-                    maps.append((steps, role, storage))
+                    self._maps.append((self.steps, role, storage))
 
-        return register_module_forward_hook(note)
+        self._hooks.append(register_module_forward_hook(note))
 
-    def look(run: TrainingRun) -> None:
-        nonlocal steps
-        if steps:  # the first one is that in which connectors are made
-            alive = _alive(maps, steps)
-            if alive and not kept:
+    def seen(self, run: Run, role: str, batch: Batch, output: Output) -> None:
+        """Stop noting."""
+        hook = self._hooks.pop()
+        if hook is not None:
+            hook.remove()
+
+    def step_ended(self, run: Run, batch: Batch, figures: Mapping[str, Tensor], moment: Moment) -> None:
+        """Look at every role."""
+        if self.steps:  # the first one is that in which connectors are made
+            alive = _alive(self._maps, self.steps)
+            if alive and not self.kept:
                 gc.collect()  # a reference cycle keeps nothing on purpose
-                alive = _alive(maps, steps)
-            kept.update({role: max(kept.get(role, 0), alive.count(role)) for role in alive})
-        steps += 1
-        for name, member in run.members.items():
-            modules = dict(member.module.named_modules())
+                alive = _alive(self._maps, self.steps)
+            self.kept.update({role: max(self.kept.get(role, 0), alive.count(role)) for role in alive})
+        self.steps += 1
+        for name, member in running(run).members.items():
             if member.learns:
-                if member.train_mode is None:
-                    asleep = [
-                        path or "the network itself" for path, one in modules.items() if not one.training
-                    ]
-                    if asleep:
-                        still.setdefault(
-                            name, f"{len(asleep)} of its modules are in eval mode, such as {asleep[0]!r}"
-                        )
-                continue
-            if member.train_mode is None:
-                awake = [path or "the network itself" for path, one in modules.items() if one.training]
-                if awake:
-                    moved.setdefault(
-                        name, f"{len(awake)} of its modules are in train mode, such as {awake[-1]!r}"
-                    )
-                now = weights_hash(member.module)
-                if first.setdefault((id(member), name), now) != now:
-                    moved.setdefault(name, "its weights or statistics changed while it was frozen")
-            for path, parameter in member.module.named_parameters():
-                if parameter.grad is not None:
-                    moved.setdefault(name, f"its parameter {path} collects gradients")
+                self._look_at_mode(name, member)
+            else:
+                self._look_at_frozen(name, member)
 
-    done = watch(subject, look=look, around=around, changes=ALWAYS)
-    return Diary(done.run, done.weights, done.figures, steps, moved, still, kept)
+    def _look_at_mode(self, name: str, member: Role) -> None:
+        if member.train_mode is not None:
+            return
+        asleep = [path for path, one in member.module.named_modules() if not one.training]
+        if asleep:
+            what = asleep[0] or "the network itself"
+            self.still.setdefault(name, f"{len(asleep)} of its modules are in eval mode, such as {what!r}")
+
+    def _look_at_frozen(self, name: str, member: Role) -> None:
+        if member.train_mode is None:
+            awake = [path for path, one in member.module.named_modules() if one.training]
+            if awake:
+                what = awake[-1] or "the network itself"
+                self.moved.setdefault(
+                    name, f"{len(awake)} of its modules are in train mode, such as {what!r}"
+                )
+            now = weights_hash(member.module)
+            if self._first.setdefault((id(member), name), now) != now:
+                self.moved.setdefault(name, "its weights or statistics changed while it was frozen")
+        for path, parameter in member.module.named_parameters():
+            if parameter.grad is not None:
+                self.moved.setdefault(name, f"its parameter {path} collects gradients")
 
 
 def _address(tensor: Tensor) -> int:

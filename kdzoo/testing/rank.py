@@ -11,16 +11,14 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 
-from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import make_fabric, train
 from kdzoo.files import read_yaml, write_json
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.place import blame
-from kdzoo.testing.watch import weights_of
+from kdzoo.testing.watch import KeepRun, weights_of
 from kdzoo.zoo import Zoo
 
 
@@ -29,18 +27,11 @@ def trained(rank: int, port: int, folder: Path) -> dict[str, str]:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
     os.environ |= {"LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     torch.set_num_threads(1)
-    runs: list[TrainingRun] = []
-    begin_phase = TrainingRun.begin_phase
-
-    def beginning(run: TrainingRun, *given: Any) -> None:
-        runs.append(run)
-        begin_phase(run, *given)
-
     recipe = Recipe.model_validate(read_yaml(folder / "recipe.yaml"))
     fabric = make_fabric(recipe, accelerator="cpu", devices=2)
-    with mock.patch.object(TrainingRun, "begin_phase", beginning):
-        train(recipe, folder / "run", zoo=Zoo(), fabric=fabric)
-    return weights_of(runs[-1])
+    keep = KeepRun()
+    train(recipe, folder / "run", zoo=Zoo(), fabric=fabric, listeners=[keep])
+    return weights_of(keep.run)
 
 
 def answered(rank: int, port: int, folder: Path) -> bool:

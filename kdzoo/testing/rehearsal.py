@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from lightning_fabric import Fabric
@@ -14,15 +13,16 @@ from torch import Tensor
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.knowledge import Knowledge
+from kdzoo.api.run import Run
 from kdzoo.data.open import open_data
-from kdzoo.engine.classroom import Classroom, shown
-from kdzoo.engine.components import classroom_of, scheme_of
+from kdzoo.engine.components import knowledge_of, scheme_of
+from kdzoo.engine.listeners import Listener
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import RoleConfig
 from kdzoo.testing.subject import Subject
-from kdzoo.testing.watch import watch
+from kdzoo.testing.watch import running, watch
 
 _MIDDLE = 0.5
 """Of the run: at its beginning a loss that is warmed up is rightly zero."""
@@ -54,14 +54,14 @@ class Rehearsal:
         return found
 
 
-def prepared(subject: Subject, **changes: object) -> TrainingRun:
+def prepared(subject: Subject, *, listeners: Sequence[Listener] = (), **changes: Any) -> TrainingRun:
     """A run of the subject's small recipe with its roles enrolled, at the beginning of a phase of one epoch."""
     recipe = subject.recipe(**changes)
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
     data = open_data(recipe.data, seed=recipe.seed, device=fabric.device)
     networks = Networks(recipe, data, fabric.device, _no_training)
-    scheme, classroom = scheme_of(recipe, subject.zoo), classroom_of(recipe, subject.zoo)
-    run = TrainingRun(recipe, data, fabric, scheme, classroom, networks)
+    scheme, knowledge = scheme_of(recipe, subject.zoo), knowledge_of(recipe, subject.zoo)
+    run = TrainingRun(recipe, data, fabric, scheme, knowledge, networks, listeners=listeners)
     run.scheme.enroll(run)
     run.begin_phase(1, len(data.train))
     return run
@@ -82,43 +82,48 @@ def rehearse(subject: Subject, **changes: object) -> list[Rehearsal]:
     return found
 
 
-def _at_once(subject: Subject, changes: Mapping[str, object]) -> list[Rehearsal]:
+def _at_once(subject: Subject, changes: Mapping[str, Any]) -> list[Rehearsal]:
     """On the first batch, without the algorithm; nothing where the scheme does not teach so early."""
-    run = prepared(subject, **changes)
-    batch = replace(run.begin_step(0, next(iter(run.data.train))), progress=_MIDDLE)
     try:
+        run = prepared(subject, **changes)
+        batch = replace(run.begin_step(0, next(iter(run.data.train))), progress=_MIDDLE)
         run.teach(batch)
     except KdzooError:
         return []  # the run says why, if it cannot be run either
-    return list(_lessons(run, batch))
+    return list(_lessons(run, batch, subject))
 
 
 def _in_a_run(subject: Subject, changes: Mapping[str, object]) -> list[Rehearsal]:
     """On the last batch that was taught in a run."""
-    last: list[Rehearsal] = []
-    teach: Callable[..., Tensor] = Classroom.teach
-
-    def teaching(classroom: Classroom, run: TrainingRun, batch: Batch, **given: Any) -> Tensor:
-        loss = teach(classroom, run, batch, **given)
-        last[:] = list(_lessons(run, batch)) or last
-        return loss
-
-    with mock.patch.object(Classroom, "teach", teaching):
-        watch(subject, changes=changes)
-    return last
+    last = _LastLessons(subject)
+    watch(subject, changes=changes, listeners=[last])
+    return last.found
 
 
-def _lessons(run: TrainingRun, batch: Batch) -> Iterator[Rehearsal]:
+class _LastLessons(Listener):
+    """Keeps the lessons of the last batch on which any was given."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.found: list[Rehearsal] = []
+
+    def taught(self, run: Run, batch: Batch, loss: Tensor) -> None:
+        """Keep this batch's, if there are some."""
+        self.found = list(_lessons(running(run), batch, self._subject)) or self.found
+
+
+def _lessons(run: TrainingRun, batch: Batch, subject: Subject) -> Iterator[Rehearsal]:
     given = {(lesson.student, lesson.teacher) for lesson in run.scheme.lessons(run, batch)}
-    for arrow, role in run.classroom.connectors.items():
+    for arrow in run.connectors:
         if arrow not in given:
             continue
-        knowledge = role.module
-        assert isinstance(knowledge, Knowledge)
-        student = shown(run, arrow[0], knowledge, "student", run.see(arrow[0], batch))
-        teacher = shown(run, arrow[1], knowledge, "teacher", run.see(arrow[1], batch))
-        frozen = teacher.detach().map(Tensor.float)
-        yield Rehearsal(run, knowledge, leaves(student), frozen, replace(batch, progress=_MIDDLE))
+        for name, knowledge in run.lessons.knowledges(arrow).items():
+            if subject.found.kind == "knowledge" and name != subject.found.name:
+                continue  # another part of a sum
+            student = run.lessons.shown(arrow[0], knowledge, "student", run.see(arrow[0], batch))
+            teacher = run.lessons.shown(arrow[1], knowledge, "teacher", run.see(arrow[1], batch))
+            frozen = teacher.detach().map(Tensor.float)
+            yield Rehearsal(run, knowledge, leaves(student), frozen, replace(batch, progress=_MIDDLE))
 
 
 def leaves(output: Output) -> Output:

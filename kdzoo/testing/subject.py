@@ -8,7 +8,7 @@ from typing import Any
 
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
-from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.model import Component, Recipe
 from kdzoo.registry.model import Method, Registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.testing.teacher import with_random_teachers
@@ -83,8 +83,24 @@ class Subject:
     def elsewhere(self) -> Iterator[Subject]:
         """The same component in the other installed methods of the registry that use it."""
         for name in _using(self.found, self.registry):
-            if name != self.method and self.zoo.has(self.registry.methods[name].package):
+            if name != self.method and self.zoo.has(*self.registry.methods[name].packages):
                 yield replace(self, method=name)
+
+    @property
+    def used(self) -> list[Component]:
+        """What the registry's method says of this component."""
+        named = self.entry.components if self.entry else []
+        return [one for kind, one in named if (kind, one.name) == (self.found.kind, self.found.name)]
+
+    def configured(self) -> Component:
+        """The component as the small recipe has it."""
+        named = self.recipe().components
+        return next(one for kind, one in named if (kind, one.name) == (self.found.kind, self.found.name))
+
+    def key(self, name: str) -> str:
+        """The recipe's dotted key of one of its hyper-parameters."""
+        several = self.found.kind == "knowledge" and len(self.recipe().knowledge) > 1
+        return ".".join([self.found.kind, *([self.found.name] if several else []), name])
 
     @property
     def entry(self) -> Method | None:
@@ -122,11 +138,7 @@ def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
     for name in names:
         if name in registry.methods:
             method = registry.methods[name]
-            used = {
-                (kind, getattr(method, kind).name)
-                for kind in ("knowledge", "scheme", "algorithm")
-                if getattr(method, kind)
-            }
+            used = {(kind, component.name) for kind, component in method.components}
             own = [
                 one
                 for one in every
@@ -152,7 +164,7 @@ def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
     teaching = [
         name
         for name in using
-        if registry.methods[name].knowledge is not None and zoo.has(registry.methods[name].package)
+        if registry.methods[name].knowledge and zoo.has(*registry.methods[name].packages)
     ]
     return next(iter([*teaching, *using]), None)
 
@@ -162,5 +174,5 @@ def _using(found: Found, registry: Registry) -> list[str]:
     return [
         name
         for name, method in registry.methods.items()
-        if (used := getattr(method, found.kind, None)) is not None and used.name == found.name
+        if (found.kind, found.name) in {(kind, component.name) for kind, component in method.components}
     ]

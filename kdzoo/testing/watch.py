@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from torch import nn
 
-from kdzoo.api.batch import Batch, Output
+from kdzoo.api.batch import Batch
+from kdzoo.api.run import Run
+from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.train import train
 from kdzoo.engine.weights import weights_hash
@@ -26,9 +27,6 @@ _MEASURED = ("train/", "val/", "test/", "size/")
 
 _READ = (".md", ".json")
 """Endings of files that are written to be read, with times in them."""
-
-Look = Callable[[TrainingRun], None]
-Around = Callable[[TrainingRun, str, Batch], AbstractContextManager[object]]
 
 
 @dataclass(eq=False)
@@ -62,8 +60,7 @@ class Stop(BaseException):
 def watch(
     subject: Subject,
     *,
-    look: Look | None = None,
-    around: Around | None = None,
+    listeners: Sequence[Listener] = (),
     stop_after: int | None = None,
     folder: Path | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -72,8 +69,7 @@ def watch(
 
     Args:
         subject: the component.
-        look: called at the end of every step, before anything is dropped.
-        around: makes a context in which a role answers a batch; what is merely remembered needs none.
+        listeners: are told what happens in the run.
         stop_after: interrupt the run after so many steps, and go on with it from its last checkpoint.
         folder: where to; default: one that is gone afterwards.
         changes: further keys of the recipe, dotted.
@@ -82,51 +78,59 @@ def watch(
     recipe = subject.recipe(**(changes or {}))
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
-            return _watched(subject, recipe, Path(place) / "run", look, around, stop_after)
-    return _watched(subject, recipe, folder, look, around, stop_after)
+            return _watched(subject, recipe, Path(place) / "run", listeners, stop_after)
+    return _watched(subject, recipe, folder, listeners, stop_after)
 
 
 def _watched(
-    subject: Subject,
-    recipe: Recipe,
-    folder: Path,
-    look: Look | None,
-    around: Around | None,
-    stop_after: int | None,
+    subject: Subject, recipe: Recipe, folder: Path, listeners: Sequence[Listener], stop_after: int | None
 ) -> Watched:
-    runs: list[TrainingRun] = []
-    steps = 0
-    end_step, begin_phase, answer = TrainingRun.end_step, TrainingRun.begin_phase, TrainingRun._answer
+    if stop_after is not None:
+        with suppress(Stop):
+            train(recipe, folder, zoo=subject.zoo, listeners=[*listeners, StopAfter(stop_after)])
+    keep = KeepRun()
+    result = train(recipe, folder, zoo=subject.zoo, resume=True, listeners=[keep, *listeners])
+    return Watched(keep.run, result, weights_of(keep.run), _left(folder))
 
-    def ending(run: TrainingRun) -> None:
-        nonlocal steps
-        if look is not None:
-            look(run)
-        end_step(run)
-        steps += 1
-        if steps == stop_after:
+
+class KeepRun(Listener):
+    """Keeps the run that it is told of."""
+
+    def __init__(self) -> None:
+        self._run: TrainingRun | None = None
+
+    def run_began(self, run: Run) -> None:
+        """Keep it."""
+        self._run = running(run)
+
+    @property
+    def run(self) -> TrainingRun:
+        """The run, once it has begun."""
+        assert self._run is not None
+        return self._run
+
+
+class StopAfter(Listener):
+    """Interrupts the run as soon as a step after the ``steps``-th begins, or the run ends with it."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    def step_began(self, run: Run, batch: Batch, moment: Moment) -> None:
+        """Interrupt, if enough is done."""
+        if self._left == 0:
             raise Stop
+        self._left -= 1
 
-    def beginning(run: TrainingRun, *given: Any) -> None:
-        if not runs or runs[-1] is not run:
-            runs.append(run)
-        begin_phase(run, *given)
+    def run_ended(self, run: Run) -> None:
+        """Interrupt before anything is measured."""
+        raise Stop
 
-    def answering(run: TrainingRun, role: str, *given: Any) -> Output:
-        with nullcontext() if around is None else around(run, role, given[1]):
-            return answer(run, role, *given)
 
-    with (
-        mock.patch.object(TrainingRun, "end_step", ending),
-        mock.patch.object(TrainingRun, "begin_phase", beginning),
-        mock.patch.object(TrainingRun, "_answer", answering),
-    ):
-        if stop_after is not None:
-            with suppress(Stop):
-                train(recipe, folder, zoo=subject.zoo)
-            stop_after = None
-        result = train(recipe, folder, zoo=subject.zoo, resume=True)
-        return Watched(runs[-1], result, weights_of(runs[-1]), _left(folder))
+def running(run: Run) -> TrainingRun:
+    """The engine's own run, with more than a plugin is lent."""
+    assert isinstance(run, TrainingRun)
+    return run
 
 
 def _left(folder: Path) -> list[object]:
@@ -145,5 +149,5 @@ def _left(folder: Path) -> list[object]:
 def weights_of(run: TrainingRun) -> dict[str, str]:
     """Role -> hash of what it weighs, connectors included."""
     modules: dict[str, nn.Module] = dict(run.roles)
-    modules |= {role.name: role.module for role in run.classroom.connectors.values()}
+    modules |= {role.name: role.module for role in run.connectors.values()}
     return {name: weights_hash(module) for name, module in modules.items()}

@@ -45,13 +45,14 @@ def schema(component: type[Any]) -> type[BaseModel]:
     return create_model(component.__name__, __config__=config, **fields)
 
 
-def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dict[str, Any]:
+def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: str = "") -> dict[str, Any]:
     """Every hyper-parameter with its validated value, defaults filled in.
 
     Args:
         found: the component.
         settings: what the recipe says.
         source: where it says so, named in errors.
+        at: the recipe's key of the component, default: its kind.
 
     Raises:
         KdzooError: an unknown or bad value; names the source, the key and what is allowed.
@@ -66,7 +67,7 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "") -> dic
         checked = model.model_validate(dict(settings))
     except ValidationError as error:
         fault = Fault.first(error)
-        key = ".".join((found.kind, *fault.loc))
+        key = ".".join((at or found.kind, *fault.loc))
         if fault.code == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
         given = f", not {fault.given!r}"
@@ -91,7 +92,7 @@ def describe(component: type[Any]) -> list[HyperParameter]:
         HyperParameter(
             name,
             _type_name(field.annotation),
-            _limits(field.annotation, field.metadata),
+            limits(field.annotation, field.metadata),
             None if field.is_required() else field.default,
             meanings.get(name, ""),
         )
@@ -102,7 +103,7 @@ def describe(component: type[Any]) -> list[HyperParameter]:
 _SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "length ≥", "max_length": "length ≤"}
 
 
-def _limits(annotation: Any, metadata: Sequence[Any]) -> str:
+def limits(annotation: Any, metadata: Sequence[Any]) -> str:
     """Choices, or the bounds that annotated-types constraints such as ``Gt(gt=0)`` set."""
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation)))
@@ -113,7 +114,7 @@ def _limits(annotation: Any, metadata: Sequence[Any]) -> str:
         if name in _SIGNS and getattr(constraint, name) is not None
     )
     inner = (
-        _limits(part, getattr(part, "__metadata__", ()))
+        limits(part, getattr(part, "__metadata__", ()))
         for part in get_args(annotation)
         if get_origin(annotation) in (Union, UnionType)
     )

@@ -157,10 +157,10 @@ class Zoo:
             raise KdzooError(f"{kind} {name!r} is provided twice, by {sources}; uninstall one of them")
         return found[0]
 
-    def has(self, distribution: str) -> bool:
-        """Whether a plugin distribution is installed, by metadata alone."""
-        wanted = distribution.replace("_", "-").lower()
-        return any(plugin.distribution.replace("_", "-").lower() == wanted for plugin in self._plugins)
+    def has(self, *distributions: str) -> bool:
+        """Whether all these plugin distributions are installed, by metadata alone."""
+        there = {plugin.distribution.replace("_", "-").lower() for plugin in self._plugins}
+        return {one.replace("_", "-").lower() for one in distributions} <= there
 
     def fragments(self) -> list[tuple[Plugin, Path | Mapping[str, Any]]]:
         """The registry fragments that plugins bring."""

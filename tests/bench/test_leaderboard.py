@@ -1,8 +1,15 @@
-"""The statistics, against numbers worked out by hand from a table of Student's t."""
+"""The statistics, against numbers worked out by hand from a table of Student's t; and the table on a terminal."""
+
+import io
 
 import pytest
+from rich.console import Console
 
 from kdzoo.bench.leaderboard import Estimate, Score, estimate, leaderboard, teacher_accuracy
+from kdzoo.bench.results import PairResults
+from kdzoo.bench.table import terminal_table
+from kdzoo.bench.words import columns_left_out
+from kdzoo.cli.output import print_whole
 
 T_1, T_2 = 12.7062, 4.30265  # the 0.975 quantiles for 1 and 2 degrees of freedom
 
@@ -92,3 +99,51 @@ def test_cost_is_the_mean_time_and_the_largest_memory() -> None:
 def test_the_teacher_is_reported_where_there_is_one() -> None:
     assert teacher_accuracy([score("a", 0, 80.0)]) is None
     assert teacher_accuracy([score("a", 0, 80.0), score("b", 0, 80.0, teacher=97.0)]) == 97.0
+
+
+def board(*names: str) -> PairResults:
+    scores = [score(name, seed, 80.0 + seed, chosen=81.0, seconds=12.5) for name in names for seed in (0, 1)]
+    return PairResults("resnet50>resnet18", tuple(leaderboard(scores, "base")), 97.0, None)
+
+
+def printed(results: PairResults, width: int | None) -> tuple[list[str], list[str]]:
+    """The lines on a terminal of that width (None: a file), and the columns that it leaves out."""
+    table, left_out = terminal_table(results, width)
+    out = Console(file=io.StringIO(), width=width or 20)
+    print_whole(out, table)
+    return out.file.getvalue().splitlines(), left_out  # type: ignore[attr-defined]  # a StringIO
+
+
+LONG = "fitnet-two-phase (tuned)"
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (None, []),
+        (160, []),
+        (80, ["peak MB", "from"]),
+        (50, ["n", "test %, chosen epoch", "seconds a run", "peak MB", "from"]),
+        (10, ["n", "test %, chosen epoch", "seconds a run", "peak MB", "from"]),
+    ],
+)
+def test_a_terminal_shows_whole_names_and_the_columns_that_it_has_room_for(
+    width: int | None, left_out: list[str]
+) -> None:
+    lines, without = printed(board("base", LONG), width)
+    assert without == left_out
+    assert len(lines) == 4  # two of headings
+    if width and width > 50:
+        assert max(map(len, lines)) <= width
+    base, ours = sorted(lines[2:], key=len)
+    assert base.startswith("base  ")
+    assert ours.startswith(f"{LONG}  ")
+    assert "+0.00 ± 0.00" in ours
+    assert (base + ours).count("80.50 ± 6.35") == 2
+    assert len({line.index("80.50") for line in (base, ours)}) == 1
+
+
+def test_what_is_left_out_is_said() -> None:
+    assert columns_left_out(["peak MB", "from"]) == (
+        "This terminal is too narrow for: peak MB; from. The report has every column."
+    )

@@ -145,7 +145,10 @@ def test_candidates_are_tried_on_a_seed_that_is_not_reported(planner: Callable[.
     assert search.entry.name == "kd (tuned)"
     recipes = [candidate.task.recipe for candidate in search.candidates]
     assert [recipe.seed for recipe in recipes] == [1000, 1000]
-    assert [recipe.knowledge and recipe.knowledge.settings["temperature"] for recipe in recipes] == [2.0, 4.0]
+    assert [recipe.knowledge and recipe.knowledge[0].settings["temperature"] for recipe in recipes] == [
+        2.0,
+        4.0,
+    ]
     assert recipes[1].algorithm.settings["task_weight"] == 0.5
     runs = made.runs(search.entry, search.candidates[0].settings)
     assert [run.seed for run in runs] == [0, 1]

@@ -1,5 +1,7 @@
 """The command line in this process: what a user types, what comes back."""
 
+import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +15,29 @@ class Answer:
     code: int
     out: str
     err: str
+
+
+class Terminal(io.StringIO):
+    """Standard output that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(kdzoo, monkeypatch) -> Callable[..., list[str]]:
+    """terminal("list", columns=80) -> the lines that a terminal of that width is sent, without colours."""
+
+    def call(*arguments: object, columns: int) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        screen = Terminal()
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", screen)
+            answer = kdzoo(*arguments)
+        assert answer.code == 0, answer.err
+        return re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+
+    return call
 
 
 @pytest.fixture

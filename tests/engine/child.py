@@ -24,27 +24,18 @@ def train_as_rank(rank: int, port: int, folder: Path, recipes: list[Path]) -> No
     import torch
 
     from kdzoo.engine import train as engine
-    from kdzoo.engine.loop import Loop
-    from kdzoo.engine.weights import weights_hash
+    from kdzoo.testing.watch import KeepRun, weights_of
 
     torch.set_num_threads(1)
     weights: dict[str, dict[str, str]] = {}
-    train_all = Loop.train
-
-    def remembering(loop, algorithm, saved):
-        position = train_all(loop, algorithm, saved)
-        modules = dict(loop.run.roles)
-        modules |= {role.name: role.module for role in loop.run.classroom.connectors.values()}
-        weights[loop.run.recipe.method] = {name: weights_hash(module) for name, module in modules.items()}
-        return position
-
-    Loop.train = remembering
     zoo, accuracy = Zoo(), {}
     for path in recipes:
         recipe = resolve(zoo=zoo, registry=load_registry(zoo), file=path)
         fabric = engine.make_fabric(recipe, accelerator="cpu", devices=2)
         assert fabric.world_size == 2
-        result = engine.train(recipe, folder / recipe.method, zoo=zoo, fabric=fabric)
+        keep = KeepRun()
+        result = engine.train(recipe, folder / recipe.method, zoo=zoo, fabric=fabric, listeners=[keep])
+        weights[recipe.method] = weights_of(keep.run)
         accuracy[recipe.method] = result["test/last"]
     (folder / f"rank{rank}.json").write_text(json.dumps({"weights": weights, "accuracy": accuracy}))
     torch.distributed.destroy_process_group()

@@ -1,6 +1,6 @@
 """A run on made-up images, small enough to look at every tensor."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +9,9 @@ from lightning_fabric import Fabric
 
 from kdzoo.api import Batch
 from kdzoo.cli.flags import layer
-from kdzoo.engine.components import classroom_of, scheme_of
+from kdzoo.engine.components import knowledge_of, scheme_of
+from kdzoo.engine.lessons import Part
+from kdzoo.engine.listeners import Listener
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.recipe.layers import Layer, dotted
@@ -102,7 +104,13 @@ def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
     """make_run("kd", **{"knowledge.temperature": 2}) -> a run with its roles enrolled."""
 
     def make(
-        method: str, *, student: str = "test_efficientnet", enroll: bool = True, **settings
+        method: str,
+        *,
+        student: str = "test_efficientnet",
+        enroll: bool = True,
+        parts: Sequence[Part] | None = None,
+        listeners: Sequence[Listener] = (),
+        **settings,
     ) -> TrainingRun:
         flags = layer(teacher="test_resnet", teacher_checkpoint=teacher_file, student=student, epochs=1)
         extra = Layer("test", dotted({"observers": [], **settings}))
@@ -111,7 +119,8 @@ def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
         data = MadeUpData()
         networks = Networks(recipe, data, fabric.device, lambda role, config: teacher_file)
         scheme = scheme_of(recipe, zoo)
-        run = TrainingRun(recipe, data, fabric, scheme, classroom_of(recipe, zoo), networks)
+        taught = knowledge_of(recipe, zoo) if parts is None else parts
+        run = TrainingRun(recipe, data, fabric, scheme, taught, networks, listeners=listeners)
         if enroll:
             scheme.enroll(run)
             run.begin_phase(1, len(data.train))

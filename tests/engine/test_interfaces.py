@@ -11,8 +11,8 @@ from torch import nn
 
 from kdzoo.api import Assembled, KdzooError, Knowledge, Lesson, Output, Probe, Taps
 from kdzoo.builtin.pretrain import Pretrain
-from kdzoo.engine.classroom import Classroom
 from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.lessons import Part
 from kdzoo.engine.train import train
 from kdzoo.engine.weights import weights_hash
 
@@ -91,8 +91,7 @@ class Stem(Knowledge):
 
 
 def test_a_probe_reads_inside_both_networks_for_the_time_of_the_forward_pass(make_run, batch):
-    run = make_run("kd")
-    run.classroom = Classroom(Stem)
+    run = make_run("kd", parts=[Part("stem", 1.0, Stem)])
     loss = run.teach(batch)
     shown = run.see("student", batch).extras[FirstConvolution()]
     inside = run.roles["student"]
@@ -105,8 +104,7 @@ def test_a_probe_reads_inside_both_networks_for_the_time_of_the_forward_pass(mak
 
 
 def test_a_derived_role_has_no_inside(make_run, batch):
-    run = make_run("kd")
-    run.classroom = Classroom(Stem)
+    run = make_run("kd", parts=[Part("stem", 1.0, Stem)])
     run.derive("uniform", lambda one: Output(torch.zeros(len(one), 4)))
     run.scheme.lessons = lambda run, batch: [Lesson("student", "uniform")]
     with pytest.raises(KdzooError, match=r"compares values inside a timm model; the role .uniform."):

@@ -64,14 +64,13 @@ def test_two_steps_of_hints_and_of_logits(make_run, teacher, student, tmp_path):
     torch.manual_seed(0)
     torch.save(timm.create_model(teacher, num_classes=4).state_dict(), path)
     names = {"roles.teacher.model": teacher, "roles.teacher.checkpoint": path}
-    run = make_run("fitnet", student=student, **names)
-    logits = make_run("kd", student=student, enroll=False, **names).classroom
+    run = make_run("fitnet", student=student, knowledge=["fitnet", "kd"], **names)
     run.data.train.size, run.data.train.pixels = 2, 64
     for number, batch in enumerate(run.data.train):
         batch = run.begin_step(number, batch)
-        hints, soft = run.teach(batch), logits.teach(run, batch, detach=True)
-        assert hints > 0
-        assert soft > 0
-        run.update(run.task("student", batch) + hints + soft, "student", "knowledge")
+        teach = run.teach(batch)
+        assert all(loss > 0 for loss in run.lessons.part_losses.values())
+        assert set(run.lessons.part_losses) == {"fitnet", "kd"}
+        run.update(run.task("student", batch) + teach, "student", "knowledge")
         run.end_step()
     assert run.finite

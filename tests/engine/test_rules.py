@@ -108,7 +108,7 @@ def test_update_of_a_frozen_or_unknown_role_is_refused(make_run, batch):
 def test_connectors_learn_under_the_role_knowledge(make_run, batch):
     run = make_run("fitnet")
     loss = run.teach(batch)
-    (connector,) = run.classroom.connectors.values()
+    (connector,) = run.connectors.values()
     before = [parameter.clone() for parameter in connector.module.parameters()]
     assert before
     run.update(loss, "student", "knowledge")
@@ -123,7 +123,8 @@ def test_building_connectors_moves_no_state(make_run, batch):
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
-    run.classroom._ensure(run, Lesson("student", "teacher"), batch)
+    run.prepare(batch)
+    assert list(run.connectors) == [("student", "teacher")]
     assert torch.equal(torch.rand(3), expected)
     for name, one in run.roles["student"].named_buffers():
         assert torch.equal(one, statistics[name]), name

@@ -28,8 +28,8 @@ def go(
 
 def test_a_method_fills_in_components_with_the_papers_values(zoo):
     recipe = go(zoo)
-    assert recipe.knowledge.name == "kd"
-    assert recipe.knowledge.settings["temperature"] == 4.0
+    assert recipe.knowledge[0].name == "kd"
+    assert recipe.knowledge[0].settings["temperature"] == 4.0
     assert recipe.algorithm.settings == {"task_weight": 0.1, "teach_weight": 0.9}
     assert recipe.scheme.name == "offline"
 
@@ -45,8 +45,8 @@ def test_another_method_on_the_command_line_replaces_the_files_components(zoo, t
     file = tmp_path / "recipe.yaml"
     write(go(zoo, "knowledge.temperature=9"), file)
     recipe = go(zoo, method="rkd", file=file)
-    assert recipe.knowledge.name == "rkd"
-    assert "temperature" not in recipe.knowledge.settings
+    assert recipe.knowledge[0].name == "rkd"
+    assert "temperature" not in recipe.knowledge[0].settings
 
 
 def test_a_written_recipe_resolves_to_itself(zoo, tmp_path):
@@ -59,8 +59,8 @@ def test_a_written_recipe_resolves_to_itself(zoo, tmp_path):
 
 
 def test_naming_another_component_drops_the_settings_of_the_one_before(zoo):
-    assert "temperature" not in go(zoo, "knowledge=rkd").knowledge.settings
-    assert go(zoo, "knowledge={name: kd, temperature: 3}").knowledge.settings["temperature"] == 3.0
+    assert "temperature" not in go(zoo, "knowledge=rkd").knowledge[0].settings
+    assert go(zoo, "knowledge={name: kd, temperature: 3}").knowledge[0].settings["temperature"] == 3.0
 
 
 def test_a_method_without_knowledge_needs_no_teacher(zoo):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError, field_validator
@@ -80,3 +81,17 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(KdzooError, match=r"missing/file\.txt: cannot be written: No such file"):
         write_text(tmp_path / "missing" / "file.txt", "text")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "only"),
+    [
+        ("os.replace(", {"files.py", "engine/checkpoint.py", "engine/folder.py"}),
+        (".errors()[", {"errors.py"}),
+        ("sched_getaffinity(", {"cores.py"}),
+    ],
+)
+def test_each_is_written_once(spelling, only):
+    core = Path(__file__).parents[2] / "kdzoo"
+    found = {str(path.relative_to(core)) for path in core.rglob("*.py") if spelling in path.read_text()}
+    assert found <= only

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from kdzoo.api import Algorithm, Knowledge, Lesson, Phase, Scheme, hookimpl
+from kdzoo.api import Algorithm, Knowledge, Lesson, Phase, Scheme, Taps, hookimpl
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Method, Registry
 from kdzoo.testing import Finding, Subject, examine
@@ -22,10 +22,11 @@ Examine = Callable[..., list[Finding]]
 
 
 class Squares(Knowledge):
-    """What schemes and algorithms teach here."""
+    """What schemes and algorithms teach here; it asks for a stage, as most do."""
 
     name = "squares"
     kind = "response"
+    taps = Taps(student=(-1,))
 
     def forward(self, student, teacher, batch):
         return (student.logits - teacher.logits).square().mean(1)
@@ -40,6 +41,9 @@ class Pair(Scheme):
     def enroll(self, run):
         run.enroll("student", run.build("student"))
         run.enroll("teacher", run.build("teacher"), learns=False)
+
+    def arrows(self, run):
+        return [("student", "teacher")]
 
     def lessons(self, run, batch):
         self.spoil(run)

@@ -243,3 +243,17 @@ def test_a_share_of_the_run_that_shows_in_a_longer_one(found, plain, used):
 
     findings = found(Shared, "hyper-parameter")
     assert [one.item for one in findings] == ([] if used else ["share"])
+
+
+def test_a_network_that_runs_once_more_in_the_first_step(found, pair):
+    class Silent(pair):
+        """Does not name its arrow, so the student is seen before anybody knows that a stage is wanted."""
+
+        name = "silent"
+
+        def arrows(self, run):
+            return ()
+
+    assert found(pair, "passes") == []
+    assert found(Right, "passes") == []
+    only_one(found(Silent, "passes"), "task, then teach: 2 passes in the first step", "role student")

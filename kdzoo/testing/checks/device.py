@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -16,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kdzoo.api.batch import Batch
-from kdzoo.engine.run import TrainingRun
+from kdzoo.api.run import Run
+from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.errors import KdzooError
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.diary import diary
@@ -116,28 +116,32 @@ def _by_mask(indices: Sequence[Tensor | None]) -> bool:
 )
 def waits_for_the_device(subject: Subject) -> Iterator[Wrong]:
     """A CPU run does not wait, so the operations that would are looked for one by one."""
-    begin: Callable[..., Batch] = TrainingRun.begin_step
-    found: dict[str, str] = {}
-    looking = ExitStack()
-    steps = 0
-
-    def beginning(run: TrainingRun, step: int, batch: Batch) -> Batch:
-        nonlocal steps
-        batch = begin(run, step, batch)
-        steps += 1
-        if steps > _WARM:
-            eyes = _Eyes(found)
-            looking.enter_context(_Waits(eyes))
-            looking.enter_context(_Copies(eyes))
-        return batch
-
-    def look(run: TrainingRun) -> None:
-        looking.close()
-
-    with mock.patch.object(TrainingRun, "begin_step", beginning), looking:
-        watch(subject, look=look)
-    for where, name in found.items():
+    eyes = _EyesInSteps()
+    with eyes.open:
+        watch(subject, listeners=[eyes])
+    for where, name in eyes.found.items():
         yield f"the host waits for the result of {name}", where
+
+
+class _EyesInSteps(Listener):
+    """Opens the eyes when a step begins and closes them when it ends, from the third step on."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self.open = ExitStack()
+        self._steps = 0
+
+    def step_began(self, run: Run, batch: Batch, moment: Moment) -> None:
+        """Open them."""
+        self._steps += 1
+        if self._steps > _WARM:
+            eyes = _Eyes(self.found)
+            self.open.enter_context(_Waits(eyes))
+            self.open.enter_context(_Copies(eyes))
+
+    def step_ended(self, run: Run, batch: Batch, figures: Mapping[str, Tensor], moment: Moment) -> None:
+        """Close them."""
+        self.open.close()
 
 
 @check(

@@ -84,7 +84,7 @@ class _Variation:
         self.subject = subject
         self.kind = subject.found.kind
         self.model = schema(subject.found.component)
-        self.own: Mapping[str, Any] = getattr(subject.recipe(), self.kind).settings
+        self.own: Mapping[str, Any] = subject.configured().settings
         self._unchanged: dict[str, object] = {}
 
     def value(self, name: str) -> Any:
@@ -102,7 +102,7 @@ class _Variation:
         if key not in self._unchanged:
             self._unchanged[key] = self._outcome(context)
         return any(
-            self._outcome({**context, f"{self.kind}.{name}": one}) != self._unchanged[key]
+            self._outcome({**context, self.subject.key(name): one}) != self._unchanged[key]
             for one in self.alternatives(name)
         )
 
@@ -119,7 +119,7 @@ class _Variation:
         for other, field in self.model.model_fields.items():
             if other != name and (field.annotation is bool or get_origin(field.annotation) is Literal):
                 for choice in self.alternatives(other):
-                    yield {f"{self.kind}.{other}": choice}
+                    yield {self.subject.key(other): choice}
 
     def _allowed(self, name: str, value: Any) -> bool:
         try:
@@ -157,7 +157,7 @@ def squared_temperature(subject: Subject) -> Iterator[Wrong]:
     slopes = []
     for temperature in (_HOT, 2 * _HOT):
         try:
-            lessons = list(rehearse(subject, **{"knowledge.temperature": temperature}))
+            lessons = list(rehearse(subject, **{subject.key("temperature"): temperature}))
         except KdzooError:
             return  # it takes no such temperature
         slopes.append(sum(_slope(lesson) for lesson in lessons))

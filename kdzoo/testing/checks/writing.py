@@ -36,8 +36,7 @@ def nothing_written(subject: Subject) -> Iterator[Wrong]:
     for name in sorted(required(component)):
         if _is_path(fields[name].annotation):
             continue  # a file of the user's has no default
-        used = getattr(subject.entry, subject.found.kind, None)
-        if used is None or name not in used.settings:
+        if not any(name in component.settings for component in subject.used):
             yield "no default, here or in the registry", f"hyper-parameter {name}"
     if subject.found.plugin.distribution == _CORE:
         return

@@ -48,7 +48,7 @@ def test_links_that_are_learned_are_followed(experiment, beats):
     """`afd` with 50 labels and 1,257 unlabelled images, against the 50 labels alone"""
     afd = experiment("afd", epochs=8, labels_per_class=5)
     control = experiment("baseline", epochs=8 * 19, train_per_class=5)
-    knowledge = afd.run.classroom.connectors["student", "teacher"].module
+    knowledge = afd.run.connectors["student", "teacher"].module
     with torch.no_grad():
         links = knowledge.links(afd.answer("student", *STAGES), afd.answer("teacher", *STAGES)).mean(dim=0)
 

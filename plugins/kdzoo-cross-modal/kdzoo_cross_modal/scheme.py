@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Run, Scheme
+from kdzoo.api import Backbone, KdzooError, Run, Scheme
 from kdzoo_cross_modal.borrowed import Borrowed, linear_weight
 
 
@@ -52,6 +52,6 @@ class CrossModal(Scheme):
         width = linear_weight(teacher.classifier).shape[1]
         run.enroll("student", Borrowed(run.build("student", num_classes=width), teacher.classifier))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The teacher teaches the student."""
-        return [Lesson("student", "teacher")]
+        return [("student", "teacher")]

@@ -24,7 +24,7 @@ def refuse_without_teaching(run: Run, algorithm: str) -> None:
         KdzooError: there is no student, no teacher, or no knowledge that it could teach.
 
     """
-    if run.recipe.knowledge is None:
+    if not run.recipe.knowledge:
         raise KdzooError(
             f"algorithm {algorithm!r} has images without labels, so that all the student learns is the knowledge, "
             "and the recipe has none: add one, such as --knowledge kd"

@@ -36,9 +36,9 @@ class FactorTransferPhases(Algorithm):
 
     def phases(self, run: Run) -> Iterator[Phase]:
         """``paraphrase``, then ``transfer``; both go over the training split."""
-        knowledge, epochs = run.recipe.knowledge, run.recipe.epochs
-        if knowledge is None or knowledge.name != FactorTransfer.name:
-            named = "none" if knowledge is None else repr(knowledge.name)
+        names, epochs = [one.name for one in run.recipe.knowledge], run.recipe.epochs
+        if names != [FactorTransfer.name]:
+            named = " + ".join(map(repr, names)) or "none"
             raise KdzooError(
                 f"algorithm {self.name!r} trains the paraphraser of the knowledge {FactorTransfer.name!r} first, "
                 f"and the recipe's knowledge is {named}: take --algorithm distill or --algorithm pretrain"

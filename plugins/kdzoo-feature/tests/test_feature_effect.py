@@ -8,7 +8,7 @@ import torch
 
 def explained(fitnet):
     """The part of the variance of the teacher's deepest map that the regressed student accounts for."""
-    knowledge = fitnet.run.classroom.connectors["student", "teacher"].module
+    knowledge = fitnet.run.connectors["student", "teacher"].module
     student, teacher = (fitnet.answer(role, -1).features[0] for role in ("student", "teacher"))
     with torch.no_grad():
         error = knowledge.regressors[-1](student) - teacher

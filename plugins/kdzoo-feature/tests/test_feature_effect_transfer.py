@@ -47,7 +47,7 @@ def test_boundaries_are_taken_over(experiment, beats):
     """`ab`'s first phase alone, without labels or logits, against each neuron's commoner state"""
     # The second phase, of one epoch, has no label to learn from.
     ab = experiment("ab", epochs=9, labels_per_class=0, **{"algorithm.fraction": 0.9})
-    connector = ab.run.classroom.connectors["student", "teacher"].module.connectors[-1].eval()
+    connector = ab.run.connectors["student", "teacher"].module.connectors[-1].eval()
     student, teacher = (ab.answer(role, -1).features[0] for role in ("student", "teacher"))
     with torch.no_grad():
         active, wanted = connector(student) > 0, teacher > 0

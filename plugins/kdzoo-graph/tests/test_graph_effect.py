@@ -60,7 +60,7 @@ def same_transformation(student, teacher):
 
 def same_attention(one):
     """Correlation of the two networks' attention graphs on the test split, mean over pairs of stages."""
-    knowledge = one.run.classroom.connectors["student", "teacher"].module
+    knowledge = one.run.connectors["student", "teacher"].module
     with torch.no_grad():
         theirs = [main_direction(feature) for feature in one.answer("teacher", -3, -2, -1).features]
         ours = [

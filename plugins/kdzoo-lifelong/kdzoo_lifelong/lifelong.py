@@ -270,7 +270,8 @@ def _check(run: Run, tasks: int) -> None:
             "the student learns its classes task by task, and weights of a network that was trained on all of them "
             "would tell it the later ones: leave roles.student.checkpoint and local-dir: out (pretrained is fine)"
         )
-    stages = run.recipe.knowledge.settings.get("stages") if run.recipe.knowledge is not None else None
+    asked = [one.settings["stages"] for one in run.recipe.knowledge if one.settings.get("stages")]
+    stages = min(asked, key=min, default=())
     student = run.roles["student"]
     if stages and isinstance(student, Backbone) and -min(stages) > student.num_stages:
         # else it would be refused when the second task begins and the first is trained

@@ -28,6 +28,10 @@ class PreviousSelf(Scheme):
         run.enroll("student", run.build("student"))
         run.derive("known", lambda batch: _known(run, batch))
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """``previous`` teaches, once there is one."""
+        return [(self.taught, "previous")] if "previous" in run.roles else []
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """``previous`` teaches, once there is one.
 

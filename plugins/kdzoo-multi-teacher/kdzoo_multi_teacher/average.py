@@ -48,8 +48,12 @@ class Average(Teachers):
 
         run.derive("ensemble", ensemble)
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Every teacher teaches the student, or the ensemble does."""
+        return super().arrows(run) if self.average == "losses" else [("student", "ensemble")]
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """One lesson of each teacher, or one of the ensemble."""
         if self.average == "losses":
             return self.weighed([1 / len(self.roles)] * len(self.roles))
-        return [Lesson("student", "ensemble")]
+        return super(Teachers, self).lessons(run, batch)

@@ -31,6 +31,10 @@ class Teachers(Scheme):
         for role in self.roles:
             run.enroll(role, run.build(role, like="teacher"), learns=False)
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Every teacher teaches the student."""
+        return [("student", role) for role in self.roles]
+
     def logits(self, run: Run, batch: Batch) -> list[Tensor]:
         """(B, K) of each teacher."""
         return [run.see(role, batch).logits for role in self.roles]

@@ -113,7 +113,7 @@ def test_specialists_are_merged_into_the_teacher_and_are_not_exported(distil):
     assert "teacher" not in run.roles, "the merged target has its place"
     assert "test/specialist1" not in result, "it does not answer the whole task"
     assert 0 < result["test/merged"] <= 100
-    with run.looking():
+    with run.measuring():
         batch = next(iter(run.data.test))
         merged = run.see("teacher", batch).logits.exp()
         general = run.see("generalist", batch).logits.softmax(1)

@@ -57,6 +57,10 @@ class Branches(Scheme):
             gate = Gate(channels, len(self.roles))
         run.enroll("ensemble", gate, student=True, reads="answers")
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """The ensemble teaches every branch."""
+        return [(role, "ensemble") for role in self.roles]
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """The ensemble teaches every branch, more and more."""
         weight = self.ramp(batch.progress)

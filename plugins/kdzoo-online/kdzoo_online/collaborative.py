@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kdzoo.api import Batch, KdzooError, Lesson, Output, Run
+from kdzoo.api import Batch, KdzooError, Output, Run
 from kdzoo_online.functional import best_peer, linear_logits, mean_logits, minimum_logits
 from kdzoo_online.peers import Count, Peers
 
@@ -51,9 +51,9 @@ class Collaborative(Peers):
         super().enroll(run)
         run.derive("ensemble", lambda batch: Output(self._target(run, batch)))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The ensemble teaches every peer."""
-        return [Lesson(role, "ensemble") for role in self.roles]
+        return [(role, "ensemble") for role in self.roles]
 
     def _target(self, run: Run, batch: Batch) -> Tensor:
         logits = [run.see("student", batch).logits]

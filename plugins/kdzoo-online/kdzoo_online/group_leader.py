@@ -57,13 +57,15 @@ class GroupLeader(Peers):
             run.derive(f"target{number + 1}", partial(_target, run, number))
         run.derive("group", lambda batch: Output(run.see("attention", batch).logits))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """Each peer learns from its target, and the student from the group."""
+        peers = [(role, f"target{number}") for number, role in enumerate(self.roles[1:], start=1)]
+        return [*peers, ("student", "group")]
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """All of them, more and more."""
         weight = self.ramp(batch.progress)
-        peers = [
-            Lesson(role, f"target{number}", weight) for number, role in enumerate(self.roles[1:], start=1)
-        ]
-        return [*peers, Lesson("student", "group", weight)]
+        return [Lesson(student, teacher, weight) for student, teacher in self.arrows(run)]
 
     def _answers(self, run: Run, batch: Batch) -> Output:
         """What the attention reads: the embeddings of all peers, then their logits."""

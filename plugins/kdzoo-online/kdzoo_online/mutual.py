@@ -24,7 +24,11 @@ class Mutual(Peers):
     def __init__(self, peers: Count = 2) -> None:
         super().__init__(peers)
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """Every ordered pair of peers."""
+        return permutations(self.roles, 2)
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """Every ordered pair, so weighted that each peer is taught with a total weight of 1."""
         weight = 1 / (len(self.roles) - 1)
-        return [Lesson(student, teacher, weight) for student, teacher in permutations(self.roles, 2)]
+        return [Lesson(student, teacher, weight) for student, teacher in self.arrows(run)]

@@ -13,7 +13,7 @@ def answers(one, *roles):
     """(roles, images): the class that each role gives to each test image; and the right ones."""
     run = one.run
     found, targets = [], []
-    with run.looking():
+    with run.measuring():
         for batch in run.data.test:
             found.append(torch.stack([run.see(role, batch).logits.argmax(dim=1) for role in roles]))
             targets.append(batch.target)

@@ -68,7 +68,7 @@ def test_collaborative_peers_are_taught_by_their_ensemble(trained):
     assert [(one.student, one.teacher, one.weight) for one in run.scheme.lessons(run, batch)] == [
         (role, "ensemble", 1.0) for role in run.students
     ]
-    with run.looking():
+    with run.measuring():
         logits = [run.see(role, batch).logits for role in run.students]
         torch.testing.assert_close(run.see("ensemble", batch).logits, minimum_logits(logits, batch.target))
         unlabelled = Batch(batch.index, batch.inputs)
@@ -78,7 +78,7 @@ def test_collaborative_peers_are_taught_by_their_ensemble(trained):
 def test_the_ensemble_can_see_another_view_for_each_peer(trained):
     run, _, _ = trained("kdcl", **{"scheme.views": True, "scheme.ensemble": "mean"})
     batch = run.data.fetch(next(iter(run.data.train)).index)
-    with run.looking():
+    with run.measuring():
         other = run.data.fetch(batch.index, view=1)
         assert not torch.equal(other.inputs["image"], batch.inputs["image"])
         logits = [run.see("student", batch).logits, run.see("peer1", other).logits]
@@ -103,7 +103,7 @@ def test_branches_share_the_trunk_and_learn_from_the_gated_ensemble(trained):
             (role, "ensemble") for role in ("student", "branch1", "branch2")
         }
         assert all(one.weight == pytest.approx(weight, abs=1e-3) for one in lessons)
-    with run.looking():
+    with run.measuring():
         run.tap("student", -1)  # somebody else asks for more
         logits = [run.see(role, batch).logits for role in run.students[:-1]]
         stage = run.see("student", batch).features[0]
@@ -177,7 +177,7 @@ def test_each_peer_has_its_own_target_and_the_leader_their_mean(trained):
     assert arrows == {
         ("student", "group"): 1.0, ("peer1", "target1"): 1.0, ("peer2", "target2"): 1.0, ("peer3", "target3"): 1.0
     }  # fmt: skip
-    with run.looking():
+    with run.measuring():
         seen = [run.see(role, batch) for role in peers]
         attention = run.roles["attention"]
         h = torch.stack([one.embedding for one in seen], dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kdzoo.api import Batch, Lesson, Run, Scheme
+from kdzoo.api import Run, Scheme
 
 
 class Joint(Scheme):
@@ -21,6 +21,6 @@ class Joint(Scheme):
         run.enroll("student", run.build("student"))
         run.enroll("teacher", run.build("master", like="teacher"))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The teacher teaches the student."""
-        return [Lesson("student", "teacher")]
+        return [("student", "teacher")]

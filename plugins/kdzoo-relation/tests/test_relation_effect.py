@@ -36,7 +36,7 @@ def likeness(ours, theirs):
 
 def connected(one, *stages):
     """Both networks' maps of the test images, the student's behind the connectors."""
-    connectors = one.run.classroom.connectors["student", "teacher"].module.connectors.eval()
+    connectors = one.run.connectors["student", "teacher"].module.connectors.eval()
     with torch.no_grad():
         ours = one.answer("student", *stages).features
         return (

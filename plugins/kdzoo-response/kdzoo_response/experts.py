@@ -59,6 +59,10 @@ class Experts(Scheme):
         run.enroll("student", run.build("student"))
         run.derive("teacher", lambda batch: Output(logits[batch.index]))
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """The experts teach the student."""
+        return [("student", "teacher")]
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """The student learns from the experts, where they have said something."""
         return [Lesson("student", "teacher", 1.0 if self.weights is None else self.weights[batch.index])]

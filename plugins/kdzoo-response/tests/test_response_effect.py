@@ -96,7 +96,7 @@ def test_ctkd_makes_the_lesson_harder(experiment, beats):
     low = -3.0  # a temperature of 1.9, from where there is far to go
     ctkd = experiment("ctkd", epochs=8, **ONLY_THE_TEACHER, **{"knowledge.theta": low})
     student, teacher = ctkd.answer("student").logits, ctkd.answer("teacher").logits
-    (connector,) = ctkd.run.classroom.connectors.values()
+    (connector,) = ctkd.run.connectors.values()
     learned = connector.module.temperature.item()
     start = CTKD(theta=low).temperature.item()
     loss = {at: kd_loss(student, teacher, temperature=at).item() for at in (learned, start)}
@@ -109,7 +109,7 @@ def test_ofa_teaches_every_stage_of_an_unlike_student(experiment, beats):
     vit = {"student": "test_vit", "epochs": 8}
     ofa = experiment("ofa", **vit, **ONLY_THE_TEACHER)
     control = experiment("baseline", **{**vit, "epochs": STEPS}, train_per_class=5)
-    (connector,) = ofa.run.classroom.connectors.values()
+    (connector,) = ofa.run.connectors.values()
     features = ofa.answer("student", *connector.module.taps.student).features
     truth = torch.cat([batch.target for batch in ofa.run.data.test])
     with torch.no_grad():

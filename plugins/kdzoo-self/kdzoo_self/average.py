@@ -59,6 +59,10 @@ class WeightAverage(Scheme):
         run.enroll("ema", copy.deepcopy(student), learns=False, modality=modality)
         run.derive("ema-elsewhere", lambda batch: self._answer(run, batch))
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """The average teaches the student."""
+        return [("student", "ema-elsewhere")]
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """The average teaches the student."""
         return [Lesson("student", "ema-elsewhere", self.weight(batch.progress))]

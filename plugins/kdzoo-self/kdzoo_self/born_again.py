@@ -71,7 +71,6 @@ class BornAgain(Algorithm):
         return {"test/ensemble": 100 * right / max(labelled, 1)}
 
     def _step(self, run: Run, number: int) -> Step:
-        # What is taught comes first: it may ask for stages, which are then seen in one pass.
         def first(batch: Batch) -> Mapping[str, Tensor]:
             teach, task = run.teach(batch), run.task("student", batch)
             run.update(task + self.teach_weight * teach, "student", "knowledge")

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Lesson, Run, Scheme
+from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Run, Scheme
 from kdzoo_self.exit import Exit
 from kdzoo_self.functional import first_confident
 from kdzoo_self.progressive import Progressive
@@ -92,9 +92,9 @@ class SelfExits(Scheme):
         for role, stage, one in zip(self.roles, self.stages, exits, strict=True):
             run.enroll(role, one, student=True, reads="student", stages=(stage,))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The deepest teaches each exit."""
-        return [Lesson(role, "student") for role in self.roles]
+        return [(role, "student") for role in self.roles]
 
     def measure(self, run: Run) -> Mapping[str, float]:
         """What answering early gives and costs on the test split, for several thresholds.

@@ -48,7 +48,7 @@ class LastBatch(Algorithm):
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             joint = self._join(run, batch)
-            teach = run.teach(joint)  # first: it may ask for stages, which are then seen in one pass
+            teach = run.teach(joint)
             task = torch.stack([run.task(role, joint) for role in run.students]).sum()
             last = torch.stack([self._last(run, role, joint, len(batch)) for role in run.students]).sum()
             answers = {role: run.see(role, joint).logits[: len(batch)].detach() for role in run.students}

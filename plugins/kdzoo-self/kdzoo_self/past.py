@@ -30,10 +30,14 @@ class OwnPast(Scheme):
         run.enroll("student", run.build("student"))
         run.derive("past", lambda batch: self._look_up(run, batch))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The past teaches the student."""
+        return [("student", "past")]
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        """One, after looking at what is to be remembered."""
         self._seen = batch.index, run.see("student", batch).logits.detach()
-        return [Lesson("student", "past")]
+        return super().lessons(run, batch)
 
     def after_step(self, run: Run) -> None:
         """Remember what the student answered in this step."""

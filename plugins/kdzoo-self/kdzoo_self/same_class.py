@@ -27,12 +27,16 @@ class SameClass(Scheme):
         run.enroll("student", run.build("student"))
         run.derive("partner", lambda batch: self._answer(run, batch))
 
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
+        """The partner teaches the sample."""
+        return [("student", "partner")]
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """Draw a partner for each sample; the partner teaches."""
         drawn = torch.rand(len(batch), generator=run.generator("same-class"), device=run.device)
         partner = draw_same_class(batch.index, run.data.labels, drawn)
         self._pair = batch, run.data.fetch(partner, view=1)
-        return [Lesson("student", "partner")]
+        return super().lessons(run, batch)
 
     def after_step(self, run: Run) -> None:
         """Let the images of this step go."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from kdzoo.api import UNLABELLED, Batch, KdzooError, Lesson, Output, Run, Scheme
+from kdzoo.api import UNLABELLED, Batch, KdzooError, Output, Run, Scheme
 from kdzoo_self.functional import virtual_logits
 
 
@@ -39,9 +39,9 @@ class VirtualTeacher(Scheme):
         run.enroll("student", run.build("student"))
         run.derive("virtual", lambda batch: self._answer(run, batch))
 
-    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The virtual teacher teaches the student."""
-        return [Lesson("student", "virtual")]
+        return [("student", "virtual")]
 
     def _answer(self, run: Run, batch: Batch) -> Output:
         if batch.target is None or batch.target.is_floating_point():

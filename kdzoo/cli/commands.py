@@ -1,0 +1,39 @@
+"""The group of the commands: names that nothing answers to, and a command that was interrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from kdzoo.errors import KdzooError, UnknownName
+
+_INTERRUPTED = 130
+"""The exit code of a shell for SIGINT."""
+
+
+class Commands(TyperGroup):
+    """Refuses unknown and missing commands as every other unknown name is refused."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse ``kdzoo`` alone, with the commands that there are."""
+        if not args and not ctx.resilient_parsing:
+            known = ", ".join(self.list_commands(ctx))
+            raise KdzooError(f"missing command; known: {known} ({ctx.command_path} --help)")
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Refuse a command that does not exist, with the nearest that does."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            raise UnknownName("command", name, self.list_commands(ctx), f"({ctx.command_path} --help)")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; ctrl-C ends it with one line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("kdzoo: interrupted; a run with --output goes on with --resume", err=True)
+            raise typer.Exit(_INTERRUPTED) from None

@@ -1,0 +1,138 @@
+"""What roles answer: each output is computed once a step, with a graph only where a gradient can flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+
+from kdzoo.api.batch import Batch, Output
+from kdzoo.engine.listeners import Listener, Listeners
+from kdzoo.engine.memo import Memo
+from kdzoo.engine.modes import in_eval_mode
+from kdzoo.engine.role import Role
+from kdzoo.engine.roster import Roster
+from kdzoo.errors import KdzooError
+
+
+class Answers:
+    """Asks the roles of a roster, and remembers what they said.
+
+    Args:
+        roster: whose roles.
+        autocast: the recipe's precision, entered around each network.
+        listeners: are told of each answer that is computed.
+
+    """
+
+    def __init__(
+        self, roster: Roster, autocast: Callable[[], AbstractContextManager[None]], listeners: Listeners
+    ) -> None:
+        self._roster = roster
+        self._autocast = autocast
+        self._listeners = listeners
+        self._memo = Memo()
+        self._origins: list[set[str]] = []
+        self._measured: Batch | bool | None = None
+
+    def see(self, role: str, batch: Batch) -> Output:
+        """See :meth:`kdzoo.api.Run.see`."""
+        member = self._roster.members.get(role)
+        graph = torch.is_grad_enabled() and (
+            member is None
+            or member.learns
+            or member.reads is not None
+            or any(one.requires_grad for one in batch.inputs.values())
+        )
+        if self._measured is not None and self._measured is not batch and not self._origins:
+            self._memo.clear()  # a whole split passes by: what was seen of it is not kept
+            self._measured = batch
+        known = self._memo.get(role, batch, graph)
+        if known is None:
+            self._origins.append({role})
+            try:
+                self._listeners.tell(Listener.asked, role, batch)
+                output = self._compute(role, member, batch, graph)
+                self._listeners.tell(Listener.seen, role, batch, output)
+            finally:
+                origins = self._origins.pop()
+            known = output, frozenset(origins)
+            self._memo.put(role, batch, graph, output, origins)
+        if self._origins:
+            self._origins[-1] |= known[1]
+        return known[0]
+
+    def unremembered(self, role: str, batch: Batch) -> Output:
+        """``role``'s answer with nothing tapped and nothing remembered, for measuring."""
+        member = self._roster.members[role]
+        if member.reads is not None:
+            return self.see(role, batch)
+        with self._autocast():
+            output: Output = member.module(batch.inputs[member.modality])
+        return output
+
+    def forget(self, roles: Iterable[str]) -> None:
+        """Drop every output that came from one of ``roles``."""
+        self._memo.forget(roles)
+
+    def clear(self) -> None:
+        """Drop every output."""
+        self._memo.clear()
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Every member in eval mode and no graph; modes are put back."""
+        self._memo.clear()
+        self._measured = True
+        for member in self._roster.members.values():
+            member.module.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._memo.clear()
+            self._measured = None
+            for member in self._roster.members.values():
+                member.set_mode()
+
+    @contextmanager
+    def evaluating(self, *roles: str) -> Iterator[None]:
+        """See :meth:`kdzoo.api.Run.evaluating`."""
+        self.forget(roles)
+        try:
+            with in_eval_mode(self._roster.members[role].module for role in roles):
+                yield
+        finally:
+            self.forget(roles)
+
+    def _compute(self, role: str, member: Role | None, batch: Batch, graph: bool) -> Output:
+        if member is None:
+            return self._derived(role, batch)
+        if member.reads is not None:
+            read = self.see(member.reads, batch)
+            source = self._roster.members.get(member.reads)
+            if source is not None and source.reads is None:
+                read = source.show(read, member.read_stages, source.embedding, source.probes)
+            with torch.set_grad_enabled(graph), self._autocast():
+                own: Output = member.module(read)
+            return own
+        if member.modality not in batch.inputs:
+            raise KdzooError(
+                f"role {role!r} reads the modality {member.modality!r}; the data has {', '.join(batch.inputs)}"
+            )
+        with torch.set_grad_enabled(graph), self._autocast():
+            answer: Output = member.module(
+                batch.inputs[member.modality],
+                member.stages,
+                member.embedding,
+                *([member.probes] if member.probes else []),
+            )
+        return answer
+
+    def _derived(self, role: str, batch: Batch) -> Output:
+        roster = self._roster
+        if role not in roster.derived:
+            known = ", ".join([*roster.members, *roster.derived]) or "none"
+            raise KdzooError(f"no role {role!r} is enrolled; enrolled: {known}")
+        return roster.derived[role](batch)

@@ -1,0 +1,47 @@
+"""Random numbers by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from kdzoo.engine.saved import Saved
+from kdzoo.engine.seeds import derive_seed
+
+_PREFIX = "generator/"
+
+
+class Generators:
+    """One generator for each name, seeded by (seed, name, process).
+
+    Args:
+        seed: the run's.
+        device: where they draw.
+        rank: of this process.
+        saved: where a resumed generator finds its state.
+
+    """
+
+    def __init__(self, seed: int, device: torch.device, rank: int, saved: Saved) -> None:
+        self._seed, self._device, self._rank, self._saved = seed, device, rank, saved
+        self._made: dict[str, torch.Generator] = {}
+
+    def get(self, name: str) -> torch.Generator:
+        """See :meth:`kdzoo.api.Run.generator`."""
+        if name not in self._made:
+            made = torch.Generator(self._device)
+            made.manual_seed(derive_seed(self._seed, "generator", name, self._rank))
+            state = self._saved.take(f"{_PREFIX}{name}")
+            if state is not None:
+                made.set_state(state["state"].cpu())
+            self._made[name] = made
+        return self._made[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of each."""
+        return {f"{_PREFIX}{name}": {"state": one.get_state()} for name, one in self._made.items()}
+
+    def clear(self) -> None:
+        """Make them anew, from their seeds or from what was saved."""
+        self._made.clear()
