@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,7 @@ class HyperParameter:
     meaning: str
 
 
+@cache
 def schema(component: type[Any]) -> type[BaseModel]:
     """The pydantic model of a component's keyword arguments.
 

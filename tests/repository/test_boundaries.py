@@ -105,10 +105,11 @@ def test_the_core_names_no_algorithm():
     registry = yaml.safe_load((ROOT / "registry.yaml").read_text())
     methods = {name for name, entry in registry["methods"].items() if entry["category"] != "baseline"}
     components = {
-        entry[kind] if isinstance(entry[kind], str) else entry[kind]["name"]
+        part if isinstance(part, str) else part["name"]
         for entry in registry["methods"].values()
         for kind in ("knowledge", "scheme", "algorithm")
         if entry.get(kind)
+        for part in (entry[kind] if isinstance(entry[kind], list) else [entry[kind]])
     } - {"offline", "distill", "pretrain"}
     family = re.compile(
         "adversar|data.?free|lifelong|cross.?modal|mutual|quanti[sz]|attention.(transfer|map)", re.IGNORECASE
