@@ -40,7 +40,7 @@ def crew(
 
     Args:
         workers: how many; default: one for each GPU, else one for each core.
-        cores: how many the machine has for us.
+        cores: how many this process may use.
         devices: the GPUs; workers share them in turn.
         at_most: so many threads a worker; default: its share of the cores.
 

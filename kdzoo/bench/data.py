@@ -16,7 +16,7 @@ def open_first(configs: Iterable[DataConfig], notify: Callable[[Event], None]) -
 
     Args:
         configs: the data of the runs; those that differ in nothing but their workers are one.
-        notify: is told how far the decoding is, and what is odd about the data.
+        notify: is told the progress of the decoding and warnings about the data.
 
     Raises:
         KdzooError: whatever is wrong with the data, before a worker is started or a file is written.

@@ -1,4 +1,4 @@
-"""``report.html`` and ``report.md``: what a suite or a run came to, for people."""
+"""``report.html`` and ``report.md``: the results of a suite or a run, for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The augmentation of those who ask for none in particular."""
+"""The augmentation of recipes that name none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from kdzoo.recipe.model import AugmentConfig
 
 
 def default_augment(dataset: str, img_size: int) -> AugmentConfig:
-    """Digits: small shifts, for a mirrored digit is another sign. Photographs: shifts by an eighth, and flips."""
+    """Digits: small shifts, no flips (a mirrored digit is another sign). Photographs: shifts by an eighth, flips."""
     if dataset == "digits":
         return AugmentConfig(crop=max(1, img_size // 16))
     return AugmentConfig(crop=img_size // 8, hflip=0.5)

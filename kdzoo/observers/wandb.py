@@ -28,7 +28,7 @@ class Wandb(Observer):
         self._started: RunStarted | None = None
 
     def observe(self, event: Event) -> None:
-        """Log the event, if it is one that has something to log."""
+        """Log the event, if wandb shows events of this class."""
         match event:
             case RunStarted():
                 self._start(event)
@@ -77,7 +77,7 @@ class Wandb(Observer):
                 add(str(path.absolute()), policy="immutable", skip_cache=True)
                 self._run.log_artifact(artifact)
         except Exception as error:
-            # The metrics must not go down with the networks, which are safe in their folders.
+            # A failed upload of the networks must not lose the metrics; the networks are safe in their folders.
             warn(f"the networks are not logged as artifacts; they are in their folders ({error})")
 
     def _end(self, exit_code: int) -> None:
