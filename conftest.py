@@ -84,7 +84,7 @@ class Experiment:
 def _train(tmp_path_factory) -> Callable[..., Experiment]:
     """Trains on digits to the end; what was asked before is not run again, for experiments share controls."""
     from kdzoo.cli.flags import KEYS, layer
-    from kdzoo.engine.train import train
+    from kdzoo.jobs.train import train
     from kdzoo.recipe.layers import Layer, dotted
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve

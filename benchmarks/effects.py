@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 
-from kdzoo.engine.provenance import machine, versions
+from kdzoo.jobs.provenance import machine, versions
 
 ROOT = Path(__file__).parents[1]
 PROCESSES = 2

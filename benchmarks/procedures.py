@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdzoo.engine.folder import finished
+from kdzoo.jobs.folder import finished
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "procedures.md"

@@ -45,7 +45,8 @@ from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import make_fabric
+from kdzoo.jobs.train import make_fabric
+from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.layers import Layer
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.load import load_registry
@@ -275,7 +276,7 @@ def measure(data_dir: Path, epochs: int, workers: int) -> str:
             times["timm"].epochs.append(seconds / count)
 
         alternate = Alternate(algorithm_of(recipe, zoo).phases, epochs, others)
-        Loop(run, observe, CheckpointFile(folder, "benchmark"), dict).train(alternate, None)
+        Loop(run, observe, CheckpointFile(folder, Identity({})), dict).train(alternate, None)
         for one in times.values():
             del one.epochs[0]  # warm-up: page cache, allocator, worker start
         parts = split_of_an_epoch(run, times["kdzoo"].median / 1000)

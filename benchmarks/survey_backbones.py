@@ -19,8 +19,8 @@ import timm
 import torch
 
 from kdzoo.backbone import Backbone, build_backbone
-from kdzoo.engine.export import export_student
 from kdzoo.errors import KdzooError
+from kdzoo.jobs.export import export_student
 from kdzoo.recipe.model import RoleConfig
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
+def file_digest(*paths: Path) -> str | None:
+    """The sha256 of the content of these files, wherever they lie; None if one cannot be read.
+
+    A file that has not changed since is not read again.
+    """
+    running = hashlib.sha256()
+    for path in paths:
+        try:
+            facts = path.stat()
+            running.update(_digest(path, facts.st_size, facts.st_mtime_ns).encode())
+        except OSError:
+            return None
+    return running.hexdigest()
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping, read with the safe loader.
 
@@ -81,6 +98,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise KdzooError(f"{path}: expected keys with values, found {type(data).__name__}")
     return data
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

@@ -134,7 +134,7 @@ def read_ledger(folder: Path) -> tuple[Ledger, tuple[TunedEntry, ...]]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all.
+    """Write a JSON file with its keys in their order, whole or not at all.
 
     Raises:
         KdzooError: the folder cannot be written.

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from kdzoo.api.observer import Job
+from kdzoo.bench.data import SuiteData
 from kdzoo.bench.task import Task
-from kdzoo.engine.teacher import recipe_hash, teacher_recipe
+from kdzoo.engine.components import components_of
 from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.jobs.identity import identity_of
+from kdzoo.jobs.plan import readable, teacher_recipe
+from kdzoo.recipe.decides import DataFacts, is_trained_here
+from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.layers import Layer, Merged, dotted
-from kdzoo.recipe.model import Recipe, RoleConfig
+from kdzoo.recipe.model import DataConfig, Recipe
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
@@ -91,11 +96,18 @@ class Plan:
     teachers: Mapping[str, Task]
     refused: Mapping[Entry, str]
 
+    @property
+    def tasks(self) -> list[Task]:
+        """Every run and candidate that is known."""
+        tried = [candidate.task for search in self.searches for candidate in search.candidates]
+        return [*tried, *(run.task for run in self.runs)]
+
 
 class Planner:
     """Makes the tasks of one suite in one folder.
 
-    A task's folder carries a hash of its recipe, so that a suite that was changed never reads old results.
+    A task's folder carries the hash of what decides its numbers, so that a suite that was changed, other data or a
+    newer plugin never read old results.
 
     Args:
         name: of the suite.
@@ -105,6 +117,7 @@ class Planner:
         registry: where methods are found.
         layers: what lies on top of the suite: flags, ``--set``.
         threads: that a run may have; so many processes read its images, where the suite does not say otherwise.
+        facts: opens the data of a recipe; default: quietly.
 
     Raises:
         KdzooError: a layer sets what the plan decides.
@@ -120,10 +133,12 @@ class Planner:
         registry: Registry,
         layers: Sequence[Layer] = (),
         threads: int = 1,
+        facts: Callable[[DataConfig], DataFacts] | None = None,
     ) -> None:
         self.name, self.suite, self.output = name, suite, output
         self._zoo, self._registry = zoo, registry
         self._layers = tuple(layers)
+        self._facts = facts or SuiteData().facts
         self._default = Layer("default", {"observers": ["wandb"], "data": {"workers": threads}})
         for layer in layers:
             for key in _OWN_KEYS:
@@ -136,8 +151,9 @@ class Planner:
         """The tasks of every method of the suite.
 
         Raises:
-            KdzooError: an unknown method, a missing package, or a bad value. Where the suite takes whatever is
-                installed, a method that cannot be planned is left out and recorded, unless it is every one.
+            KdzooError: an unknown method, a missing package, a bad value, or data that cannot be opened. Where the
+                suite takes whatever is installed, a method that cannot be planned is left out and recorded, unless
+                it is every one.
         """
         tolerant = self.suite.methods == "installed"
         runs: list[Run] = []
@@ -209,16 +225,22 @@ class Planner:
 
     def _task(self, place: str, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Task:
         recipe = self._recipe(entry, seed, settings)
-        own = f"{entry.method}-seed{seed}-{run_hash(recipe)[:8]}"
+        identity = self._identity(recipe)
+        own = f"{entry.method}-seed{seed}-{identity.key[:8]}"
         key = f"{place}/{_file_name(entry.pair)}/{own}"
         return Task(
             key=key,
             recipe=recipe,
             folder=self.output / key,
             job=self._job(entry, seed, recipe, settings if place == TUNING else None),
+            identity=identity,
             epochs=recipe.epochs,
             after=frozenset(self._teachers_of(recipe, entry.pair)),
         )
+
+    def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:
+        found = components_of(recipe, self._zoo)
+        return identity_of(recipe, self._facts(recipe.data), found, weights_only=weights_only)
 
     def _recipe(self, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Recipe:
         pair = self.pairs[entry.pair]
@@ -253,14 +275,15 @@ class Planner:
             return []  # it may do without; if not, its own run trains the teacher
         keys = []
         for role, config in recipe.roles.items():
-            if role.startswith("teacher") and _is_trained_here(config):
+            if is_trained_here(role, config):
                 alone = teacher_recipe(recipe, config)
-                key = f"teachers/{_file_name(config.model)}-{recipe_hash(alone)[:8]}"
+                identity = self._identity(alone, weights_only=True)
+                key = f"teachers/{readable(config.model)}-{identity.key[:8]}"
                 keys.append(key)
                 if key not in self._teachers:
                     job = Job(f"{role} {config.model}", "teacher", self.name, (_data_name(recipe), pair))
                     self._teachers[key] = Task(
-                        key, recipe, self.output / key, job, epochs=alone.epochs, teaches=role
+                        key, recipe, self.output / key, job, identity, epochs=alone.epochs, teaches=role
                     )
         return keys
 
@@ -292,11 +315,6 @@ class Planner:
         return named
 
 
-def run_hash(recipe: Recipe) -> str:
-    """A hash of everything in the recipe that decides a run's results: the weights, and when one looks at them."""
-    return recipe_hash(recipe, f"eval_every {recipe.eval_every}")
-
-
 def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
     """``"x0.3"`` as 0.3 times what the method's own recipe has at ``key``; other values as they are."""
     factor = _FACTOR.fullmatch(value) if isinstance(value, str) else None
@@ -314,10 +332,6 @@ def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
             f"{'none there' if own is None else repr(own)}; name the method's candidates in the suite's tune"
         )
     return own * float(factor[1])
-
-
-def _is_trained_here(config: RoleConfig) -> bool:
-    return config.checkpoint is None and not config.model.startswith("local-dir:")
 
 
 def _data_name(recipe: Recipe) -> str:

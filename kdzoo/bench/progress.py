@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -53,10 +53,12 @@ class SuiteProgress:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, schedule: Schedule) -> None:
-        """Print what the suite will do."""
+    def begin(self, schedule: Schedule, again: Iterable[str] = ()) -> None:
+        """Print what the suite will do, and ``again``: why some runs are repeated."""
         if schedule.skipped and not self.quiet:
             self._say(f"{schedule.skipped} runs are finished already")
+        for line in again if not self.quiet else ():
+            self._say(line)
         self.show(schedule)
 
     def show(self, schedule: Schedule) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kdzoo.bench.leaderboard import Row, Score, leaderboard, teacher_accuracy
 from kdzoo.bench.ledger import Ledger, TunedEntry, read_ledger
-from kdzoo.engine.folder import finished
+from kdzoo.jobs.folder import finished
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kdzoo.bench.again import why_again
 from kdzoo.bench.crew import Crew
-from kdzoo.bench.data import open_first
 from kdzoo.bench.ledger import (
     FailedRun,
     Ledger,
@@ -21,17 +21,16 @@ from kdzoo.bench.ledger import (
     TunedEntry,
     write_ledger,
 )
-from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search, run_hash
+from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search
 from kdzoo.bench.pool import Pool
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.schedule import Schedule
 from kdzoo.bench.task import Task
 from kdzoo.bench.tuning import Choice
 from kdzoo.bench.work import work
-from kdzoo.engine.folder import finished
 from kdzoo.errors import KdzooError
-from kdzoo.files import read_yaml
-from kdzoo.observers.console import Console
+from kdzoo.jobs.folder import finished
+from kdzoo.recipe.identity import IDENTITY_FILE, named, read_identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.model import Method
 from kdzoo.version import __version__
@@ -82,19 +81,16 @@ class SuiteSession:
         """Do every task that is left. A task that fails is recorded, and the rest goes on.
 
         Raises:
-            KdzooError: the data cannot be opened, or the folder cannot be written.
+            KdzooError: the folder cannot be written.
         """
         began = time.monotonic()
-        with closing(Console(progress.terminal)) as console:
-            tell = console.observe if not progress.quiet else lambda event: None
-            open_first((task.recipe.data for task in self.schedule.waiting), tell)
         _make(self.folder)
         self._record()
         with (
             progress,
             Pool(self._function, self._environments(), logs=self.folder / "logs") as pool,
         ):
-            progress.begin(self.schedule)
+            progress.begin(self.schedule, why_again(self.schedule.waiting, self._plan.tasks))
             while not self.schedule.over:
                 while pool.idle and (task := self.schedule.take()) is not None:
                     pool.submit(task.key, task)
@@ -153,17 +149,22 @@ class SuiteSession:
 
 
 def finished_earlier(task: Task) -> Mapping[str, Any] | None:
-    """The result of the task's run if it has ended, with this very recipe.
+    """The result of the task's run if it has ended, and is this very run.
 
     Raises:
-        KdzooError: the folder holds a run of another recipe.
+        KdzooError: the folder holds another run than its name says.
     """
     result = finished(task.folder)
     if result is None:
         return None
-    written = task.folder / "recipe.yaml"
-    if run_hash(Recipe.model_validate(read_yaml(written))) != run_hash(task.recipe):
-        raise KdzooError(f"{written}: not the recipe that the folder's name says; remove the folder")
+    before = read_identity(task.folder)
+    if before is None:
+        raise KdzooError(f"{task.folder}: {IDENTITY_FILE} is missing or damaged; remove the folder")
+    differences = task.identity.differences(before)
+    if differences:
+        raise KdzooError(
+            f"{task.folder}: not the run that the folder's name says: {named(differences)}; remove the folder"
+        )
     return result
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from kdzoo.bench.task import Task
-from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 
 
@@ -24,44 +22,29 @@ def work(task: Task) -> dict[str, Any]:
     """
     import torch
 
+    from kdzoo.jobs.train import train
+
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     _forget_peak_memory()
     if task.teaches is not None:
         return ensure_teacher(task)
-    return {**_train(task.recipe, task.folder, task), "folder": str(task.folder)}
+    result = train(task.recipe, task.folder, zoo=_zoo(), job=task.job, resume=True)
+    return {**result, "folder": str(task.folder)}
 
 
 def ensure_teacher(task: Task) -> dict[str, Any]:
     """Train the teacher that ``task.teaches`` names, unless the teacher cache has it; the result of its run."""
-    from kdzoo.data.open import open_data
-    from kdzoo.engine.folder import finished
-    from kdzoo.engine.teacher import trained_teacher
-    from kdzoo.engine.train import make_fabric
+    from kdzoo.jobs.conduct import train_teacher
+    from kdzoo.jobs.folder import finished
+    from kdzoo.jobs.plan import plan_teacher
+    from kdzoo.jobs.resources import Resources
+    from kdzoo.jobs.train import make_fabric
 
     assert task.teaches is not None
-    recipe = task.recipe
-    data = open_data(
-        recipe.data.model_copy(update={"withhold_train": False}),
-        seed=recipe.seed,
-        device=make_fabric(recipe).device,
-        channels_last=recipe.channels_last,
-        rank=0,
-        world=1,
-    )
-    role = recipe.roles[task.teaches]
-    weights = trained_teacher(
-        recipe,
-        role,
-        data.content_hashes[role.modality],
-        lambda alone, folder: _train(alone, folder, task),
-    )
-    return {**(finished(weights.parent) or {}), "folder": str(weights.parent)}
-
-
-def _train(recipe: Recipe, folder: Path, task: Task) -> Mapping[str, Any]:
-    from kdzoo.engine.train import train
-
-    return train(recipe, folder, zoo=_zoo(), job=task.job, resume=True)
+    resources = Resources(_zoo(), make_fabric(task.recipe))
+    planned = plan_teacher(task.recipe, task.recipe.roles[task.teaches], task.job, resources)
+    train_teacher(planned, resources)
+    return {**(finished(planned.folder) or {}), "folder": str(planned.folder)}
 
 
 @cache

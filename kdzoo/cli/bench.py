@@ -55,9 +55,10 @@ def bench(
     """
     import shlex
     import sys
+    from contextlib import closing
 
     from kdzoo.bench.crew import available_gpus, crew, thread_limit
-    from kdzoo.bench.data import EMBEDDED
+    from kdzoo.bench.data import EMBEDDED, SuiteData
     from kdzoo.bench.plan import Planner
     from kdzoo.bench.progress import SuiteProgress
     from kdzoo.bench.publish import publish
@@ -66,6 +67,7 @@ def bench(
     from kdzoo.bench.table import terminal_table, terminal_title
     from kdzoo.bench.words import columns_left_out
     from kdzoo.cores import available_cores
+    from kdzoo.observers.console import Console
     from kdzoo.registry.load import load_registry
     from kdzoo.zoo import Zoo
 
@@ -75,18 +77,22 @@ def bench(
     if any(one.source == "--data-dir" for one in layers) and found.data.dataset == EMBEDDED:
         layers = [*layers, Layer("--data-dir", {"data": {"dataset": "folder"}})]
     team = crew(workers, available_cores(), available_gpus(), at_most=thread_limit())
-    planner = Planner(
-        name,
-        narrowed(found, seeds=_seeds(seeds), methods=_names(methods)),
-        output=output or Path("runs") / "bench" / name,
-        zoo=zoo,
-        registry=registry,
-        layers=[*layers, Layer("--set", parse_set(assign or ()))],
-        threads=team.threads,
-    )
     command = shlex.join(["kdzoo", *sys.argv[1:]])
-    session = SuiteSession(planner, registry.methods, team, command=command)
     err = error_console()
+    with closing(Console(err)) as shown:
+        data = SuiteData(shown.observe) if not (quiet or json) else SuiteData()
+        planner = Planner(
+            name,
+            narrowed(found, seeds=_seeds(seeds), methods=_names(methods)),
+            output=output or Path("runs") / "bench" / name,
+            zoo=zoo,
+            registry=registry,
+            layers=[*layers, Layer("--set", parse_set(assign or ()))],
+            threads=team.threads,
+            facts=data.facts,
+        )
+        session = SuiteSession(planner, registry.methods, team, command=command)
+        data.release()
     try:
         session.run(SuiteProgress(err, len(team.devices), quiet=quiet or json))
     except KeyboardInterrupt:

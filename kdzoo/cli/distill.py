@@ -10,7 +10,7 @@ import typer
 from kdzoo.cli.flags import FLAGS, MACHINE, REGISTRY
 from kdzoo.cli.options import recipe_flags
 from kdzoo.cli.output import print_json
-from kdzoo.recipe.layers import COMPONENTS, Layer, parse_set
+from kdzoo.recipe.layers import COMPONENTS, Layer, parse_set, sources_of
 
 
 def _option(*names: str, help: str, panel: str | None = None, **more: Any) -> Any:
@@ -41,8 +41,9 @@ def distill(
     Flags win over --recipe, and both over the method's own settings. In brackets: the recipe's key that a flag sets.
     """
     from kdzoo.api.observer import Job
-    from kdzoo.engine.train import make_fabric, train
     from kdzoo.errors import KdzooError
+    from kdzoo.jobs.train import make_fabric, train
+    from kdzoo.recipe.identity import Differs
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve
     from kdzoo.zoo import Zoo
@@ -57,13 +58,14 @@ def distill(
         and (output / "recipe.yaml").exists()
     ):
         recipe = output / "recipe.yaml"
+    given = [*layers, Layer("--set", parse_set(assign or ()))]
     zoo = Zoo()
     resolved = resolve(
         zoo=zoo,
         registry=load_registry(zoo, registry or ()),
         method=method or ("baseline" if recipe is None and _names_a_component(layers) else None),
         file=recipe,
-        layers=[*layers, Layer("--set", parse_set(assign or ()))],
+        layers=given,
     )
     if quiet or json:
         kept = tuple(name for name in resolved.observers if name != "console")
@@ -77,7 +79,10 @@ def distill(
     )
     job = Job(folder.name, "student", None, (resolved.method or "custom", resolved.data.dataset, pair))
     fabric = make_fabric(resolved, accelerator=accelerator, devices=devices)
-    result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric)
+    try:
+        result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric)
+    except Differs as error:
+        raise error.with_flags(sources_of(given)) from None
     if json and fabric.global_rank == 0:
         print_json({**result, "folder": str(folder)})
 

@@ -32,6 +32,7 @@ class DataSet:
         content_hash: the same as if no label were withheld.
         content_hashes: modality -> the same as if there were no other modality; the image is always among them.
         names: by ``Batch.index``, the path of each training image below its split, or its place in the data set.
+        streams: whether the files are read anew in every epoch, so that the hashes know their names and sizes alone.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
         notes: decisions about the splits that the user should know of.
 
@@ -50,6 +51,7 @@ class DataSet:
     names: Sequence[str] = field(repr=False)
     timing: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    streams: bool = False
     unreadable: Sequence[str] = field(default=(), repr=False)
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, place
 from kdzoo.data.mix import Mix
 from kdzoo.data.modality import KINDS
+from kdzoo.data.once import Once
 from kdzoo.data.pairs import Pairs, match
 from kdzoo.data.parts import Part, choose, needed, whole
 from kdzoo.data.shelf import Shelf, Shelves
@@ -41,6 +43,7 @@ def open_data(
     world: int = 1,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    once: Once | None = None,
 ) -> DataSet:
     """Open a data set: find its samples, decode them unless they are too many or were before, split them.
 
@@ -57,25 +60,30 @@ def open_data(
         world: number of processes.
         cache_dir: where decoded sets are kept; default: the user's cache, or ``KDZOO_CACHE``.
         progress: is told how far the decoding is: label, images done, images in total.
+        once: what other data sets have found and decoded already; what this one finds is added to it.
 
     Raises:
         KdzooError: anything about the data that the user can put right.
 
     """
     started = time.perf_counter()
-    source = _source(config)
+    once = once or Once()
+    source = once.get(("source", *_origin(config)), lambda: _source(config))
     img_size = _side(config, source)
     pairs = {
-        name: match(name, root.expanduser(), source, config.bad_images)
+        name: once.get(
+            ("pairs", id(source), name, root, config.bad_images),
+            partial(match, name, root.expanduser(), source, config.bad_images),
+        )
         for name, root in config.paired.items()
     }
     scanned = time.perf_counter() - started
 
-    shelves = Shelves(config, img_size, cache_dir or cache.folder(), progress)
+    shelves = Shelves(config, img_size, cache_dir or cache.folder(), progress, once)
     parts, shelved = _decode(source, pairs, config, shelves)
     skipped = [*_unreadable(source, pairs, shelved)]
     if shelved:
-        images = {modality: _from_memory(parts, own, device) for modality, own in shelved.items()}
+        images = {modality: _from_memory(parts, own, device, once) for modality, own in shelved.items()}
     else:
         workers = max(1, available_cores() // world) if config.workers is None else config.workers
         images = {IMAGE: {
@@ -137,8 +145,14 @@ def open_data(
         names=source.train.keys,
         timing={"scan": scanned, "decode": shelves.seconds},
         notes=(*source.notes, *(note for one in pairs.values() for note in one.source.notes)),
+        streams=not shelved,
         unreadable=skipped,
     )
+
+
+def _origin(config: DataConfig) -> tuple[Hashable, ...]:
+    """Everything in the configuration that :func:`_source` goes by."""
+    return _name(config), config.data_dir, config.img_size, config.cache_gb, config.withhold_train
 
 
 def _name(config: DataConfig) -> str:
@@ -228,9 +242,12 @@ def _unreadable(source: Source, pairs: Mapping[str, Pairs], shelved: Shelved) ->
 
 
 def _from_memory(
-    parts: Mapping[str, Part], shelved: Mapping[str, Shelf], device: torch.device
+    parts: Mapping[str, Part], shelved: Mapping[str, Shelf], device: torch.device, once: Once
 ) -> Mapping[str, Images]:
-    stores = {name: place(shelf.images, device) for name, shelf in shelved.items()}
+    stores = {
+        name: once.get(("store", id(shelf), device), partial(place, shelf.images, device))
+        for name, shelf in shelved.items()
+    }
     return {
         name: Memory(stores[part.origin], shelved[part.origin].position(part.split.index), device)
         for name, part in parts.items()

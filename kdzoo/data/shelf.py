@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import PIL
@@ -16,6 +17,7 @@ from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.decode import Progress, check_readable, decode
 from kdzoo.data.listing import Listing, Pixels, digest
+from kdzoo.data.once import Once
 from kdzoo.recipe.model import DataConfig
 
 _FORMAT = 1  # to be counted up when the same files begin to decode to other pixels
@@ -52,6 +54,7 @@ class Shelves:
         img_size: side in pixels.
         place: the cache's folder.
         progress: is told how far it is.
+        once: the shelves that are filled already.
         seconds: spent in decoding so far.
 
     """
@@ -60,6 +63,7 @@ class Shelves:
     img_size: int
     place: Path
     progress: Progress | None = None
+    once: Once = field(default_factory=Once)
     seconds: float = field(default=0.0, init=False)
 
     def fill(self, split: str, listing: Listing, rows: Tensor) -> Shelf:
@@ -69,6 +73,18 @@ class Shelves:
             KdzooError: more images are unreadable than the configuration tolerates, or the cache cannot be written.
 
         """
+        key = (
+            "shelf",
+            split,
+            self.img_size,
+            id(listing),
+            sha256(rows.numpy().tobytes()).hexdigest(),
+            self.config.bad_images,
+        )
+        shelf, _ = self.once.get(key, lambda: (self._fill(split, listing, rows), listing))  # keeps its id
+        return shelf
+
+    def _fill(self, split: str, listing: Listing, rows: Tensor) -> Shelf:
         if isinstance(listing, ArrayListing):
             return Shelf(listing.images, torch.arange(len(listing.images)), listing.stamp, {})
         wanted = rows.tolist()

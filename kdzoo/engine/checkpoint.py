@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,23 @@ import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 
 from kdzoo.errors import KdzooError
+from kdzoo.files import replace_file
+from kdzoo.recipe.identity import Differs, Identity
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class CheckpointFile:
-    """``checkpoint/last.ckpt`` of a run's folder."""
+    """``checkpoint/last.ckpt`` of a run's folder.
 
-    def __init__(self, folder: Path, recipe: str) -> None:
+    Args:
+        folder: the checkpoint's, in that of the run.
+        identity: of the run; a checkpoint of another one is refused.
+    """
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
         self.path = folder / "last.ckpt"
-        self._recipe = recipe
+        self.identity = identity
 
     def save(self, content: dict[str, Any]) -> None:
         """Write a new checkpoint; a crash at any moment leaves the old one or the new one.
@@ -28,28 +34,22 @@ class CheckpointFile:
         Raises:
             KdzooError: the folder is full or cannot be written; the old checkpoint is kept.
         """
-        temporary = self.path.with_name("next.ckpt")
-        try:
-            content = {**content, "format": _FORMAT, "recipe": self._recipe}
-            TorchCheckpointIO().save_checkpoint(content, temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise KdzooError(f"{self.path}: cannot write the checkpoint: {error.strerror or error}") from None
+        whole = {**content, "format": _FORMAT, "identity": self.identity.dump()}
+        replace_file(self.path, lambda part: TorchCheckpointIO().save_checkpoint(whole, part))
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The checkpoint, or None if there is none yet.
 
         Raises:
-            KdzooError: the file is corrupt, or belongs to another recipe.
+            KdzooError: the file is corrupt, or of another format.
+            Differs: it belongs to another run; names what differs.
         """
         if not self.path.exists():
             return None
         try:
             content = torch.load(self.path, map_location=device, weights_only=True)
-            form, recipe = content["format"], content["recipe"]
+            form = content["format"]
+            before = Identity.load(content["identity"]) if form == _FORMAT else None
         except (
             OSError,
             RuntimeError,
@@ -63,11 +63,13 @@ class CheckpointFile:
             raise KdzooError(
                 f"{self.path}: not a readable checkpoint ({text}); start again with another --output"
             ) from None
-        if form != _FORMAT:
-            raise KdzooError(f"{self.path}: checkpoint format {form}, this version reads {_FORMAT}")
-        if recipe != self._recipe:
+        if before is None:
             raise KdzooError(
-                f"{self.path}: belongs to another recipe; resume with the recipe.yaml beside it and no other flags"
+                f"{self.path}: checkpoint format {form}, this version reads {_FORMAT}; start again with another "
+                "--output"
             )
+        differences = self.identity.differences(before)
+        if differences:
+            raise Differs(f"{self.path.parent.parent}: cannot resume", differences)
         found: dict[str, Any] = content
         return found

@@ -10,6 +10,12 @@ from kdzoo.engine.lessons import Part
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import create
+from kdzoo.zoo.zoo import Found
+
+
+def components_of(recipe: Recipe, zoo: Zoo) -> list[Found]:
+    """Every component that the recipe names, as it is found."""
+    return [zoo.find(kind, component.name) for kind, component in recipe.components]
 
 
 def algorithm_of(recipe: Recipe, zoo: Zoo) -> Algorithm:

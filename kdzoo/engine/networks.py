@@ -20,18 +20,20 @@ from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import Recipe, RoleConfig
 
-TrainTeacher = Callable[[str, RoleConfig], Path]
-"""(role, config) -> the folder of trained weights, trained first where need be."""
+TeacherWeights = Callable[[str, RoleConfig], Path | None]
+"""(role, config) -> the folder of trained weights; None leaves the network untrained, as if to see what it is."""
 
 
 class Networks:
     """Builds the network of a role. Roles named ``teacher...`` never come untrained."""
 
-    def __init__(self, recipe: Recipe, data: Data, device: torch.device, train_teacher: TrainTeacher) -> None:
+    def __init__(
+        self, recipe: Recipe, data: Data, device: torch.device, teacher_weights: TeacherWeights
+    ) -> None:
         self._recipe = recipe
         self._data = data
         self._device = device
-        self._train_teacher = train_teacher
+        self._teacher_weights = teacher_weights
         self._from_file: WeakSet[nn.Module] = WeakSet()
         self._modalities: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self.sources: dict[str, str] = {}
@@ -76,7 +78,7 @@ class Networks:
         trained = own_classes and _exported_for(config, len(self._data.classes), role)
         weights = config.checkpoint if own_classes else None
         if own_classes and weights is None and not trained and role.startswith("teacher"):
-            weights = self._train_teacher(role, config)
+            weights = self._teacher_weights(role, config)
         if config.modality not in self._data.channels:
             known = ", ".join(self._data.channels)
             raise KdzooError(

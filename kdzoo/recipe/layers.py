@@ -112,6 +112,14 @@ def _is_sum(old: Any, new: Any) -> bool:
     return isinstance(old, dict) and isinstance(new.get(old.get("name")), Mapping)
 
 
+def sources_of(layers: Iterable[Layer]) -> dict[str, str]:
+    """Dotted key -> the layer that sets it; one of ``--set`` is named with the key."""
+    merged = Merged()
+    for layer in layers:
+        merged.add(layer)
+    return {key: f"{source} {key}" if source == "--set" else source for key, source in merged.sources.items()}
+
+
 def _component(old: Any, new: Any) -> Any:
     """Naming another component drops the settings of the one before."""
     if isinstance(new, str):

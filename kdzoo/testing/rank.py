@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from kdzoo.engine.train import make_fabric, train
 from kdzoo.files import read_yaml, write_json
+from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.place import blame
 from kdzoo.testing.watch import KeepRun, weights_of

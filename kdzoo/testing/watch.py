@@ -16,8 +16,8 @@ from kdzoo.api.batch import Batch
 from kdzoo.api.run import Run
 from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import train
 from kdzoo.engine.weights import weights_hash
+from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.subject import Subject

@@ -6,9 +6,9 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -27,13 +27,22 @@ class HyperParameter:
     meaning: str
 
 
-@cache
 def schema(component: type[Any]) -> type[BaseModel]:
     """The pydantic model of a component's keyword arguments.
 
     Raises:
         KdzooError: an argument has no type, or is positional only.
     """
+    if component not in _SCHEMAS:
+        _SCHEMAS[component] = _schema(component)
+    return _SCHEMAS[component]
+
+
+_SCHEMAS: WeakKeyDictionary[type[Any], type[BaseModel]] = WeakKeyDictionary()
+"""Making a pydantic model takes milliseconds, and each recipe is validated several times."""
+
+
+def _schema(component: type[Any]) -> type[BaseModel]:
     hints = get_type_hints(component.__init__, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in list(inspect.signature(component.__init__).parameters.items())[1:]:

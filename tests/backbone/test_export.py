@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from kdzoo.backbone import Backbone, build_backbone
-from kdzoo.engine.export import export_student
 from kdzoo.engine.weights import load_weights, weights_hash
 from kdzoo.errors import KdzooError
+from kdzoo.jobs.export import export_student
 from kdzoo.recipe.model import RoleConfig
 
 CLASSES = ("cat", "dog", "eel")
@@ -163,7 +163,7 @@ def test_a_failure_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     # A full disk cannot be had cheaply.
-    monkeypatch.setattr("kdzoo.engine.export.save_for_hf", full)
+    monkeypatch.setattr("kdzoo.jobs.export.save_for_hf", full)
     with pytest.raises(KdzooError, match=r"student: cannot write the student: No space left on device"):
         export_student(_build(), folder, classes=CLASSES, card="new")
     assert "old" in (folder / "README.md").read_text()

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kdzoo.backbone import Backbone, build_backbone
-from kdzoo.engine.export import export_student
 from kdzoo.engine.weights import load_weights, weights_hash
 from kdzoo.errors import KdzooError
+from kdzoo.jobs.export import export_student
 from kdzoo.recipe.model import RoleConfig
 
 CLASSES = ("cat", "dog", "eel")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from kdzoo.bench.ledger import read_ledger
 from kdzoo.cli.main import app
-from kdzoo.engine.folder import finished
+from kdzoo.jobs.folder import finished
 
 SUITE = """
 summary: Two methods that work and one that does not.

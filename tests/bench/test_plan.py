@@ -1,6 +1,7 @@
 """From a suite to its tasks: which, in which folders, with which recipes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 from kdzoo.bench.plan import Plan, Planner
 from kdzoo.bench.suite import narrowed, open_suite
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.layers import Layer
+from kdzoo.recipe.model import AugmentConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.zoo import Zoo
 
+FACTS = DataFacts("pixels of a made-up set", 32, AugmentConfig())
 PAIR = {"teacher": {"model": "test_resnet", "epochs": 7}, "student": "test_efficientnet"}
 SUITE: dict[str, Any] = {
     "data": {"dataset": "digits", "train_per_class": 20},
@@ -119,6 +123,33 @@ def test_a_changed_suite_never_meets_old_results(planner: Callable[..., Planner]
     assert folders(planner().plan()) == before
 
 
+def test_a_newer_plugin_and_other_data_never_meet_old_results(zoo: Zoo, tmp_path: Path) -> None:
+    suite, registry = Suite.model_validate(SUITE), load_registry(zoo)
+
+    def planned(zoo: Zoo = zoo, facts: DataFacts = FACTS) -> Plan:
+        return Planner(
+            "mini", suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config: facts
+        ).plan()
+
+    def released(version: str) -> Zoo:
+        return Zoo(
+            [
+                replace(one, version=version) if one.distribution == "kdzoo-response" else one
+                for one in zoo.known
+            ]
+        )
+
+    plan = planned()
+    newer, patched = planned(released("99.0.0")), planned(released("99.0.1"))
+    assert folders(newer) == folders(patched)
+    changed = {entry for entry, key in folders(plan).items() if folders(newer)[entry] != key}
+    assert {name for name, _ in changed} == {"kd", "dml"}, "both take the loss from that package"
+    assert newer.teachers.keys() == plan.teachers.keys(), "a teacher takes nothing from it"
+    other = planned(facts=DataFacts("pixels of another set", 32, AugmentConfig()))
+    assert not set(folders(other).values()) & set(folders(plan).values())
+    assert not other.teachers.keys() & plan.teachers.keys()
+
+
 def test_flags_win_over_the_suite_but_not_over_the_plan(planner: Callable[..., Planner]) -> None:
     layers = (Layer("--epochs", {"epochs": 9}), Layer("--set", {"roles": {"student": "test_vit"}}))
     plan = planner(*layers).plan()
@@ -181,7 +212,11 @@ def test_a_suite_from_a_file(tmp_path: Path, zoo: Zoo) -> None:
 def test_the_suites_that_ship_can_be_planned(zoo: Zoo, tmp_path: Path) -> None:
     registry = load_registry(zoo)
     for name, suite in registry.suites.items():
-        plan = Planner(name, suite, output=tmp_path, zoo=zoo, registry=registry).plan()
+        # the folders of images are the user's
+        planner = Planner(
+            name, suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config: FACTS
+        )
+        plan = planner.plan()
         assert not plan.refused
         entries = {run.entry.method for run in plan.runs} | {one.entry.method for one in plan.searches}
         assert entries >= (set(registry.methods) if suite.methods == "installed" else set(suite.methods))

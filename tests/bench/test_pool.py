@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 def act(monkeypatch: pytest.MonkeyPatch) -> Any:
     # workers are new interpreters: they find the module as this one does, on the path
     monkeypatch.syspath_prepend(str(HERE))
-    from jobs import act
+    from pretended import act
 
     return act
 
@@ -110,7 +110,7 @@ def test_an_error_in_the_parent_stops_the_workers_in_order(act: Any, tmp_path: P
 def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     started = tmp_path / "started"
     program = (
-        "from jobs import act; from kdzoo.bench.pool import Pool\n"
+        "from pretended import act; from kdzoo.bench.pool import Pool\n"
         "if __name__ == '__main__':\n"
         "    with Pool(act, [{}]) as pool:\n"
         f"        pool.submit('a', {{'do': 'hang', 'started': {str(started)!r}, 'ended': {str(tmp_path / 'e')!r}}})\n"

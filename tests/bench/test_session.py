@@ -38,7 +38,7 @@ def zoo() -> Zoo:
 @pytest.fixture
 def run(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[SuiteSession, str]]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    from jobs import pretend
+    from pretended import pretend
 
     def session(**changes: Any) -> tuple[SuiteSession, str]:
         suite = Suite.model_validate({**SUITE, **changes})
@@ -95,11 +95,27 @@ def test_what_is_finished_is_not_run_again(run: Callable[..., Any], tmp_path: Pa
     assert not [key for key in begun if key.startswith("tuning/")]
 
 
+def test_why_runs_are_done_again_is_said_in_a_line_for_each_reason(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    run(tune={})
+    trace(tmp_path)
+    _, said = run(tune={}, epochs=3)
+    assert len([key for key in trace(tmp_path) if key.startswith("jobs/")]) == 4
+    assert "4 runs are done again: epochs was 2 and is 3 now" in said
+    _, said = run(tune={}, epochs=3, recipe={"optim": {"lr": 0.004}}, methods=[], seeds=[1])
+    assert "baseline seed 1 is done again: optim.lr was 0.002 and is 0.004 now" in said
+    _, said = run(tune={})
+    assert "again" not in said
+
+
 def test_a_finished_run_of_another_recipe_is_refused(run: Callable[..., Any], tmp_path: Path) -> None:
     session, _ = run(tune={})
-    recipe = session.schedule.runs[0].task.folder / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace("epochs: 2", "epochs: 3"))
-    with pytest.raises(KdzooError, match=r"recipe\.yaml: not the recipe that the folder's name says"):
+    identity = session.schedule.runs[0].task.folder / "identity.json"
+    identity.write_text(identity.read_text().replace('"epochs": 2', '"epochs": 3'))
+    with pytest.raises(
+        KdzooError, match="not the run that the folder's name says: epochs was 3 and is 2 now"
+    ):
         run(tune={})
 
 

@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(kdzoo, folder, tm
         answer = kdzoo("distill", "--method", "baseline", *NETWORKS, *flags)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    refused(answer, "last.ckpt", "cannot write the checkpoint", "File too large")
+    refused(answer, "last.ckpt", "cannot be written", "File too large")
     assert not list(run.glob("checkpoint/*"))
 
 
@@ -176,7 +176,10 @@ def test_a_checkpoint_of_another_recipe_is_refused(kdzoo, folder, tmp_path):
     first = ("distill", "--method", "baseline", *NETWORKS, *flags)
     assert kdzoo(*first).code == 0
     (tmp_path / "run" / "metrics.jsonl").write_text("")
-    refused(kdzoo(*first, "--resume", "--lr", "0.5"), "last.ckpt", "another recipe")
+    refused(
+        kdzoo(*first, "--resume", "--lr", "0.5"),
+        "run: cannot resume: optim.lr was 0.002 and is 0.5 now; resume without --lr, or take another --output",
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(kdzoo, folder, tmp_path):

@@ -21,17 +21,27 @@ def test_list_shows_every_method_of_the_registry(kdzoo):
     assert all(row["installed"] for row in rows)
 
 
-def test_a_method_whose_package_is_missing_is_listed_with_the_command_that_installs_it(kdzoo, monkeypatch):
-    monkeypatch.setattr("kdzoo.zoo.zoo.Zoo.has", lambda self, *distributions: set(distributions) == {"kdzoo"})
-    answer = kdzoo("list")
-    (line,) = (one for one in answer.out.splitlines() if one.startswith("dkd "))
-    assert line.endswith("Decoupled knowledge distillation  (not installed: pip install kdzoo-response)")
-    installed = kdzoo("list", "--installed").out
-    assert "not installed" not in installed
-    assert {line.split()[1] for line in installed.splitlines()} == {"baseline"}
-    shown = kdzoo("show", "dkd")
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A registry file with a method of a package that nobody has, beside one of the core."""
+    path = tmp_path / "registry.yaml"
+    path.write_text(
+        "methods: {far: {title: From far away, category: response, package: kdzoo-far, needs: [kdzoo-near], "
+        "knowledge: far}}"
+    )
+    return str(path)
+
+
+def test_a_method_whose_package_is_missing_is_listed_with_the_command_that_installs_it(kdzoo, elsewhere):
+    lines = kdzoo("list", "--registry", elsewhere).out.splitlines()
+    (line,) = (one for one in lines if one.startswith("far "))
+    assert line.endswith("From far away  (not installed: pip install kdzoo-far kdzoo-near)")
+    installed = kdzoo("list", "--registry", elsewhere, "--installed").out
+    assert "far " not in installed
+    assert len(installed.splitlines()) == len(lines) - 1
+    shown = kdzoo("show", "far", "--registry", elsewhere)
     assert shown.code == 0
-    assert "not installed: pip install kdzoo-response" in shown.out
+    assert "not installed: pip install kdzoo-far kdzoo-near" in shown.out
 
 
 @pytest.mark.parametrize("option", ["--family", "--category"])
@@ -48,7 +58,7 @@ def test_list_filters_by_family(kdzoo, option):
         ("MKD", {"ca-mkd", "cmkd", "simkd"}),  # the name
         ("reused teacher", {"simkd"}),  # the title
         ("wrong classes shows", {"kd"}),  # the summary
-        ("Zagoruyko", {"at"}),  # the authors
+        ("Zagoruyko", {"at", "at-kd"}),  # the authors
         ("no such word", set()),
     ],
 )
@@ -89,10 +99,9 @@ def test_a_terminal_too_narrow_for_titles_shows_whole_names(terminal):
     assert any(line.startswith("  fitnet-two-phase  2015") for line in lines)
 
 
-def test_what_is_not_installed_is_marked_on_a_terminal(terminal, monkeypatch):
-    monkeypatch.setattr("kdzoo.zoo.zoo.Zoo.has", lambda self, distribution: distribution == "kdzoo")
-    lines = terminal("list", columns=80)
-    assert "  dkd                  2022  Decoupled knowledge distillation  not installed" in lines
+def test_what_is_not_installed_is_marked_on_a_terminal(terminal, elsewhere):
+    lines = terminal("list", "--registry", elsewhere, columns=80)
+    assert "  far                     –  From far away  not installed" in lines
     assert lines[-1] == "kdzoo install METHOD installs the package of a method"
     assert max(map(len, lines)) <= 80
 

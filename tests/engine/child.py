@@ -11,7 +11,7 @@ from kdzoo.zoo import Zoo
 
 
 def train_one(recipe: Path, folder: Path) -> None:
-    from kdzoo.engine.train import train
+    from kdzoo.jobs.train import train
 
     zoo = Zoo()
     train(resolve(zoo=zoo, registry=load_registry(zoo), file=recipe), folder, zoo=zoo, resume=True)
@@ -23,7 +23,7 @@ def train_as_rank(rank: int, port: int, folder: Path, recipes: list[Path]) -> No
     os.environ |= {"LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     import torch
 
-    from kdzoo.engine import train as engine
+    from kdzoo.jobs import train as engine
     from kdzoo.testing.watch import KeepRun, weights_of
 
     torch.set_num_threads(1)

@@ -1,6 +1,7 @@
 """Two processes (gloo) train connectors and peers, and end with equal weights."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from kdzoo.recipe.writing import write
 
-METHODS = ("fitnet", "dml")
+METHODS = ("fitnet", "dml", "kd")
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +19,18 @@ def ranks(tmp_path_factory, small_recipe):
     folder = tmp_path_factory.mktemp("distributed")
     recipes = [folder / f"{method}.yaml" for method in METHODS]
     for method, path in zip(METHODS, recipes, strict=True):
-        write(small_recipe(method, epochs=2), path)
+        # one of them trains its teacher first
+        changes = {"roles.teacher.checkpoint": None, "roles.teacher.epochs": 1} if method == "kd" else {}
+        write(small_recipe(method, epochs=2, **changes), path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     child = Path(__file__).with_name("child.py")
     processes = [
-        subprocess.Popen([sys.executable, child, "rank", str(rank), str(port), folder, *recipes])
+        subprocess.Popen(
+            [sys.executable, child, "rank", str(rank), str(port), folder, *recipes],
+            env={**os.environ, "KDZOO_CACHE": str(folder / "cache")},
+        )
         for rank in (0, 1)
     ]
     assert [process.wait(200) for process in processes] == [0, 0]
@@ -38,9 +44,16 @@ def test_both_processes_hold_equal_weights(ranks, method):
     names = set(first["weights"][method])
     if method == "fitnet":
         assert names == {"student", "teacher", "knowledge/student<-teacher"}
-    else:
+    elif method == "dml":
         assert names >= {"student", "peer1", "knowledge/student<-peer1", "knowledge/peer1<-student"}
     assert first["accuracy"][method] == second["accuracy"][method]
+
+
+def test_a_teacher_that_both_need_is_trained_by_both_together(ranks):
+    folder, _ = ranks
+    (teacher,) = [path for path in (folder / "cache" / "teachers").iterdir() if path.is_dir()]
+    assert json.loads((teacher / "provenance.json").read_text())["processes"] == 2
+    assert json.loads((teacher / "identity.json").read_text())["fields"]["processes"] == 2
 
 
 def test_one_process_writes_the_folder(ranks):

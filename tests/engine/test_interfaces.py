@@ -13,8 +13,9 @@ from kdzoo.api import Assembled, KdzooError, Knowledge, Lesson, Output, Probe, T
 from kdzoo.builtin.pretrain import Pretrain
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.lessons import Part
-from kdzoo.engine.train import train
+from kdzoo.engine.networks import Networks
 from kdzoo.engine.weights import weights_hash
+from kdzoo.jobs.train import train
 
 
 class Exit(nn.Module):
@@ -204,15 +205,16 @@ torch.save(logits.detach(), "logits.pt")
 
 
 def test_numbered_teachers_are_trained_from_initialisations_of_their_own(make_run):
-    networks = make_run("kd").networks
+    run = make_run("kd")
+    roles = {
+        name: one.model_copy(update={"checkpoint": None, "seed": 3}) for name, one in run.recipe.roles.items()
+    }
     asked = {}
-    networks._recipe = networks._recipe.model_copy(
-        update={"roles": {name: one.model_copy(update={"checkpoint": None, "seed": 3})
-                          for name, one in networks._recipe.roles.items()}}
-    )  # fmt: skip
-    train_teacher = networks._train_teacher
-    networks._train_teacher = lambda role, config: (
-        asked.update({role: config.seed}) or train_teacher(role, config)
+    networks = Networks(
+        run.recipe.model_copy(update={"roles": roles}),
+        run.data,
+        run.device,
+        lambda role, config: asked.update({role: config.seed}),
     )
     for role in ("teacher", "teacher1", "teacher2"):
         networks.build(role)

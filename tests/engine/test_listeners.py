@@ -3,7 +3,7 @@
 import pytest
 
 from kdzoo.engine.listeners import Listener
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.resolve import resolve
 

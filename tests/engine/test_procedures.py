@@ -13,7 +13,7 @@ from kdzoo.api.noise import Noise as Source
 from kdzoo.engine.columns import columns_of
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.loop import Loop
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
 from kdzoo.zoo import Zoo
 
@@ -52,7 +52,7 @@ class TwoTasks(Algorithm):
 
 @pytest.fixture
 def grown(small_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("kdzoo.engine.session.algorithm_of", lambda recipe, zoo: TwoTasks())
+    monkeypatch.setattr("kdzoo.jobs.session.algorithm_of", lambda recipe, zoo: TwoTasks())
     runs = []
     whole = Loop.train
     monkeypatch.setattr(Loop, "train", lambda loop, *rest: (runs.append(loop.run), whole(loop, *rest))[1])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.writing import write
 from kdzoo.registry.load import load_registry

@@ -5,7 +5,7 @@ import torch
 
 import kdzoo
 from kdzoo.api import KdzooError, Lesson
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.resolve import resolve

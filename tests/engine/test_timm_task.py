@@ -10,7 +10,7 @@ from timm.task import FeatureDistillationTask, LogitDistillationTask
 
 import kdzoo
 from kdzoo.api import KdzooError
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.zoo import Zoo
 
 

@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from kdzoo.api import hooks
+from kdzoo.registry.load import load_registry
 
 ROOT = Path(__file__).parents[2]
 CORE = sorted((ROOT / "kdzoo").rglob("*.py"))
@@ -102,15 +101,10 @@ def spelled(path: Path) -> Iterator[str]:
 
 def test_the_core_names_no_algorithm():
     """No method of the registry is a name or a value in the core, and no family of methods is mentioned."""
-    registry = yaml.safe_load((ROOT / "registry.yaml").read_text())
-    methods = {name for name, entry in registry["methods"].items() if entry["category"] != "baseline"}
-    components = {
-        part if isinstance(part, str) else part["name"]
-        for entry in registry["methods"].values()
-        for kind in ("knowledge", "scheme", "algorithm")
-        if entry.get(kind)
-        for part in (entry[kind] if isinstance(entry[kind], list) else [entry[kind]])
-    } - {"offline", "distill", "pretrain"}
+    registry = load_registry()
+    methods = {name for name, entry in registry.methods.items() if entry.category != "baseline"}
+    components = {one.name for entry in registry.methods.values() for _, one in entry.components}
+    components -= {"offline", "distill", "pretrain"}
     family = re.compile(
         "adversar|data.?free|lifelong|cross.?modal|mutual|quanti[sz]|attention.(transfer|map)", re.IGNORECASE
     )

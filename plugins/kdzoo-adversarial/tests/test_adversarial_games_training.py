@@ -7,7 +7,7 @@ from kdzoo.api import KdzooError
 from kdzoo.cli.flags import layer
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

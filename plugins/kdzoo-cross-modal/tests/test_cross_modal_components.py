@@ -176,7 +176,7 @@ class TestScheme:
         assert one.run.roles["student"].network.channels == 1
 
     def test_the_exported_student_classifies_its_own_modality(self, experiment, tmp_path):
-        from kdzoo.engine.program import write_program
+        from kdzoo.jobs.program import write_program
 
         one = experiment("transfer", **SHORT, **HEAT)
         student = one.run.roles["student"].eval()

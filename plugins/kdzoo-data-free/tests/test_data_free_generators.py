@@ -14,7 +14,7 @@ from torch import nn
 import kdzoo_data_free
 from kdzoo.api import Backbone, KdzooError
 from kdzoo.cli.flags import layer
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

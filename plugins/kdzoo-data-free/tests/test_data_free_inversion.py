@@ -11,7 +11,7 @@ from torch.nn import functional
 from kdzoo.api import KdzooError
 from kdzoo.cli.flags import layer
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

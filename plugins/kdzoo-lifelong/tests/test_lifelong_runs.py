@@ -16,7 +16,7 @@ import kdzoo_lifelong
 from kdzoo.api import Backbone, KdzooError, Output
 from kdzoo.cli.flags import KEYS, layer
 from kdzoo.engine.loop import Loop
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

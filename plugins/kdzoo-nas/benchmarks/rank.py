@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 
 from kdzoo.cli.flags import layer
 from kdzoo.engine.loop import Loop
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

@@ -7,7 +7,7 @@ import torch
 from kdzoo.api import Backbone, Batch, KdzooError, Output
 from kdzoo.cli.flags import layer
 from kdzoo.engine.loop import Loop
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

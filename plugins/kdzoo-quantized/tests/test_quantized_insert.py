@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from kdzoo.api import Backbone, KdzooError
-from kdzoo.engine.export import export_student
+from kdzoo.jobs.export import export_student
 from kdzoo_quantized.insert import calibrating, insert, weight_quantizers
 from kdzoo_quantized.network import QuantizedNetwork, describe, sizes
 from kdzoo_quantized.quantizers import ActivationQuantizer, WeightQuantizer

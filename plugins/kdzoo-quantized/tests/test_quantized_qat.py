@@ -10,7 +10,7 @@ import torch
 from kdzoo.api import KdzooError
 from kdzoo.cli.flags import layer
 from kdzoo.engine.loop import Loop
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
@@ -56,7 +56,7 @@ def trained(tmp_path_factory, teacher_file):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Loop, "train", remembering)
             if not exported:
-                patch.setattr("kdzoo.engine.session.write_outcome", lambda *_: None)
+                patch.setattr("kdzoo.jobs.session.write_outcome", lambda *_: None)
             result = train(recipe, folder, zoo=zoo)
         rows = [json.loads(row) for row in (folder / "metrics.jsonl").read_text().splitlines()]
         return kept[-1], rows, folder, result

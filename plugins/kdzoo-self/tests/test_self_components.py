@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import kdzoo_self
 from kdzoo.api import Backbone, Batch, KdzooError, Output
 from kdzoo.cli.flags import layer
-from kdzoo.engine.train import train
+from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

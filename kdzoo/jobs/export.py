@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
-from kdzoo.engine.program import write_program
 from kdzoo.errors import KdzooError
+from kdzoo.jobs.program import write_program
 
 _USAGE = """
 ## Use
@@ -49,7 +49,7 @@ def export_student(
 
     A backbone is written in timm's layout: ``timm.create_model("local-dir:FOLDER", pretrained=True)`` and timm's
     own preprocessing, as ``config.json`` states it, give the logits that it gives. An assembled student is written
-    as a program; see :mod:`kdzoo.engine.program`. An existing folder is replaced.
+    as a program; see :mod:`kdzoo.jobs.program`. An existing folder is replaced.
 
     Args:
         student: the network, on any device, in any memory format; it is left as it is.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import KdzooError
 from kdzoo.observers.journal import read_journal
+from kdzoo.recipe.identity import IDENTITY_FILE
 
 
 class RunFolder:
@@ -47,7 +46,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Bad input was found before there was anything to go on from: take back what was written."""
-        for file in (self.metrics, self.recipe):
+        for file in (self.metrics, self.recipe, self.path / IDENTITY_FILE):
             file.unlink(missing_ok=True)
 
     def leave(self) -> None:
@@ -55,15 +54,6 @@ class RunFolder:
         with suppress(OSError):
             for folder in self._made:
                 folder.rmdir()
-
-    def write_json(self, path: Path, content: Mapping[str, Any]) -> None:
-        """Write a JSON file, whole or not at all."""
-        temporary = path.with_name(path.name + ".part")
-        try:
-            temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise KdzooError(f"{path}: {error.strerror or error}") from None
 
 
 def finished(path: Path) -> dict[str, Any] | None:

@@ -13,15 +13,17 @@ from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
 from kdzoo.data.dataset import DataSet
-from kdzoo.engine.card import student_card
 from kdzoo.engine.evaluate import accuracy
-from kdzoo.engine.export import export_student
-from kdzoo.engine.folder import RunFolder
 from kdzoo.engine.loop import Position, with_weights
 from kdzoo.engine.networks import Networks
-from kdzoo.engine.provenance import active_plugins, git_commit, machine, versions
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.weights import weights_hash
+from kdzoo.files import write_json
+from kdzoo.jobs.card import student_card
+from kdzoo.jobs.export import export_student
+from kdzoo.jobs.folder import RunFolder
+from kdzoo.jobs.provenance import active_plugins, git_commit, machine, versions
+from kdzoo.recipe.identity import Identity
 from kdzoo.zoo.zoo import Found
 
 
@@ -68,6 +70,7 @@ def write_outcome(
     found: Sequence[Found],
     networks: Networks,
     result: Mapping[str, Any],
+    identity: Identity,
 ) -> None:
     """Write ``provenance.json`` and ``student/``."""
     student = run.members["student"]
@@ -79,9 +82,10 @@ def write_outcome(
         return "\n\n".join(part for part in parts if part)
 
     frozen = {name: member for name, member in run.members.items() if not member.learns}
-    place.write_json(
+    write_json(
         place.provenance,
         {
+            "identity": identity.key,
             "versions": versions(),
             "plugins": active_plugins(one.plugin for one in found),
             "data": {

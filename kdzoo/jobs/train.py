@@ -9,9 +9,10 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from kdzoo.api.observer import Job
-from kdzoo.engine.folder import RunFolder
 from kdzoo.engine.listeners import Listener
-from kdzoo.engine.session import Session
+from kdzoo.jobs.conduct import conduct
+from kdzoo.jobs.plan import Planned
+from kdzoo.jobs.resources import Resources
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 
@@ -46,12 +47,9 @@ def train(
         listeners: are told what happens in the run, not in that of a teacher trained for it.
 
     Raises:
+        Differs: the folder holds another run than this recipe's; names what differs.
         KdzooError: bad input, or a loss that is not finite; the folder keeps the last good checkpoint.
     """
-    fabric = fabric or make_fabric(recipe)
-    place = RunFolder(folder, resume=resume)
-    fabric.barrier()  # else a slow process finds the files of a quick one, and takes them for another run
-    done = place.result if resume else None
-    if done is not None:
-        return done
-    return Session(recipe, place, zoo, job or Job(name=folder.name), fabric, train, listeners).run()
+    resources = Resources(zoo, fabric or make_fabric(recipe))
+    planned = Planned(recipe, folder, job or Job(name=folder.name))
+    return conduct(planned, resources, resume=resume, listeners=listeners)

@@ -65,5 +65,6 @@ def pretend(task: Task) -> dict[str, Any]:
     }
     task.folder.mkdir(parents=True, exist_ok=True)
     write(recipe, task.folder / "recipe.yaml")
+    task.identity.write(task.folder)
     Journal(task.folder / "metrics.jsonl").observe(RunEnded(task.folder, result))
     return result

@@ -1,0 +1,36 @@
+"""Why runs are done although a suite's folder holds finished ones of the same method and seed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from kdzoo.bench.task import Task
+from kdzoo.jobs.folder import finished
+from kdzoo.recipe.identity import named, read_identity
+
+
+def why_again(waiting: Iterable[Task], planned: Iterable[Task]) -> Iterator[str]:
+    """A line for each reason, with the run or the number of runs that are done again for it.
+
+    Args:
+        waiting: the tasks that are to be done.
+        planned: every task of the plan; the folder of none of them is an earlier state of another.
+    """
+    claimed = {task.folder for task in planned}
+    runs: dict[str, list[str]] = defaultdict(list)
+    for task in waiting:
+        stem = task.folder.name.rpartition("-")[0]
+        earlier = (
+            task.identity.differences(before)
+            for folder in sorted(task.folder.parent.glob(f"{stem}-*"))
+            if folder not in claimed
+            and (before := read_identity(folder)) is not None
+            and finished(folder) is not None
+        )
+        nearest = min(earlier, key=len, default=())
+        if nearest:
+            runs[named(nearest)].append(task.job.name)
+    for reason, names in runs.items():
+        who = f"{names[0]} is" if len(names) == 1 else f"{len(names)} runs are"
+        yield f"{who} done again: {reason}"

@@ -1,0 +1,1 @@
+"""Jobs: from a recipe to a finished folder, teachers first."""

@@ -1,0 +1,83 @@
+"""The identity of a job: its recipe, what its data hold, and which distributions provide its components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from kdzoo.data.dataset import DataSet
+from kdzoo.recipe.decides import DataFacts, identify, series
+from kdzoo.recipe.identity import Identity
+from kdzoo.recipe.model import Recipe
+from kdzoo.zoo.zoo import Found
+
+_NOTED = ("torch", "timm")
+"""Libraries whose minor version may change the last bits of a number."""
+
+
+def identity_of(
+    recipe: Recipe,
+    data: DataFacts | None,
+    found: Iterable[Found],
+    *,
+    processes: int | None = 1,
+    weights_only: bool = False,
+) -> Identity:
+    """The identity of a job; see :func:`kdzoo.recipe.decides.identify`.
+
+    Args:
+        recipe: a resolved recipe.
+        data: what it is run on, opened; None leaves out what only opened data tell.
+        found: its components.
+        processes: in which it is run; None leaves it out.
+        weights_only: leave out what decides the figures and not the weights.
+    """
+    return identify(
+        recipe,
+        data=data,
+        plugins={
+            f"{one.kind}.{one.name}": provider(one.plugin.distribution, one.plugin.version) for one in found
+        },
+        processes=processes,
+        weights_only=weights_only,
+        notes={name: series(version(name)) for name in _NOTED},
+    )
+
+
+def facts_of(data: DataSet) -> DataFacts:
+    """What an opened data set adds to its settings."""
+    return DataFacts(
+        f"{'files' if data.streams else 'pixels'} {data.content_hash}", data.img_size, data.augment
+    )
+
+
+def provider(distribution: str, version: str) -> str:
+    """A distribution with the version by which its results are known.
+
+    The core and the packages that are released with it are known by their minor version, every other one by its
+    whole version: only its authors know which of its releases change a number.
+    """
+    ours = canonicalize_name(distribution) in released_with_the_core()
+    return f"{distribution} {series(version) if ours else version}"
+
+
+@cache
+def released_with_the_core() -> frozenset[str]:
+    """The core, and the distributions that its own extras pin to one version."""
+    try:
+        texts = requires("kdzoo") or []
+    except PackageNotFoundError:
+        texts = []
+    names = {"kdzoo"}
+    for text in texts:
+        try:
+            one = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if one.marker is not None and any(spec.operator == "==" for spec in one.specifier):
+            names.add(canonicalize_name(one.name))
+    return frozenset(names)

@@ -1,0 +1,97 @@
+"""Jobs before they are done: a student's, and those of the teachers that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdzoo.api.observer import Job
+from kdzoo.data.decode import Progress
+from kdzoo.engine.components import components_of
+from kdzoo.jobs.identity import facts_of, identity_of
+from kdzoo.jobs.resources import Resources
+from kdzoo.places import cache_folder
+from kdzoo.recipe.identity import Identity
+from kdzoo.recipe.model import Component, Recipe, RoleConfig
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job to do.
+
+    Attributes:
+        recipe: a resolved recipe.
+        folder: where everything is written.
+        job: what the run is for.
+        weights_only: whether only its weights are wanted, as of a teacher: what decides when one looks at figures is
+            not part of its identity.
+    """
+
+    recipe: Recipe
+    folder: Path
+    job: Job
+    weights_only: bool = False
+
+
+def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
+    """The recipe that trains ``role`` alone, on every label of what it reads, with the run's data and optimizer.
+
+    The seed is the role's own: one teacher serves every seed of the students.
+    """
+    optim = recipe.optim.model_copy(update={"lr": role.lr} if role.lr else {})
+    alone = role.model_copy(update={"epochs": None, "lr": None, "seed": 0})
+    data = recipe.data
+    read = {
+        "labels_per_class": None,
+        "withhold_train": False,
+        "computed": {name: kind for name, kind in data.computed.items() if name == role.modality},
+        "paired": {name: path for name, path in data.paired.items() if name == role.modality},
+    }
+    return recipe.model_copy(
+        update={
+            "method": None,
+            "knowledge": (),
+            "scheme": Component(name="offline"),
+            "algorithm": Component(name="distill", settings={"task_weight": 1.0, "teach_weight": 0.0}),
+            "roles": {"student": alone},
+            "data": data.model_copy(update=read),
+            "optim": optim,
+            "epochs": role.epochs or recipe.epochs,
+            "seed": role.seed,
+            "smoothing": 0.0,
+            "compile": False,
+        }
+    )
+
+
+def plan_teacher(
+    recipe: Recipe, role: RoleConfig, job: Job, resources: Resources, progress: Progress | None = None
+) -> Planned:
+    """The job that trains a teacher in the cache, in a folder that carries the hash of what decides its weights.
+
+    Args:
+        recipe: the run that needs it.
+        role: the network.
+        job: what the teacher's run is for.
+        resources: shared with the run that needs it.
+        progress: is told how far the decoding of its data is.
+    """
+    alone = teacher_recipe(recipe, role)
+    identity = identity_of(
+        alone,
+        facts_of(resources.open(alone, progress)),
+        components_of(alone, resources.zoo),
+        processes=resources.fabric.world_size,
+        weights_only=True,
+    )
+    return Planned(alone, teacher_folder(role, identity), job, weights_only=True)
+
+
+def teacher_folder(role: RoleConfig, identity: Identity) -> Path:
+    """Where the cache keeps the teacher with this identity."""
+    return cache_folder() / "teachers" / f"{readable(role.model)}-{identity.key[:16]}"
+
+
+def readable(model: str) -> str:
+    """Letters and digits only, of the last part of a path."""
+    return "".join(letter if letter.isalnum() else "_" for letter in Path(model).name)

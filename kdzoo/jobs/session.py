@@ -1,0 +1,210 @@
+"""One job from its first file to its last: what happens around the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from kdzoo.api.observer import Event, Job, Preparing, RunEnded, RunFailed, RunStarted, Warned
+from kdzoo.engine.checkpoint import CheckpointFile
+from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
+from kdzoo.engine.gallery import Gallery
+from kdzoo.engine.listeners import Listener
+from kdzoo.engine.loop import Loop
+from kdzoo.engine.networks import Networks
+from kdzoo.engine.reporter import Reporter
+from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.seeds import derive_seed, seed_everything
+from kdzoo.errors import KdzooError, NotFinite
+from kdzoo.files import file_digest
+from kdzoo.jobs.announcer import Announcer
+from kdzoo.jobs.folder import RunFolder, finished
+from kdzoo.jobs.identity import facts_of, identity_of
+from kdzoo.jobs.outcome import measure, write_outcome
+from kdzoo.jobs.plan import Planned, plan_teacher
+from kdzoo.jobs.provenance import Clock, active_plugins
+from kdzoo.jobs.resources import Resources
+from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
+from kdzoo.recipe.identity import Difference, Differs
+from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.writing import dump, write
+
+
+class Session:
+    """A job that is being done: :meth:`open`, then :meth:`enroll` until no teacher is missing, then :meth:`run`.
+
+    A context manager: what fails inside is told to the observers, and leaves nothing behind if there was nothing yet.
+
+    Args:
+        planned: the job.
+        place: its folder.
+        resources: with what it is done.
+        train_teacher: does the job of a teacher for which an algorithm asks when training has begun.
+        listeners: are told what happens in the run.
+    """
+
+    def __init__(
+        self,
+        planned: Planned,
+        place: RunFolder,
+        resources: Resources,
+        train_teacher: Callable[[Planned, Resources], None],
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.planned, self.place, self.resources = planned, place, resources
+        self._train_teacher = train_teacher
+        self._listeners = [Reporter(self._notify), *listeners]
+        self.recipe, self.fabric = planned.recipe, resources.fabric
+        self.clock = Clock()
+        self.found = components_of(self.recipe, resources.zoo)
+        self.teacher_accuracy: dict[str, float] = {}
+        self._teacher_files: dict[str, str | None] = {}
+        self._missing: list[Planned] | None = None
+        observers = [resources.zoo.find("observer", name).component() for name in self.recipe.observers]
+        self.announcer = Announcer(observers, main=resources.main)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            with suppress(OSError, KdzooError):
+                self.announcer.notify(RunFailed(f"{type(error).__name__}: {error}"))
+            mendable = isinstance(error, KdzooError) and not isinstance(error, NotFinite)
+            if mendable and not any(self.place.checkpoint.glob("*.ckpt")):
+                self.place.clear()
+            self.place.leave()
+        self.announcer.close()
+
+    def open(self) -> None:
+        """Open the data and the checkpoint.
+
+        Raises:
+            Differs: the checkpoint is that of another run.
+            KdzooError: the data or the checkpoint cannot be opened.
+        """
+        tell = self.announcer.notify
+        self.data = self.resources.open(self.recipe, self._progress)
+        for note in self.data.notes:
+            tell(Warned(note))
+        for path in self.data.skipped:
+            tell(Warned(f"{path}: unreadable image, left out"))
+        self.identity = identity_of(
+            self.recipe,
+            facts_of(self.data),
+            self.found,
+            processes=self.fabric.world_size,
+            weights_only=self.planned.weights_only,
+        )
+        self.checkpoint = CheckpointFile(self.place.checkpoint, self.identity)
+        self.saved = self.checkpoint.load(self.fabric.device)
+        if (
+            self.planned.weights_only
+            and self.saved is None
+            and (why := why_anew(self.planned, self.identity))
+        ):
+            tell(Warned(f"the teacher is trained anew: {why}"))
+
+    def enroll(self) -> list[Planned]:
+        """Build and enroll the networks; the jobs of the teachers that have to be trained first.
+
+        While there are any, the networks are gone again: the scheme was asked which teachers it wants, and everything
+        that is wrong with it was found before hours are spent on them.
+        """
+        torch.use_deterministic_algorithms(self.recipe.deterministic)
+        self._missing = []
+        run, loop = self._build()
+        run.scheme.enroll(run)
+        missing: list[Planned] = self.fabric.broadcast(self._missing)
+        if missing:
+            return missing
+        self._missing = None
+        self.training, self.loop = run, loop
+        return []
+
+    def run(self) -> Mapping[str, Any]:
+        """Train, measure, write; the result."""
+        run, saved, place = self.training, self.saved, self.place
+        if saved is not None:
+            self.clock.wall_before, self.clock.process_before = saved["seconds"]
+        self.announcer.begin(place.metrics, saved["journal"] if saved is not None else None)
+        if self.resources.main:
+            write(self.recipe, place.recipe)
+            self.identity.write(place.path)
+        self.announcer.notify(
+            RunStarted(place.path, self.planned.job, dump(self.recipe), resumed=saved is not None)
+        )
+        for name, before in (saved["identity"]["notes"] if saved is not None else {}).items():
+            if (now := self.identity.notes.get(name)) != before:
+                note = f"begun with {name} {before}, now {now}: the last bits of a number may differ"
+                self.announcer.notify(Warned(note))
+        seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
+        algorithm = algorithm_of(self.recipe, self.resources.zoo)
+        position = self.loop.train(algorithm, saved)
+        result = measure(run, algorithm, position, self.teacher_accuracy)
+        if self.networks.sources.get("teacher"):
+            result["teacher_path"] = self.networks.sources["teacher"]
+        result |= self.clock.result(self.fabric.device)
+        result["plugins"] = active_plugins(one.plugin for one in self.found)
+        if self.resources.main:
+            write_outcome(place, run, algorithm, self.data, self.found, self.networks, result, self.identity)
+        self.fabric.barrier()
+        self.announcer.notify(RunEnded(place.path, result))
+        return result
+
+    def _notify(self, event: Event) -> None:
+        self.announcer.notify(event)
+
+    def _progress(self, label: str, done: int, total: int) -> None:
+        self.announcer.notify(Preparing(label, done, total))
+
+    def _build(self) -> tuple[TrainingRun, Loop]:
+        """The run, nobody enrolled yet, and its loop."""
+        recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
+        self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher)
+        scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
+        gallery = Gallery(self.place.path, tell, writes=self.resources.main)
+        run = TrainingRun(
+            recipe, self.data, self.fabric, scheme, knowledge, self.networks, gallery, self._listeners
+        )
+        return run, Loop(run, self.checkpoint, self._bookkeeping)
+
+    def _bookkeeping(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the training state."""
+        return {
+            "journal": self.announcer.position(),
+            "seconds": [self.clock.wall, self.clock.process],
+            "teachers": self._teacher_files,
+        }
+
+    def _teacher(self, role: str, config: RoleConfig) -> Path | None:
+        """The folder of a trained teacher's weights; None where its training is another job, to be done first.
+
+        Raises:
+            Differs: it is not the teacher that the checkpoint was taken with.
+        """
+        tags = self.planned.job.tags[1:]
+        job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
+        planned = plan_teacher(self.recipe, config, job, self.resources, self._progress)
+        if not is_trained(planned):
+            if self._missing is not None:
+                self._missing.append(planned)
+                return None
+            self._train_teacher(planned, self.resources)
+        weights = weights_of(planned)
+        now = self._teacher_files[role] = file_digest(weights / "model.safetensors")
+        before = (self.saved or {}).get("teachers", {}).get(role, now)
+        if before != now:
+            difference = Difference(f"roles.{role}.weights", before, now)
+            raise Differs(f"{self.place.path}: cannot resume", [difference])
+        result = finished(planned.folder)
+        if result is not None:
+            self.teacher_accuracy[role] = result["test/last"]
+        return weights

@@ -1,0 +1,237 @@
+"""Which fields of a recipe decide its numbers. Every field is here once; a test walks over the recipe's model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel
+
+from kdzoo.files import file_digest
+from kdzoo.recipe.identity import CONTENT, Identity
+from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig
+from kdzoo.version import __version__
+
+
+class Effect(Enum):
+    """What a field has to do with the numbers of a run."""
+
+    NUMBERS = "decides the weights and what is measured of them"
+    MEASURES = "decides what is measured and when, and not the weights"
+    TEACHER = "decides the weights of a teacher that is trained for the run, and else nothing"
+    CONTENT = "says where something is; the hash of its content stands for it"
+    NOTHING = "decides no number"
+
+
+EFFECTS: Mapping[str, Effect] = {
+    "kdzoo": Effect.CONTENT,  # without the patch version
+    "method": Effect.NOTHING,  # a name for what the other fields say
+    "knowledge": Effect.NUMBERS,
+    "scheme": Effect.NUMBERS,
+    "algorithm": Effect.NUMBERS,
+    "roles.*.model": Effect.NUMBERS,
+    "roles.*.pretrained": Effect.NUMBERS,
+    "roles.*.checkpoint": Effect.CONTENT,
+    "roles.*.img_size": Effect.NUMBERS,
+    "roles.*.modality": Effect.NUMBERS,
+    "roles.*.drop_path": Effect.NUMBERS,
+    "roles.*.kwargs": Effect.NUMBERS,
+    "roles.*.epochs": Effect.TEACHER,
+    "roles.*.seed": Effect.TEACHER,
+    "roles.*.lr": Effect.TEACHER,
+    "data.dataset": Effect.CONTENT,
+    "data.data_dir": Effect.CONTENT,
+    "data.img_size": Effect.NUMBERS,
+    "data.val_fraction": Effect.NUMBERS,
+    "data.split_seed": Effect.NUMBERS,
+    "data.train_per_class": Effect.NUMBERS,
+    "data.test_per_class": Effect.NUMBERS,
+    "data.labels_per_class": Effect.NUMBERS,
+    "data.withhold_train": Effect.NUMBERS,
+    "data.batch_size": Effect.NUMBERS,
+    "data.workers": Effect.NOTHING,
+    "data.cache_gb": Effect.NOTHING,
+    "data.bad_images": Effect.CONTENT,  # what is skipped is not in the content
+    "data.augment.crop": Effect.NUMBERS,
+    "data.augment.hflip": Effect.NUMBERS,
+    "data.augment.rotate": Effect.NUMBERS,
+    "data.augment.color": Effect.NUMBERS,
+    "data.augment.erase": Effect.NUMBERS,
+    "data.augment.mixup": Effect.NUMBERS,
+    "data.augment.cutmix": Effect.NUMBERS,
+    "data.computed": Effect.NUMBERS,
+    "data.paired": Effect.CONTENT,
+    "optim.opt": Effect.NUMBERS,
+    "optim.lr": Effect.NUMBERS,
+    "optim.weight_decay": Effect.NUMBERS,
+    "optim.momentum": Effect.NUMBERS,
+    "optim.opt_kwargs": Effect.NUMBERS,
+    "optim.sched": Effect.NUMBERS,
+    "optim.warmup_epochs": Effect.NUMBERS,
+    "optim.warmup_lr": Effect.NUMBERS,
+    "optim.min_lr": Effect.NUMBERS,
+    "optim.decay_epochs": Effect.NUMBERS,
+    "optim.decay_rate": Effect.NUMBERS,
+    "optim.clip_grad": Effect.NUMBERS,
+    "epochs": Effect.NUMBERS,
+    "seed": Effect.NUMBERS,
+    "smoothing": Effect.NUMBERS,
+    "precision": Effect.NUMBERS,
+    "channels_last": Effect.NUMBERS,
+    "compile": Effect.NUMBERS,
+    "deterministic": Effect.NUMBERS,
+    "eval_every": Effect.MEASURES,
+    "checkpoint_seconds": Effect.NOTHING,
+    "observers": Effect.NOTHING,
+}
+"""Dotted field -> its effect; ``*`` stands for the name of a role."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What an opened data set adds to its settings.
+
+    Attributes:
+        content: hash of what it holds.
+        img_size: side in pixels that it came to.
+        augment: how training images are varied, defaults filled in.
+    """
+
+    content: str
+    img_size: int
+    augment: AugmentConfig
+
+
+def identify(
+    recipe: Recipe,
+    *,
+    data: DataFacts | None,
+    plugins: Mapping[str, str],
+    processes: int | None = 1,
+    weights_only: bool = False,
+    kdzoo: str = __version__,
+    notes: Mapping[str, str] | None = None,
+) -> Identity:
+    """The identity of a run.
+
+    Args:
+        recipe: a resolved recipe.
+        data: of its opened data; None leaves out what only they know, to compare what can be compared without them.
+        plugins: ``knowledge.NAME`` -> distribution and version that provide it.
+        processes: in which it is trained; None leaves it out.
+        weights_only: leave out what decides the figures of a run and not its weights.
+        kdzoo: the core's version; its patch version does not count.
+        notes: see :class:`Identity`.
+    """
+    if data is not None:
+        known = {"img_size": data.img_size, "augment": data.augment}
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=known)})
+    fields: dict[str, Any] = {}
+    for name, value in _leaves(recipe):
+        effect = EFFECTS.get(_pattern(name), Effect.NUMBERS)
+        if data is None and name in ("data.img_size", "data.augment"):
+            continue
+        if effect is Effect.NUMBERS or (effect is Effect.MEASURES and not weights_only):
+            fields |= _flat(name, value)
+    for role, config in recipe.roles.items():
+        fields |= _origin(role, config, recipe)
+    if data is not None:
+        fields[CONTENT] = data.content
+    fields["kdzoo"] = f"kdzoo {series(kdzoo)}"
+    fields |= {f"plugins.{name}": provider for name, provider in plugins.items()}
+    if processes is not None:
+        fields["processes"] = processes
+    return Identity(json.loads(json.dumps(fields)), dict(notes or {}))
+
+
+def series(version: str) -> str:
+    """Major and minor of a version: releases that differ in nothing else give the same numbers."""
+    try:
+        return ".".join(map(str, (*Version(version).release, 0)[:2]))
+    except InvalidVersion:
+        return version
+
+
+def is_trained_here(role: str, config: RoleConfig) -> bool:
+    """Whether a run that needs this role trains it first: a teacher to which the recipe gives no weights."""
+    return (
+        role.startswith("teacher") and config.checkpoint is None and not config.model.startswith("local-dir:")
+    )
+
+
+def _origin(role: str, config: RoleConfig, recipe: Recipe) -> dict[str, Any]:
+    """Where the weights of a role come from: the hash of the files, or what a teacher is trained with."""
+    fields: dict[str, Any] = {}
+    if config.model.startswith("local-dir:"):
+        folder = Path(config.model.removeprefix("local-dir:")).expanduser()
+        files = (one for one in ("model.safetensors", "pytorch_model.bin") if (folder / one).is_file())
+        fields[f"roles.{role}.model"] = "local-dir"
+        fields[f"roles.{role}.weights"] = file_digest(
+            folder / "config.json", *(folder / one for one in files)
+        )
+    if config.checkpoint is not None:
+        path = config.checkpoint.expanduser()
+        fields[f"roles.{role}.weights"] = file_digest(path / "model.safetensors" if path.is_dir() else path)
+    if is_trained_here(role, config):
+        fields[f"roles.{role}.epochs"] = config.epochs or recipe.epochs
+        fields[f"roles.{role}.lr"] = config.lr or recipe.optim.lr
+        fields[f"roles.{role}.seed"] = config.seed
+    return fields
+
+
+def _leaves(section: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every classified field with its value; a section that is None is a leaf."""
+    for key in type(section).model_fields:
+        name, value = above + key, getattr(section, key)
+        if key == "roles":
+            for role, config in value.items():
+                yield from _leaves(config, f"roles.{role}.")
+        elif isinstance(value, BaseModel) and name not in EFFECTS:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def _pattern(name: str) -> str:
+    """``roles.student.model`` as ``roles.*.model``."""
+    first, *rest = name.split(".")
+    return ".".join([first, "*", *rest[1:]]) if first == "roles" else name
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """A value as plain data, mappings and lists of them as dotted names; a file is known by its content."""
+    if isinstance(value, Component):
+        own = {key: getattr(value, key) for key in type(value).model_fields if key != "settings"}
+        also = {f"settings.{key}" if key in own else key: one for key, one in value.settings.items()}
+        return _flat(name, {**own, **also})
+    if isinstance(value, tuple) and all(isinstance(one, Component) for one in value):
+        return _sum(name, value) if value else {}
+    if isinstance(value, Mapping):
+        return {dotted: one for key in value for dotted, one in _flat(f"{name}.{key}", value[key]).items()}
+    if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
+        return _flat(name, dict(enumerate(value)))
+    if isinstance(value, Path):
+        return {name: file_digest(value) or str(value)}
+    return {name: _plain(value)}
+
+
+def _sum(name: str, summands: tuple[Component, ...]) -> dict[str, Any]:
+    """One component under the section's own name; several under theirs, with their order."""
+    only = summands[0]
+    if len(summands) == 1 and getattr(only, "weight", 1) == 1:
+        return _flat(name, Component(name=only.name, settings=only.settings))
+    fields: dict[str, Any] = {name: [one.name for one in summands]}
+    for one in summands:
+        fields |= _flat(f"{name}.{one.name}", one)
+    return fields
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in (value if isinstance(value, list | tuple) else sorted(value))]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
