@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.zoo.zoo import Found
 
 
@@ -35,6 +36,16 @@ def schema(component: type[Any]) -> type[BaseModel]:
     Raises:
         KdzooError: an argument has no type, or is positional only.
     """
+    if component not in _SCHEMAS:
+        _SCHEMAS[component] = _schema(component)
+    return _SCHEMAS[component]
+
+
+_SCHEMAS: WeakKeyDictionary[type[Any], type[BaseModel]] = WeakKeyDictionary()
+"""Making a pydantic model takes milliseconds, and each recipe is validated several times."""
+
+
+def _schema(component: type[Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for owner in _constructors(component):
         hints = get_type_hints(owner.__init__, include_extras=True)
@@ -80,12 +91,12 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: st
     try:
         checked = model.model_validate(dict(settings))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([at or found.kind, *map(str, first["loc"])])
-        if first["type"] == "missing":
+        fault = Fault.first(error)
+        key = ".".join((at or found.kind, *fault.loc))
+        if fault.code == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
-        given = f", not {first['input']!r}"
-        raise KdzooError(f"{prefix}{key} ({found.name}): {first['msg']}{given}") from None
+        given = f", not {fault.given!r}"
+        raise KdzooError(f"{prefix}{key} ({found.name}): {fault.message}{given}") from None
     return {name: getattr(checked, name) for name in model.model_fields}
 
 
