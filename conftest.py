@@ -26,7 +26,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that build, install and start a dozen processes each run where KDZOO_TEST_SLOW is set, as in CI."""
+    """Slow tests run where KDZOO_TEST_SLOW is set, as in CI: long experiments, builds, dozens of processes."""
     if os.environ.get("KDZOO_TEST_SLOW", "") not in ("", "0"):
         return
     for item in items:

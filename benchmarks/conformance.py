@@ -1,4 +1,4 @@
-"""Every component of this repository under every check of the conformance kit; docs/conformance.md says how it went.
+"""Every component of this repository under every check of the conformance kit; writes docs/conformance.md.
 
     OMP_NUM_THREADS=1 python benchmarks/conformance.py [--without processes] [-k EXPRESSION]
 
@@ -34,7 +34,7 @@ This page is written by `OMP_NUM_THREADS=1 python benchmarks/conformance.py`.
 
 @dataclass
 class Answer:
-    """How one component fared.
+    """The results of one component.
 
     Attributes:
         kind: of the component.

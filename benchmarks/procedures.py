@@ -145,7 +145,7 @@ def command(run: Procedure) -> str:
 
 
 def perform(run: Procedure, data_dir: Path, folder: Path) -> Mapping[str, Any]:
-    """Run it, or go on with it, or find what it came to."""
+    """Run it, resume it, or read its result."""
     place = folder / run.name
     found = finished(place)
     if found is not None:

@@ -21,12 +21,12 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from kdzoo.engine.train import make_fabric, train
 from torch import Tensor
 
 from kdzoo.api import Batch, Knowledge, Output, hookimpl
 from kdzoo.api.run import Run
 from kdzoo.engine.listeners import Listener, Moment
+from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve

@@ -44,7 +44,17 @@ SECTIONS = {
         "OptimConfig",
         "KdzooError",
     ),
-    "Functions that many share": ("softened_kl", "pool_to_smaller"),
+    "Functions that many share": (
+        "softened_kl",
+        "pool_to_smaller",
+        "at_least_float32",
+        "without_autocast",
+        "Reduction",
+        "reduce",
+        "choice",
+        "evaluating",
+        "seeded",
+    ),
     "Events": (
         "Event",
         "Job",
@@ -62,7 +72,8 @@ SECTIONS = {
 """The names of the API in the order in which a reader meets them; ``hookimpl`` stands with the hooks."""
 
 CONSTANTS = {
-    "UNLABELLED": "The class id of a sample whose label is withheld; the task loss leaves such samples out."
+    "UNLABELLED": "The class id of a sample whose label is withheld; the task loss leaves such samples out.",
+    "Reduction": '`"none"` for the loss of each sample, `"mean"` for the mean over the batch.',
 }
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class KdzooError(Exception):
@@ -23,6 +28,38 @@ class UnknownName(KdzooError):
         shown = f"{', '.join(known[:_MOST])}{f' and {len(known) - _MOST} more' if len(known) > _MOST else ''}"
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {shown or 'none'}"
         super().__init__(f"unknown {what} {name!r}; {offer}{' ' + hint if hint else ''}")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What pydantic found wrong first, for a message of one line; as text ``key: message``.
+
+    Attributes:
+        loc: the keys that lead to the bad value; empty if the whole is bad.
+        code: pydantic's name of the error, such as ``"missing"``.
+        message: what is wrong, in words.
+        given: the bad value.
+    """
+
+    loc: tuple[str, ...]
+    code: str
+    message: str
+    given: Any
+
+    @classmethod
+    def first(cls, error: ValidationError) -> Fault:
+        """The first of the errors that ``error`` holds."""
+        one = error.errors()[0]
+        message = one["msg"].removeprefix("Value error, ")
+        return cls(tuple(map(str, one["loc"])), one["type"], message, one["input"])
+
+    @property
+    def key(self) -> str:
+        """Where the bad value is, dotted."""
+        return ".".join(self.loc)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" if self.loc else self.message
 
 
 class NotFinite(KdzooError):

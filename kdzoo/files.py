@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,24 @@ from typing import Any
 import yaml
 
 from kdzoo.errors import KdzooError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write a file to; it takes the place of ``path`` unless the block raises.
+
+    Its name ends with ``.part`` and is unique, also between machines that share the folder. A process that is killed
+    leaves it there.
+
+    Raises:
+        OSError: it cannot be put there.
+    """
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -25,16 +45,13 @@ def replace_file(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         KdzooError: it cannot be written; the old file is kept.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with replacing(path) as part:
+            write(part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
     except OSError as error:
         raise KdzooError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,12 +30,16 @@ if TYPE_CHECKING:
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.loss_knowledge import LossKnowledge
     from kdzoo.api.maps import pool_to_smaller
+    from kdzoo.api.modes import evaluating
     from kdzoo.api.network import Backbone
     from kdzoo.api.noise import Noise
+    from kdzoo.api.options import Reduction, choice, reduce
+    from kdzoo.api.precision import at_least_float32, without_autocast
     from kdzoo.api.probe import Probe
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
+    from kdzoo.api.seeds import seeded
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
     from kdzoo.recipe.model import OptimConfig
@@ -44,6 +48,13 @@ _LAZY = {
     "Assembled": "assembled",
     "Backbone": "network",
     "Probe": "probe",
+    "Reduction": "options",
+    "at_least_float32": "precision",
+    "choice": "options",
+    "evaluating": "modes",
+    "reduce": "options",
+    "seeded": "seeds",
+    "without_autocast": "precision",
     "pool_to_smaller": "maps",
     "softened_kl": "divergence",
     "Algorithm": "algorithm",
@@ -90,6 +101,7 @@ __all__ = [
     "Preparing",
     "Probe",
     "Ramp",
+    "Reduction",
     "Run",
     "RunEnded",
     "RunFailed",
@@ -99,9 +111,15 @@ __all__ = [
     "StepsDone",
     "Taps",
     "Warned",
+    "at_least_float32",
+    "choice",
+    "evaluating",
     "hookimpl",
     "pool_to_smaller",
+    "reduce",
+    "seeded",
     "softened_kl",
+    "without_autocast",
 ]
 
 

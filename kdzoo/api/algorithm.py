@@ -43,6 +43,9 @@ class Phase:
 class Algorithm(ABC):
     """A script of phases. Hyper-parameters are the keyword arguments of ``__init__``.
 
+    An ``__init__`` that takes ``**settings`` and passes them on has its parent's too. This holds for knowledge and
+    schemes as well.
+
     The code between two yields must be repeatable given ``run.state``: after a crash the script is run again
     from the top, and the phases that were finished are passed over.
     """

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from kdzoo.errors import KdzooError
+
 if TYPE_CHECKING:
     from kdzoo.api.probe import Probe
 
@@ -53,6 +55,21 @@ class Output:
     features: tuple[Tensor, ...] = ()
     embedding: Tensor | None = None
     extras: Mapping[Probe, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    @property
+    def embedded(self) -> Tensor:
+        """The embedding (B, D), for whoever asked for it.
+
+        Raises:
+            KdzooError: the role that answered has none.
+
+        """
+        if self.embedding is None:
+            raise KdzooError(
+                "this answer has no embedding: ask for it by Taps(embedding=True) or run.tap(role, embedding=True); "
+                "a role that is computed from others must give it in its Output"
+            )
+        return self.embedding
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Output:
         """The same answer with ``change`` applied to each of its tensors."""

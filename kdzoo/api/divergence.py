@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 from torch.nn import functional
+
+from kdzoo.api.options import Reduction, reduce
+from kdzoo.api.precision import at_least_float32
 
 
 def softened_kl(
@@ -15,7 +15,7 @@ def softened_kl(
     temperature: float = 1.0,
     *,
     squared: bool = True,
-    reduction: Literal["none", "mean"] = "none",
+    reduction: Reduction = "none",
 ) -> Tensor:
     """KL(teacher || student) between softmaxes at a temperature, summed over the classes.
 
@@ -30,7 +30,7 @@ def softened_kl(
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ, or an unknown reduction.
 
     """
     if student.shape != teacher.shape or student.ndim != 2:
@@ -38,10 +38,9 @@ def softened_kl(
             f"logits must be (B, K) on both sides, not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
     student, teacher = (
-        functional.log_softmax(one.to(torch.promote_types(one.dtype, torch.float32)) / temperature, dim=1)
-        for one in (student, teacher)
+        functional.log_softmax(at_least_float32(one) / temperature, dim=1) for one in (student, teacher)
     )
     loss = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
     if squared:
         loss = loss * temperature**2
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)

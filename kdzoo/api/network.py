@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from kdzoo.api.batch import Output
 from kdzoo.api.classifier import find_classifiers, read_inputs
+from kdzoo.api.modes import evaluating
 from kdzoo.api.probe import Probe
 from kdzoo.api.probing import attached
 from kdzoo.errors import KdzooError
@@ -150,25 +151,19 @@ class Backbone(nn.Module):
 
     def _find_head(self) -> tuple[str, ...]:
         """The modules between the last stage and ``forward_head`` with which this model's own logits come out."""
-        modes = [(module, module.training) for module in self.model.modules()]
         shape = (2, self.channels, *self.input_size)
         image = torch.linspace(0, 1, math.prod(shape), device=next(self.model.parameters()).device).view(
             shape
         )
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                own = self.forward(image, (-1,))
-                for steps in _AFTER_THE_LAST_STAGE:
-                    if not all(hasattr(self.model, step) for step in steps):
-                        continue
-                    with suppress(RuntimeError, ValueError, TypeError):
-                        logits = self._from_last_stage(own.features[0], steps)
-                        if torch.allclose(logits, own.logits, atol=1e-5):
-                            return steps
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with evaluating(self.model), torch.no_grad():
+            own = self.forward(image, (-1,))
+            for steps in _AFTER_THE_LAST_STAGE:
+                if not all(hasattr(self.model, step) for step in steps):
+                    continue
+                with suppress(RuntimeError, ValueError, TypeError):
+                    logits = self._from_last_stage(own.features[0], steps)
+                    if torch.allclose(logits, own.logits, atol=1e-5):
+                        return steps
         raise KdzooError(
             f"model {self.name!r}: its logits do not follow from the map of its last stage alone, so its "
             "classifier cannot be borrowed; take a convolutional network such as a ResNet"

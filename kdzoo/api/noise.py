@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from kdzoo.api.batch import Batch
+from kdzoo.api.options import choice
 from kdzoo.counter_rng import key
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Noise:
         batch_size: int | None = None,
         name: str = "noise",
     ) -> None:
+        choice("kind", kind, ("uniform", "normal"))
         self._device = run.device
         self._steps = steps
         self._shape = shape or (run.data.channels["image"], run.data.img_size, run.data.img_size)

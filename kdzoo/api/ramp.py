@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from kdzoo.api.options import choice
+
 
 @dataclass(frozen=True)
 class Ramp:
@@ -27,6 +29,7 @@ class Ramp:
     shape: Literal["linear", "cosine", "sigmoid"] = "linear"
 
     def __post_init__(self) -> None:
+        choice("shape", self.shape, ("linear", "cosine", "sigmoid"))
         if not 0.0 <= self.begin <= self.until <= 1.0:
             raise ValueError(f"a ramp needs 0 <= begin <= until <= 1, not {self.begin} and {self.until}")
 

@@ -92,6 +92,15 @@ class Run(Protocol):
     """
 
     recipe: Recipe
+    """What the user asked for, validated. Plugins may read these fields, which keep their names and meanings:
+
+    - ``epochs``, ``seed``, ``smoothing`` (of the labels), ``channels_last``, and ``optim``, an :class:`OptimConfig`
+    - ``data.batch_size``; ``data.augment`` with ``mixup`` and ``cutmix``, or None; ``data.labels_per_class``
+    - ``roles[ROLE].model``, ``.modality`` (which of ``batch.inputs`` the role reads) and ``.checkpoint``, for the
+      roles that the recipe names
+    - ``scheme.name`` and ``algorithm.name``, for messages
+    - ``knowledge``, a tuple of components, each with ``name`` and ``settings``; empty if nothing is taught
+    """
     data: Data
     device: torch.device
     folder: Path

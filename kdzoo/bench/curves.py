@@ -1,4 +1,4 @@
-"""Learning curves, as the runs' ``metrics.jsonl`` have them."""
+"""Learning curves, read from the ``metrics.jsonl`` of the runs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class SuiteData:
     """Opens each data set of a suite once, with all cores, so that every run finds it decoded.
 
     Args:
-        notify: is told how far the decoding is, and what is odd about the data.
+        notify: is told the progress of the decoding and warnings about the data.
     """
 
     def __init__(self, notify: Callable[[Event], None] = lambda event: None) -> None:

@@ -64,7 +64,7 @@ def curve_panel(curve: Band, reference: Band | None, limits: tuple[float, float]
         curve: what the panel is about.
         reference: drawn thinly behind it; None = nothing.
         limits: of the y axis, the same for all panels of a group.
-        title: for those who hear the page.
+        title: for screen readers.
     """
     figure, axes = _figure(210, 138)
     if reference is not None:
@@ -83,10 +83,10 @@ def curve_panel(curve: Band, reference: Band | None, limits: tuple[float, float]
 
 
 def limits_of(bands: Sequence[Band], *, since: float = 0.0) -> tuple[float, float]:
-    """Limits that show every band, with a little air.
+    """Limits that show every band, with a small margin.
 
     Args:
-        bands: what is to be seen.
+        bands: what the limits must show.
         since: part of the training, from 0 to 1, that may lie outside; what follows it is what differs.
     """
     low = min(
@@ -202,7 +202,7 @@ def _label_right(axes: Axes, labels: Sequence[_Label]) -> None:
 
 
 def spread(wanted: Sequence[float], gap: float, height: float) -> list[float]:
-    """Places as near as may be to the ``wanted`` ones (ascending), at least ``gap`` apart, within 0 and ``height``.
+    """Positions as near as possible to the ``wanted`` ones (ascending), ``gap`` or more apart, from 0 to ``height``.
 
     Neighbours that are too close become a block around their mean; blocks that meet become one. Where there is
     no room for all, the topmost stand above ``height``.

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import Fault, KdzooError
 from kdzoo.files import write_text
 from kdzoo.recipe.model import Section
 
@@ -148,6 +148,4 @@ def _read(path: Path, form: TypeAdapter[Any]) -> Any:
     except OSError as error:
         raise KdzooError(f"{path}: {error.strerror or error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise KdzooError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
+        raise KdzooError(f"{path}: {Fault.first(error)}") from None

@@ -53,7 +53,7 @@ def suite_markdown(results: SuiteResults) -> str:
 
 
 def run_markdown(run: SingleRun) -> str:
-    """A single run: what it ended with."""
+    """A single run: its final figures."""
     return _document(
         [
             f"# {plain(run.name)}",

@@ -1,7 +1,7 @@
 """A local process pool that survives its workers.
 
 The standard library's pool is broken for good when one process dies. Here a worker that crashes, is killed for its
-memory or exits costs the task that it was at; another worker takes its place. Workers live from task to task,
+memory or exits loses only its present task; another worker takes its place. Workers live from task to task,
 because importing torch takes seconds.
 """
 
@@ -35,7 +35,7 @@ _spawn = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task.
+    """The outcome of a task.
 
     Attributes:
         key: the task's.
@@ -144,7 +144,7 @@ class _Worker:
             with suppress(BrokenPipeError, ConnectionResetError):
                 self._pipe.send(task)
                 return
-            self._process.join()  # it died while it was idle; the next one may live
+            self._process.join()  # it died while it was idle; start another
 
     def end(self) -> Outcome:
         """The outcome of the task, once a signal is ready."""
@@ -196,7 +196,7 @@ class Interrupted(BaseException):
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -> None:
-    """The life of a worker process."""
+    """The main loop of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the pool decides
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -222,12 +222,12 @@ def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None,
 
 
 def _stop(number: int, frame: Any) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: what is being put in order shall be
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only once: nothing may interrupt the cleanup
     raise Interrupted("the pool was closed")
 
 
 def _die_with_parent() -> None:
-    """A killed parent stops nobody; without this its workers would train on, unseen, to the end of their task."""
+    """Ask the system to stop this worker when its parent dies; else it would train on unseen."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

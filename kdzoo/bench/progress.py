@@ -54,7 +54,7 @@ class SuiteProgress:
         self._bar.stop()
 
     def begin(self, schedule: Schedule, again: Iterable[str] = ()) -> None:
-        """Say what there is to do, and ``again``: why some of it is done once more."""
+        """Print what the suite will do, and ``again``: why some runs are repeated."""
         if schedule.skipped and not self.quiet:
             self._say(f"{schedule.skipped} runs are finished already")
         for line in again if not self.quiet else ():
@@ -73,8 +73,8 @@ class SuiteProgress:
     def settled(
         self, task: Task, result: Mapping[str, Any] | None, error: str | None, schedule: Schedule
     ) -> None:
-        """Say what became of a task."""
-        if result is not None and task.teaches is None:  # a teacher may come from the cache, in no time
+        """Print the outcome of a task."""
+        if result is not None and task.teaches is None:  # a teacher from the cache takes no time
             self._pace.add(task.epochs, float(result["seconds"]))
         self.show(schedule)
         what = f"failed: {error}" if result is None else _facts(task, result)
@@ -90,7 +90,7 @@ class SuiteProgress:
 
 
 def _facts(task: Task, result: Mapping[str, Any]) -> str:
-    """Accuracy and seconds; of a candidate its validation accuracy, since its test accuracy is nobody's business."""
+    """Accuracy and seconds; for a candidate its validation accuracy, because tuning must not see the test split."""
     split = "val" if task.job.tags[-1:] == (TUNING,) else "test"
     return f"{split} {result[f'{split}/last']:.2f} %  {result['seconds']:.1f} s"
 
@@ -104,17 +104,17 @@ class Pace:
         self._seconds = 0.0
 
     def add(self, epochs: int, seconds: float) -> None:
-        """A task of so many epochs took so long."""
+        """Count a task that is done, with its epochs and seconds."""
         self._epochs += epochs
         self._seconds += seconds
 
     def seconds_left(self, epochs: float) -> float | None:
-        """How long ``epochs`` will take all workers together; None before there is anything to tell it from."""
+        """Seconds that ``epochs`` take all workers together; None before a task is done."""
         return max(epochs, 0) * self._seconds / self._epochs / self._workers if self._epochs else None
 
 
 def epochs_done(task: Task) -> int:
-    """The epochs that the task's run has behind it; 0 where that cannot be read."""
+    """How many epochs of the task's run are done; 0 where that cannot be read."""
     journal = task.folder / "metrics.jsonl"
     if task.teaches is not None or not journal.exists():
         return 0

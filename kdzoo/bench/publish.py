@@ -1,4 +1,4 @@
-"""What a session leaves behind when its runs are done: leaderboard, report, wandb table."""
+"""Write the results of a session when its runs are done: leaderboard, report, wandb table."""
 
 from __future__ import annotations
 

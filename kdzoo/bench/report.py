@@ -1,8 +1,7 @@
-"""``report.html`` and ``report.md``: what a suite or a run came to, for people."""
+"""``report.html`` and ``report.md``: the results of a suite or a run, for people."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from kdzoo.bench.results import PairResults, SuiteResults, read_results
 from kdzoo.bench.single import SingleRun, read_run
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.errors import KdzooError
+from kdzoo.files import write_text
 from kdzoo.version import __version__
 
 HTML, MARKDOWN = "report.html", "report.md"
@@ -58,8 +58,8 @@ def write_report(folder: Path) -> Path:
         raise KdzooError(
             f"{folder}: neither the folder of a suite ({SUITE_FILE}) nor that of a run (metrics.jsonl)"
         )
-    _write(folder / MARKDOWN, text)
-    _write(folder / HTML, page)
+    write_text(folder / MARKDOWN, text)
+    write_text(folder / HTML, page)
     return folder / HTML
 
 
@@ -150,12 +150,3 @@ def _page(template: str, **values: Any) -> str:
     environment.globals.update(number=number, duration=duration, several=several, same_runs=same_runs)
     now = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
     return environment.get_template(template).render(version=__version__, now=now, **values)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise KdzooError(f"{path}: {error.strerror or error}") from None

@@ -32,7 +32,7 @@ class PairResults:
 
 @dataclass(frozen=True)
 class SuiteResults:
-    """Everything that a suite came to.
+    """The results of a suite.
 
     Attributes:
         folder: the suite's.
@@ -54,7 +54,7 @@ class SuiteResults:
 
     @property
     def on_processor(self) -> bool:
-        """Whether no run had a GPU, so that processor time is what it cost."""
+        """Whether all runs trained on the CPU, so that processor time measures their cost."""
         return all(one["machine"]["device"] == "cpu" for one in self.provenance)
 
     def as_json(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _provenance(folder: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None  # the accuracies do not hang on it
+        return None  # the accuracies do not depend on it
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.bench.again import why_again
-from kdzoo.bench.cores import Crew
+from kdzoo.bench.crew import Crew
 from kdzoo.bench.ledger import (
     FailedRun,
     Ledger,

@@ -1,4 +1,4 @@
-"""Which task comes next, and what its outcome leads to."""
+"""Which task comes next, and which tasks its outcome adds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kdzoo.bench.tuning import Choice, choose
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that came to nothing, and why, in one line."""
+    """A task that failed, and why, in one line."""
 
     task: Task
     error: str
@@ -55,7 +55,7 @@ class Schedule:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do or being done."""
+        """Whether every task is done."""
         return not self._waiting and not self._running
 
     @property
@@ -76,12 +76,12 @@ class Schedule:
 
     @property
     def waiting(self) -> tuple[Task, ...]:
-        """The tasks that are not begun, as far as they are known."""
+        """The tasks that are known and not started."""
         return tuple(self._waiting.values())
 
     @property
     def running(self) -> tuple[Task, ...]:
-        """The tasks that are being done."""
+        """The tasks that are running."""
         return tuple(self._running.values())
 
     def take(self) -> Task | None:

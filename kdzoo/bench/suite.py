@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import Fault, KdzooError
 from kdzoo.files import read_yaml
 from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry, Suite
@@ -43,7 +43,4 @@ def _suite(content: Any, source: str) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        text = first["msg"].removeprefix("Value error, ")
-        raise KdzooError(f"{source}: {key + ': ' if key else ''}{text}") from None
+        raise KdzooError(f"{source}: {Fault.first(error)}") from None

@@ -23,7 +23,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a search came to. ``chosen`` counts from 0; None if no candidate could be measured."""
+    """The result of a search. ``chosen`` counts from 0; None if no candidate could be measured."""
 
     entry: Entry
     seed: int

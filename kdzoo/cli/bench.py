@@ -57,7 +57,7 @@ def bench(
     import sys
     from contextlib import closing
 
-    from kdzoo.bench.cores import available_cores, available_gpus, crew, thread_limit
+    from kdzoo.bench.crew import available_gpus, crew, thread_limit
     from kdzoo.bench.data import EMBEDDED, SuiteData
     from kdzoo.bench.plan import Planner
     from kdzoo.bench.progress import SuiteProgress
@@ -66,6 +66,7 @@ def bench(
     from kdzoo.bench.suite import narrowed, open_suite
     from kdzoo.bench.table import terminal_table, terminal_title
     from kdzoo.bench.words import columns_left_out
+    from kdzoo.cores import available_cores
     from kdzoo.observers.console import Console
     from kdzoo.registry.load import load_registry
     from kdzoo.zoo import Zoo

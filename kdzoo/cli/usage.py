@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
+from kdzoo.errors import Fault
+
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """The base of the parser's errors. Typer exports only this subclass, and its newer versions bundle a click
 of their own, where ``click.UsageError`` is another class."""
@@ -47,8 +49,8 @@ def _parameter(error: Any) -> str:
 
 def _reason(error: Any) -> str:
     if isinstance(error.__cause__, ValidationError):  # as errors of the recipe say it
-        first = error.__cause__.errors()[0]
-        return f"{first['msg']}, not {first['input']!r}"
+        fault = Fault.first(error.__cause__)
+        return f"{fault.message}, not {fault.given!r}"
     return _as_clause(error.message)
 
 

@@ -6,9 +6,8 @@ import hashlib
 import json
 import os
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +17,7 @@ from filelock import FileLock
 
 from kdzoo.data.listing import Pixels
 from kdzoo.errors import KdzooError
+from kdzoo.files import replacing
 from kdzoo.places import cache_folder
 
 _HASHED_AT_ONCE = 1 << 24
@@ -92,7 +92,7 @@ def _open(images: Path, about: Path, shape: tuple[int, ...]) -> Decoded | None:
 def _write(
     images: Path, about: Path, shape: tuple[int, ...], fill: Callable[[Pixels], dict[int, str]]
 ) -> None:
-    with _replacing(images) as file:
+    with replacing(images) as part, part.open("w+b") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         start = file.tell()
         _reserve(file, start + int(np.prod(shape)))
@@ -101,25 +101,13 @@ def _write(
         facts = {"digest": _digest(pixels), "bad": bad}
         pixels.flush()
         # first, so that whoever finds the images finds this too
-        with _replacing(about) as beside:
-            beside.write(json.dumps(facts).encode())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that takes the place of ``path`` in one step, if all goes well, and else leaves no trace."""
-    draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with draft.open("w+b") as file:
-            yield file
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+        with replacing(about) as beside:
+            beside.write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _sweep(place: Path) -> None:
     """Remove what processes that were killed a day or more ago left behind."""
-    for draft in place.glob("*.tmp"):
+    for draft in place.glob("*.part"):
         with suppress(OSError):  # somebody else sweeps too
             if draft.stat().st_mtime < time.time() - 86400:
                 draft.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +21,6 @@ _TINY_SECONDS = 5e-4
 _SNIFFED = 256
 _OWN_SIZE_LIMIT = 256
 _USUAL_SIZE = 224
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fit(image: Image.Image, size: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""The augmentation of those who ask for none in particular."""
+"""The augmentation of recipes that name none."""
 
 from __future__ import annotations
 

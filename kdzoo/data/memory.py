@@ -43,7 +43,7 @@ class Memory:
         """The images of each batch of positions in the split."""
         if not batches:
             return
-        # one transfer an epoch, for each would make the host wait for the device
+        # one transfer an epoch: each makes the host wait for the device
         everything = torch.cat(list(batches)).to(self._device)
         on_device = torch.split(everything, [len(chosen) for chosen in batches])
         for chosen, here in zip(batches, on_device, strict=True):

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
+from kdzoo.cores import available_cores
 from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
-from kdzoo.data.decode import Progress, cores, sniff_side
+from kdzoo.data.decode import Progress, sniff_side
 from kdzoo.data.defaults import default_augment
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, place
@@ -89,7 +90,7 @@ def open_data(
     if shelved:
         images = {modality: _from_memory(parts, own, device, once) for modality, own in shelved.items()}
     else:
-        workers = max(1, cores() // world) if config.workers is None else config.workers
+        workers = max(1, available_cores() // world) if config.workers is None else config.workers
         images = {IMAGE: {
             name: Streaming(
                 part.listing, part.split.index, img_size=img_size, workers=workers, device=device,

@@ -12,9 +12,10 @@ import PIL
 import torch
 from torch import Tensor
 
+from kdzoo.cores import available_cores
 from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
-from kdzoo.data.decode import Progress, check_readable, cores, decode
+from kdzoo.data.decode import Progress, check_readable, decode
 from kdzoo.data.listing import Listing, Pixels, digest
 from kdzoo.data.once import Once
 from kdzoo.recipe.model import DataConfig
@@ -112,4 +113,4 @@ class Shelves:
 
     @property
     def _workers(self) -> int:
-        return cores() if self.config.workers is None else self.config.workers
+        return available_cores() if self.config.workers is None else self.config.workers

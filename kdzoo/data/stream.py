@@ -70,7 +70,7 @@ class Stream:
 
     Attributes:
         split: the samples.
-        rows: exclusive upper bound of ``Batch.index``, for whoever keeps a table with a row per sample.
+        rows: exclusive upper bound of ``Batch.index``, for components that keep a table with a row per sample.
 
     """
 

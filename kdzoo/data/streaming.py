@@ -101,7 +101,7 @@ class Streaming:
             yield Piece(images, torch.arange(len(chosen), device=self._device), chosen)
 
     def pick(self, chosen: Tensor) -> Piece:
-        """Refused: each image would be decoded where it stands in a step, one after the other."""
+        """Refused: the images would be decoded during a step, one after the other."""
         raise KdzooError(
             f"this method fetches single images, and {self._what} streams from its files, being too large for "
             "memory; raise data.cache_gb or use fewer images (data.train_per_class)"

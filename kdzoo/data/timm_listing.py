@@ -31,7 +31,7 @@ class TimmListing:
         self.names = self.keys = tuple(f"{what} {row}" for row in range(len(self.targets)))
 
     def load(self, row: int) -> Image.Image:
-        """The image; from the reader where there is one, as timm's data set passes over what it cannot read."""
+        """The image; from the reader where there is one, because timm's data set skips what it cannot read."""
         if self._reader is None:
             image: Image.Image = self._dataset[row][0]
             return image

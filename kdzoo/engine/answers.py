@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 
 from kdzoo.api.batch import Batch, Output
+from kdzoo.api.modes import evaluating
 from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.memo import Memo
-from kdzoo.engine.modes import in_eval_mode
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
 from kdzoo.errors import KdzooError
@@ -101,7 +101,7 @@ class Answers:
         """See :meth:`kdzoo.api.Run.evaluating`."""
         self.forget(roles)
         try:
-            with in_eval_mode(self._roster.members[role].module for role in roles):
+            with evaluating(*(self._roster.members[role].module for role in roles)):
                 yield
         finally:
             self.forget(roles)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from kdzoo.engine.saved import Saved
-from kdzoo.engine.seeds import derive_seed
+from kdzoo.seeds import derive_seed
 
 _PREFIX = "generator/"
 

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.knowledge import Knowledge
+from kdzoo.api.modes import evaluating
 from kdzoo.api.run import Run
 from kdzoo.api.scheme import Lesson, Scheme
 from kdzoo.engine.answers import Answers
-from kdzoo.engine.modes import in_eval_mode
 from kdzoo.engine.roster import Arrow, Roster
-from kdzoo.engine.seeds import derive_seed, seeded
 from kdzoo.engine.updates import Updates
 from kdzoo.errors import KdzooError
+from kdzoo.seeds import derive_seed, seeded
 
 _PREFIX, _ARROW = "knowledge/", "<-"
 """A checkpoint holds an arrow's connectors under ``knowledge/student<-teacher``."""
@@ -207,7 +207,7 @@ class Lessons:
             None if batch.target is None else batch.target[:2],
             batch.progress,
         )
-        with in_eval_mode(member.module for member in self._roster.members.values()), torch.no_grad():
+        with evaluating(*(member.module for member in self._roster.members.values())), torch.no_grad():
             return self._answers.see(arrow[0], few), self._answers.see(arrow[1], few)
 
 

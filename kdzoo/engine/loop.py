@@ -17,8 +17,8 @@ from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.seeds import capture, restore
 from kdzoo.errors import KdzooError, NotFinite
+from kdzoo.seeds import capture, restore
 
 _STEPS_BETWEEN_LOOKS = 50
 """On a GPU the loop looks at what the device has computed only so often: each look makes the host wait."""

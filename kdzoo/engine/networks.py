@@ -15,10 +15,10 @@ from kdzoo.api.assembled import Assembled
 from kdzoo.api.run import Data
 from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.backbone.memory_format import to_channels_last
-from kdzoo.engine.seeds import derive_seed, seeded
 from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import Recipe, RoleConfig
+from kdzoo.seeds import derive_seed, seeded
 from kdzoo.zoo import Zoo
 
 TeacherWeights = Callable[[str, RoleConfig], Path | None]

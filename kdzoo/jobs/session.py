@@ -19,7 +19,6 @@ from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.seeds import derive_seed, seed_everything
 from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.files import file_digest
 from kdzoo.jobs.announcer import Announcer
@@ -33,6 +32,7 @@ from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.recipe.identity import Difference, Differs
 from kdzoo.recipe.model import RoleConfig
 from kdzoo.recipe.writing import dump, write
+from kdzoo.seeds import derive_seed, seed_everything
 
 
 class Session:

@@ -42,7 +42,7 @@ class Console(Observer):
         self._preparation: Progress | None = None
 
     def observe(self, event: Event) -> None:
-        """Print what the event has to say, if anything."""
+        """Print the event, if it is one that a person wants to see."""
         match event:
             case RunStarted():
                 goes_on = " (goes on from its checkpoint)" if event.resumed else ""
@@ -109,7 +109,7 @@ class Console(Observer):
 
 
 class _Pace:
-    """How far a phase is, and how long it has still to go at the pace so far."""
+    """The progress of a phase, and the time that is left at the pace so far."""
 
     def __init__(self, phase: PhaseStarted) -> None:
         self.phase = phase
@@ -129,9 +129,9 @@ class _Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """None before there is anything to tell it from.
+        """Seconds until the phase ends; None before the first step.
 
-        Whole epochs tell it best, for they include the validation; until there is one, the steps must do.
+        Estimated from whole epochs, which include validation; before the first has ended, from steps.
         """
         whole = self.epoch - self.phase.epoch
         if whole:

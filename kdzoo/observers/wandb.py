@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kdzoo.api.observer import EpochEnded, Event, Observer, Pictured, RunEnded, RunFailed, RunStarted
+from kdzoo.files import write_text
 from kdzoo.observers.wandb_run import close_run, open_run, warn
 
 RUN_ID = "wandb-run-id.txt"
@@ -27,7 +28,7 @@ class Wandb(Observer):
         self._started: RunStarted | None = None
 
     def observe(self, event: Event) -> None:
-        """Log the event, if it is one that has something to log."""
+        """Log the event, if wandb shows events of this class."""
         match event:
             case RunStarted():
                 self._start(event)
@@ -59,7 +60,7 @@ class Wandb(Observer):
             config=event.recipe,
             run_id=run_id,
         )
-        kept.write_text(self._run.id + "\n", encoding="utf-8")
+        write_text(kept, self._run.id + "\n")
         self._run.define_metric("*", step_metric="epoch")
 
     def _log_networks(self, event: RunEnded) -> None:
@@ -76,7 +77,7 @@ class Wandb(Observer):
                 add(str(path.absolute()), policy="immutable", skip_cache=True)
                 self._run.log_artifact(artifact)
         except Exception as error:
-            # The metrics must not go down with the networks, which are safe in their folders.
+            # A failed upload of the networks must not lose the metrics; the networks are safe in their folders.
             warn(f"the networks are not logged as artifacts; they are in their folders ({error})")
 
     def _end(self, exit_code: int) -> None:

@@ -114,7 +114,7 @@ def warn(message: str) -> None:
 
 
 def _settings(known: Any) -> Any:
-    """What we want of wandb beyond the user's own settings: quick, quiet, and nothing of the user's code."""
+    """Settings beyond the user's own: short waits, no output, and no upload of the user's code."""
     import wandb
 
     limits = {"init_timeout": _INIT_SECONDS, "finish_timeout": _FINISH_SECONDS}
@@ -131,7 +131,7 @@ def _settings(known: Any) -> Any:
 
 
 def _logged_in(known: Any) -> bool:
-    """Whether somebody is, and the server confirms it; warns where the user will have expected otherwise."""
+    """Whether a user is logged in and the server confirms it; warns if a login that was set up fails."""
     import wandb
     import wandb.apis.public  # reads the time limit of its own when it is imported: not the short one below
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.files import read_yaml
 from kdzoo.registry.model import Method, Registry, Suite
 from kdzoo.zoo import Zoo
@@ -95,8 +95,7 @@ def as_registry(content: Path | Mapping[str, Any]) -> Registry:
     try:
         return Registry.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise KdzooError(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise KdzooError(f"{source}: {Fault.first(error)}") from None
 
 
 def combine(registry: Registry, fragment: Registry, source: str, origins: dict[str, str]) -> Registry:

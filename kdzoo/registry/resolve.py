@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.files import read_yaml
 from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Component, Recipe
@@ -111,24 +112,23 @@ def _absolute(recipe: Recipe) -> Mapping[str, Any]:
 
 
 def _explain(error: ValidationError, merged: Merged) -> str:
-    first = error.errors()[0]
-    loc = [str(part) for part in first["loc"]]
+    fault = Fault.first(error)
     if (
-        loc[0] == "knowledge"
-        and loc[1:2]
-        and loc[1].isdigit()
+        fault.loc[:1] == ("knowledge",)
+        and fault.loc[1:2]
+        and fault.loc[1].isdigit()
         and isinstance(merged.values["knowledge"], list)
     ):
-        loc[1] = str(merged.values["knowledge"][int(loc[1])].get("name"))  # the part by name, not by number
-    key = ".".join(loc)
-    source = merged.source(key)
-    if first["type"] == "extra_forbidden":
-        return f"{source}: {UnknownName('key', key, _keys_beside(loc))}"
-    if first["type"] == "missing":
-        flag = f": pass --{loc[1]} MODEL" if loc[1:] in (["student", "model"], ["teacher", "model"]) else ""
-        return f"{source}: {key} is missing{flag}"
-    given = "" if first["type"] == "value_error" else f", not {first['input']!r}"
-    return f"{source}: {key}: {first['msg'].removeprefix('Value error, ')}{given}"
+        part = str(merged.values["knowledge"][int(fault.loc[1])].get("name"))
+        fault = replace(fault, loc=("knowledge", part, *fault.loc[2:]))  # the part by name, not by number
+    source = merged.source(fault.key)
+    if fault.code == "extra_forbidden":
+        return f"{source}: {UnknownName('key', fault.key, _keys_beside(fault.loc))}"
+    if fault.code == "missing":
+        needs_flag = fault.loc[1:] in (("student", "model"), ("teacher", "model"))
+        return f"{source}: {fault.key} is missing{f': pass --{fault.loc[1]} MODEL' if needs_flag else ''}"
+    given = "" if fault.code == "value_error" else f", not {fault.given!r}"
+    return f"{source}: {fault}{given}"
 
 
 def _keys_beside(loc: Sequence[str]) -> list[str]:

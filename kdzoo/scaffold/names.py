@@ -63,7 +63,7 @@ def names_of(text: str) -> Names:
     """The names made of what the user typed: ``Soft_Cosine`` and ``kdzoo-soft-cosine`` are ``soft-cosine``.
 
     Raises:
-        KdzooError: it is no name for a component and a Python module.
+        KdzooError: it cannot name a component and a Python module.
     """
     name = re.sub(r"[\s_-]+", "-", text.strip().lower()).removeprefix("kdzoo-")
     if not _FORM.fullmatch(name) or keyword.iskeyword(name):
@@ -77,11 +77,11 @@ def names_of(text: str) -> Names:
 
 
 def refuse_taken(names: Names, kind: str) -> None:
-    """See that nothing installed, and no method of the registry, has the name already.
+    """Refuse a name that something installed or a method of the registry has.
 
     Raises:
         UnknownName: there is no such kind.
-        KdzooError: somebody has it; says who.
+        KdzooError: the name is taken; says by whom.
     """
     if kind not in KINDS:
         raise UnknownName("kind", kind, KINDS)

@@ -6,7 +6,6 @@ Reads a line for each recipe from standard input: a port, a blank, the folder wi
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import torch
 
-from kdzoo.files import read_yaml
+from kdzoo.files import read_yaml, write_json
 from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.place import blame
@@ -44,9 +43,7 @@ def answered(rank: int, port: int, folder: Path) -> bool:
         answer = {"error": what, "where": where, "time": time.time()}
     if torch.distributed.is_initialized() and "weights" in answer:
         torch.distributed.destroy_process_group()
-    part = folder / f"rank{rank}.part"
-    part.write_text(json.dumps(answer), encoding="utf-8")
-    part.replace(folder / f"rank{rank}.json")
+    write_json(folder / f"rank{rank}.json", answer)
     return "weights" in answer
 
 

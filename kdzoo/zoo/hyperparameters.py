@@ -1,17 +1,18 @@
-"""A component's hyper-parameters: the schema is derived from the signature of its ``__init__``."""
+"""A component's hyper-parameters: the schema is derived from the signature of its ``__init__`` and its parents'."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.zoo.zoo import Found
 
 
@@ -27,22 +28,46 @@ class HyperParameter:
 
 
 def schema(component: type[Any]) -> type[BaseModel]:
-    """The pydantic model of a component's keyword arguments.
+    """The pydantic model of a component's keyword arguments, and of its parents' that it passes on.
+
+    A class whose ``__init__`` takes ``**settings`` has the arguments of the next ``__init__`` among its parents too;
+    one that it names itself, such as for another default, is its own.
 
     Raises:
         KdzooError: an argument has no type, or is positional only.
     """
-    hints = get_type_hints(component.__init__, include_extras=True)
+    if component not in _SCHEMAS:
+        _SCHEMAS[component] = _schema(component)
+    return _SCHEMAS[component]
+
+
+_SCHEMAS: WeakKeyDictionary[type[Any], type[BaseModel]] = WeakKeyDictionary()
+"""Making a pydantic model takes milliseconds, and each recipe is validated several times."""
+
+
+def _schema(component: type[Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
-    for name, parameter in list(inspect.signature(component.__init__).parameters.items())[1:]:
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        if name not in hints:
-            raise KdzooError(f"{component.__name__}.__init__: the hyper-parameter {name!r} has no type")
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[name] = (hints[name], default)
+    for owner in _constructors(component):
+        hints = get_type_hints(owner.__init__, include_extras=True)
+        for name, parameter in list(inspect.signature(owner.__init__).parameters.items())[1:]:
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in fields:
+                continue
+            if name not in hints:
+                raise KdzooError(f"{owner.__name__}.__init__: the hyper-parameter {name!r} has no type")
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            fields[name] = (hints[name], default)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
     return create_model(component.__name__, __config__=config, **fields)
+
+
+def _constructors(component: type[Any]) -> Iterator[type[Any]]:
+    """The classes whose ``__init__`` takes part, each of which but the last passes arguments on."""
+    for owner in component.__mro__:
+        own = vars(owner).get("__init__")
+        if inspect.isfunction(own):
+            yield owner
+            if all(one.kind != one.VAR_KEYWORD for one in inspect.signature(own).parameters.values()):
+                return
 
 
 def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: str = "") -> dict[str, Any]:
@@ -66,12 +91,12 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: st
     try:
         checked = model.model_validate(dict(settings))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join([at or found.kind, *map(str, first["loc"])])
-        if first["type"] == "missing":
+        fault = Fault.first(error)
+        key = ".".join((at or found.kind, *fault.loc))
+        if fault.code == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
-        given = f", not {first['input']!r}"
-        raise KdzooError(f"{prefix}{key} ({found.name}): {first['msg']}{given}") from None
+        given = f", not {fault.given!r}"
+        raise KdzooError(f"{prefix}{key} ({found.name}): {fault.message}{given}") from None
     return {name: getattr(checked, name) for name in model.model_fields}
 
 
@@ -86,8 +111,10 @@ def required(component: type[Any]) -> set[str]:
 
 
 def describe(component: type[Any]) -> list[HyperParameter]:
-    """The hyper-parameters with type, range, default and the meaning that the docstring gives."""
-    meanings = _docstring_args(component)
+    """The hyper-parameters with type, range, default and the meaning that the docstring gives, or a parent's."""
+    meanings: dict[str, str] = {}
+    for owner in reversed(component.__mro__):
+        meanings |= _docstring_args(owner)
     return [
         HyperParameter(
             name,
@@ -137,8 +164,10 @@ def _type_name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
-def _docstring_args(component: type[Any]) -> dict[str, str]:
-    text = inspect.cleandoc("\n".join(filter(None, (component.__doc__, component.__init__.__doc__))))
+def _docstring_args(owner: type[Any]) -> dict[str, str]:
+    """What the class's own docstrings say of its arguments."""
+    own = vars(owner).get("__doc__"), getattr(vars(owner).get("__init__"), "__doc__", None)
+    text = inspect.cleandoc("\n".join(filter(None, own)))
     section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", text, re.MULTILINE)
     found: dict[str, str] = {}
     name = ""

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from kdzoo.bench.cores import crew
+from kdzoo.bench.crew import crew
 from kdzoo.bench.pool import Outcome, Pool
 from kdzoo.errors import KdzooError
 

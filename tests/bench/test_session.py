@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kdzoo.bench.cores import crew
+from kdzoo.bench.crew import crew
 from kdzoo.bench.ledger import read_ledger
 from kdzoo.bench.plan import Planner
 from kdzoo.bench.progress import Pace, SuiteProgress, duration

@@ -95,7 +95,7 @@ def test_processes_at_once(tmp_path):
     killed = start(tmp_path, "die")
     killed.communicate()
     assert killed.returncode == 9
-    assert list(tmp_path.glob("*.tmp"))
+    assert list(tmp_path.glob("*.part"))
     assert not (tmp_path / "a.npy").exists()
     said = [process.communicate()[0] for process in [start(tmp_path, "live") for _ in range(3)]]
     assert len(set(said)) == 1
@@ -111,11 +111,11 @@ def test_no_room_is_an_error_before_anything_is_decoded(tmp_path):
 
 
 def test_leftovers_of_long_ago_are_swept(tmp_path):
-    for name, age in (("old.tmp", 2), ("new.tmp", 0)):
+    for name, age in (("old.part", 2), ("new.part", 0)):
         (tmp_path / name).write_text("")
         os.utime(tmp_path / name, (0, (tmp_path / name).stat().st_mtime - age * 86400))
     cache.fetch(tmp_path, "a", SHAPE, fill)
-    assert [path.name for path in tmp_path.glob("*.tmp")] == ["new.tmp"]
+    assert [path.name for path in tmp_path.glob("*.part")] == ["new.part"]
 
 
 class TestKey:

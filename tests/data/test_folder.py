@@ -228,7 +228,7 @@ class TestUnreadable:
 
         with pytest.raises(KdzooError, match=r"\d of \d+ images of the split train .*003\.jpg.*Error"):
             train()
-        assert not list(tmp_path.glob("cache/*.npy")) + list(tmp_path.glob("cache/*.tmp"))
+        assert not list(tmp_path.glob("cache/*.npy")) + list(tmp_path.glob("cache/*.part"))
 
     def test_refused_from_the_cache_too(self, broken, open_):
         open_(broken, bad_images=0.2)

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import torch
 
-from kdzoo.engine.seeds import capture, derive_seed, restore, seed_everything, seeded
+from kdzoo.seeds import capture, derive_seed, restore, seed_everything, seeded
 
 
 def draw() -> tuple[float, float, float]:

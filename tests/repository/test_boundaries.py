@@ -41,7 +41,7 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "places", "version", "counter_rng"),
+    ("errors", "places", "version", "counter_rng", "deprecation", "cores", "seeds"),
     ("files",),
     ("recipe",),
     ("api",),

@@ -1,4 +1,4 @@
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, PositiveFloat
@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat
 from kdzoo.api import Scheme
 from kdzoo.errors import KdzooError
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.hyperparameters import create, describe, schema, validate
+from kdzoo.zoo.hyperparameters import create, describe, required, schema, validate
 from kdzoo.zoo.plugin import Plugin
 from kdzoo.zoo.zoo import Found
 
@@ -18,6 +18,7 @@ class Sample(Scheme):
         heat: how hot it is,
             in degrees.
         mode: which way.
+        n: how many.
     """
 
     name = "sample"
@@ -80,6 +81,60 @@ def test_an_argument_without_a_type_is_refused():
 
     with pytest.raises(KdzooError, match="'heat' has no type"):
         schema(Untyped)
+
+
+class Shorter(Sample):
+    """It passes on what it does not name.
+
+    Args:
+        heat: how hot it is here.
+        extra: one more.
+    """
+
+    def __init__(self, extra: int, n: Annotated[int, Field(ge=2, le=9)] = 5, **settings: Any) -> None:
+        super().__init__(n=n, **settings)
+        self.extra = extra
+
+
+class Same(Shorter):
+    """It has no constructor of its own."""
+
+
+class Alone(Sample):
+    """It passes nothing on.
+
+    Args:
+        only: all that it has.
+    """
+
+    def __init__(self, only: int = 1) -> None:
+        super().__init__()
+
+
+@pytest.mark.parametrize("component", [Shorter, Same])
+def test_a_class_that_passes_its_settings_on_has_its_parents_too(component):
+    found = Found("scheme", component, FOUND.plugin)
+    own = create(found, {"extra": "2", "heat": "2.5"})
+    assert (own.extra, own.heat, own.mode, own.n) == (2, 2.5, "a", 5)
+    assert [one.name for one in describe(component)] == ["extra", "n", "heat", "mode"]
+    assert required(component) == {"extra"}
+    with pytest.raises(KdzooError, match=r"scheme.heat .*greater than 0, not 0"):
+        validate(found, {"extra": 1, "heat": 0})
+    with pytest.raises(KdzooError, match="did you mean heat"):
+        validate(found, {"extra": 1, "heet": 1})
+
+
+def test_an_inherited_argument_has_the_meaning_that_the_nearest_docstring_gives():
+    assert {one.name: one.meaning for one in describe(Same)} == {
+        "extra": "one more.",
+        "n": "how many.",
+        "heat": "how hot it is here.",
+        "mode": "which way.",
+    }
+
+
+def test_a_class_that_passes_nothing_on_has_its_own_arguments_alone():
+    assert [one.name for one in describe(Alone)] == ["only"]
 
 
 def test_every_hyperparameter_of_every_installed_component_is_documented():

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kdzoo_adversarial.functional.supplement import at_least_float, statistics_distance
+from kdzoo.api import at_least_float32
+from kdzoo_adversarial.functional.supplement import statistics_distance
 
 
 class Watched:
@@ -43,7 +44,7 @@ def watching(module: nn.Module) -> Iterator[Watched]:
         assert isinstance(layer, _BatchNorm)
         assert layer.running_mean is not None
         assert layer.running_var is not None
-        maps = at_least_float(inputs[0])
+        maps = at_least_float32(inputs[0])
         over = [dimension for dimension in range(maps.ndim) if dimension != 1]
         watched.means.append((maps.mean(dim=over), layer.running_mean))
         watched.variances.append((maps.var(dim=over, correction=0), layer.running_var))

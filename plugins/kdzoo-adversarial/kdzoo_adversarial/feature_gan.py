@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run, seeded
 from kdzoo_adversarial.critic import Critic
 from kdzoo_adversarial.functional.versus import (
     class_condition,
@@ -28,8 +28,8 @@ class FeatureGan(Algorithm):
 
     Args:
         logit_weight: weight of fooling the discriminator on class probabilities; 0 = there is none.
-        embedding_weight: the same on what the classifier reads.
-        stage_weight: the same on each of ``stages``, where every position of a map is judged by itself.
+        embedding_weight: the same on the embedding.
+        stage_weight: the same on each of ``stages``; every position of a map is judged by itself.
         stages: of both networks; -1 is the deepest.
         condition: which class a discriminator is told: the one that the teacher names, the label, or none. A
             discriminator that is told none may be fooled by the right answers to the wrong images.
@@ -73,7 +73,6 @@ class FeatureGan(Algorithm):
         self._enroll(run)
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
-            # What is taught comes first: it may ask for stages, which are then seen in one pass.
             teach = run.teach(batch) if self.teach_weight else torch.zeros((), device=run.device)
             told = self._told(run, batch)
             teacher = [rows.detach() for rows in run.see(OTHERS, batch).features]
@@ -124,8 +123,7 @@ class FeatureGan(Algorithm):
             sched="none",
             opt_kwargs={"betas": (0.5, 0.999)},
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.generator("game/weights").initial_seed())
+        with seeded(run.generator("game/weights").initial_seed()):
             own, others, sizes = make_views(self.parts, self.temperature, student, teacher)
             critics = nn.ModuleList(Critic(size, told, self.hidden) for size in sizes)
         run.enroll(OWN, own, student=False, reads="student", stages=self.parts.stages)

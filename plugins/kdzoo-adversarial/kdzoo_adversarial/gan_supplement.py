@@ -9,7 +9,7 @@ import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run, seeded
 from kdzoo_adversarial.batch_norm import Watched, has_statistics, watching
 from kdzoo_adversarial.critic import Critic
 from kdzoo_adversarial.functional.supplement import balance_loss, confidence_loss, disagreement
@@ -36,11 +36,11 @@ class GanSupplement(Algorithm):
         task_weight: weight of the task loss on the real images.
         teach_weight: weight of the knowledge on real and generated images together.
         supplement: whether there is a generator; without, this is plain distillation.
-        confidence_weight: how much the generator minds that the teacher names one class of each image.
-        balance_weight: how much it minds that every class is as frequent.
-        statistics_weight: how much it minds what the teacher's BatchNorm layers remember, where it has any.
-        real_weight: how much it minds the discriminator; 0 = there is none.
-        disagreement_weight: how much it seeks images on which student and teacher differ.
+        confidence_weight: weight, in the generator's loss, of the teacher being sure of one class.
+        balance_weight: weight of all classes being equally frequent in a batch.
+        statistics_weight: weight of the distance to the statistics of the teacher's BatchNorm layers, if any.
+        real_weight: weight of fooling the discriminator; 0 = there is none.
+        disagreement_weight: weight of the divergence of student and teacher, which the generator maximises.
         batch_size: images that are generated at a time; default: the batches' own size in the recipe.
         generator_steps: updates of the generator for each batch of real images.
         student_steps: updates of the student for each batch of real images, with fresh generated ones.
@@ -127,8 +127,7 @@ class GanSupplement(Algorithm):
         modality = modality_of(run, "student")
         adam: dict[str, Any] = {"opt": "adam", "weight_decay": 0.0, "sched": "none", "lr": self.generator_lr}
         optim = OptimConfig(**adam, opt_kwargs={"betas": (0.5, 0.999)})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.generator("supplement/weights").initial_seed())
+        with seeded(run.generator("supplement/weights").initial_seed()):
             generator = Generator(self.latent, run.data.channels[modality], run.data.img_size, self.width)
             run.enroll("generator", generator, student=False, optim=optim)
             if self.real_weight:
@@ -145,9 +144,8 @@ class GanSupplement(Algorithm):
         side = run.data.img_size
         image = torch.zeros(1, run.data.channels[modality], side, side, device=run.device)
         with torch.no_grad():
-            embedding = run.roles["teacher"](image, (), True).embedding
-        size: int = embedding.shape[1]
-        return size
+            answer: Output = run.roles["teacher"](image, (), True)
+        return answer.embedded.shape[1]
 
     def _generate(self, run: Run) -> Tensor:
         count = self.batch_size or run.recipe.data.batch_size
@@ -171,8 +169,7 @@ class GanSupplement(Algorithm):
             recorded["statistics"] = watched.distance()
             loss = loss + self.statistics_weight * recorded["statistics"]
         if self.real_weight:
-            assert teacher.embedding is not None
-            rows = normalised_rows(teacher.embedding)[:, None]
+            rows = normalised_rows(teacher.embedded)[:, None]
             recorded["told-apart"] = self._discriminate(run, batch, rows.detach())
             recorded["fooling"] = fooling_loss(self._score(run, rows))
             loss = loss + self.real_weight * recorded["fooling"]
@@ -195,8 +192,7 @@ class GanSupplement(Algorithm):
 
     def _discriminate(self, run: Run, batch: Batch, fake: Tensor) -> Tensor:
         """Let the discriminator learn; how much it could tell apart before."""
-        embedding = run.see("teacher", batch).embedding
-        assert embedding is not None
+        embedding = run.see("teacher", batch).embedded
         real_scores = self._score(run, normalised_rows(embedding.detach())[:, None])
         fake_scores = self._score(run, fake)
         run.update(discriminator_loss(real_scores, fake_scores), "discriminator")
@@ -210,7 +206,7 @@ class GanSupplement(Algorithm):
     def _learn(self, run: Run, batch: Batch) -> dict[str, Tensor]:
         """One update of the student."""
         joint = self._join(run, batch) if self.supplement else batch
-        teach = run.teach(joint)  # first: it may ask for stages, which are then seen in one pass
+        teach = run.teach(joint)
         task = torch.stack([run.task(role, joint) for role in run.students]).sum()
         if batch.target is not None and batch.target.is_floating_point():
             task = task * (len(joint) / len(batch))  # there the mean is over the generated ones too

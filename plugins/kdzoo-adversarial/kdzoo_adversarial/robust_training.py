@@ -120,7 +120,6 @@ class RobustTraining(Algorithm):
                 "attacked-task": (self.attacked_task_weight, partial(_task, run, attacked)),
                 "task": (self.task_weight, partial(_task, run, clean)),
             }
-            # What is taught comes first, for it says what the networks must expose.
             recorded = {name: term() for name, (weight, term) in terms.items() if weight}
             total = torch.stack([terms[name][0] * value for name, value in recorded.items()]).sum()
             run.update(total, *run.students, "knowledge")

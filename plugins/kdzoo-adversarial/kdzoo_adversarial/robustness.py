@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdzoo.api import UNLABELLED, Batch, KdzooError
+from kdzoo.api import UNLABELLED, Batch, KdzooError, seeded
 from kdzoo_adversarial.functional.attack import pgd, start_at
 from kdzoo_adversarial.functional.robust import label_ascent
 
 STEPS = 20
-"""Of the attack that measures, each a quarter of epsilon: PGD-20 as it is usually run."""
+"""Steps of the attack in the evaluation, each of a quarter of epsilon: PGD-20 as it is usually run."""
 
 Answer = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] to logits (B, K)."""
@@ -121,8 +121,7 @@ def under_autoattack(
             continue
         with torch.no_grad():
             others = answer(image[:1]).shape[1] - 1
-        # The attacks seed torch's common generator.
-        with torch.random.fork_rng([image.device] if image.device.type == "cuda" else []):
+        with seeded(seed):  # the attacks seed torch's common generator
             attack = library.AutoAttack(network, norm="Linf", eps=epsilon, seed=seed, device=image.device)
             attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, others)
             attacked, _ = attack.run_standard_evaluation(image, target, batch_size=len(target))

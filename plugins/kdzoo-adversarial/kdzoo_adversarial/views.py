@@ -68,8 +68,7 @@ class View(nn.Module):
         """The parts' rows as the features of the answer, in the order of ``parts.names``."""
         rows: list[Tensor] = []
         if self.parts.embedding:
-            assert output.embedding is not None
-            rows.append(output.embedding[:, None])
+            rows.append(output.embedded[:, None])
         for feature, size in zip(output.features, self.sizes, strict=True):
             pooled = feature if feature.shape[-2:] == size else functional.adaptive_avg_pool2d(feature, size)
             rows.append(pooled.flatten(2).transpose(1, 2))
@@ -97,5 +96,5 @@ def make_views(
 
 
 def _widths(parts: Parts, output: Output) -> list[int]:
-    embedding = [output.embedding.shape[1]] if parts.embedding and output.embedding is not None else []
+    embedding = [output.embedded.shape[1]] if parts.embedding else []
     return [*embedding, *(feature.shape[1] for feature in output.features)]

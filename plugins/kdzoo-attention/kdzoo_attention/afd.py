@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdzoo.api import Batch, Knowledge, Output, Run, Taps
+from kdzoo.api import Batch, Knowledge, Output, Run, Taps, at_least_float32
 from kdzoo_attention.functional import link_weights, linked_attention_loss
 from kdzoo_attention.stages import Stages, require_places
 
@@ -79,7 +79,7 @@ class Summary(nn.Linear):
     """
 
     def __init__(self, feature: Tensor, dimension: int) -> None:
-        dtype = torch.promote_types(feature.dtype, torch.float32)
+        dtype = at_least_float32(feature.dtype)
         super().__init__(feature.shape[1], dimension, device=feature.device, dtype=dtype)
 
     def forward(self, feature: Tensor) -> Tensor:

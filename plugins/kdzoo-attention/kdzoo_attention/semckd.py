@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdzoo.api import Batch, Knowledge, Output, Run, Taps, softened_kl
+from kdzoo.api import Batch, Knowledge, Output, Run, Taps, at_least_float32, softened_kl
 from kdzoo_attention.functional import cross_layer_loss, layer_attention, similarity_profiles
 from kdzoo_attention.stages import Stages
 
@@ -94,7 +94,7 @@ class SemCKD(Knowledge):
 
 def shrunk(student: Tensor, teacher: Tensor) -> Tensor:
     """The student's map in float32 at least, average-pooled where the teacher's is smaller."""
-    student = student.to(torch.promote_types(student.dtype, torch.float32))
+    student = at_least_float32(student)
     size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
     return student if student.shape[2:] == size else F.adaptive_avg_pool2d(student, size)
 

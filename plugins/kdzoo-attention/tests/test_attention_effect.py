@@ -4,6 +4,7 @@ The margin of the peculiar cosine of `at` held over ten seeds, the others over t
 difference seen there: python benchmarks/effects.py --seeds 10
 """
 
+import pytest
 import torch
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -33,6 +34,7 @@ def likeness(ours, theirs):
     return torch.stack([F.cosine_similarity(*pair).mean() for pair in pairs]).mean().item()
 
 
+@pytest.mark.slow
 def test_the_student_looks_where_the_teacher_looks(experiment, beats):
     """`at` with 50 labels and 1,257 unlabelled images, against the 50 labels alone"""
     at = experiment("at", epochs=8, labels_per_class=5)
@@ -67,6 +69,7 @@ def test_links_that_are_learned_are_followed(experiment, beats):
     beats("cosine of what is peculiar to linked maps", linked(afd), linked(control), by=0.2)
 
 
+@pytest.mark.slow
 def test_class_maps_stand_in_for_labels(experiment, beats):
     """`catkd` alone, without labels or logits, against random weights"""
     fine = {f"roles.{role}.kwargs.output_stride": 8 for role in ("teacher", "student")}
@@ -77,6 +80,7 @@ def test_class_maps_stand_in_for_labels(experiment, beats):
     beats("accuracy, %", catkd.accuracy, control.accuracy, by=35)
 
 
+@pytest.mark.slow
 def test_tokens_attend_as_the_teachers_do(experiment, beats):
     """`vit-attention` alone between unlike transformers, without labels or logits, against random weights"""
     small = {"teacher_img_size": 32, "student_img_size": 32}
@@ -107,6 +111,7 @@ def test_tokens_attend_as_the_teachers_do(experiment, beats):
     beats("cosine of what is peculiar to an image's attention", alike(taught), alike(control), by=0.4)
 
 
+@pytest.mark.slow
 def test_layers_that_are_attended_to_make_an_embedding(experiment, beats):
     """`semckd`'s layers alone, without labels or logits, against random weights"""
     layers = {"knowledge.soft_weight": 0.0, "knowledge.stages": (-2, -1), "algorithm.task_weight": 0.0}

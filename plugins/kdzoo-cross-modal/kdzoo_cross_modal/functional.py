@@ -5,13 +5,12 @@ It takes any floating dtype and computes in float32 at least.
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 
+from kdzoo.api import Reduction, at_least_float32, reduce
 
-def transfer_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean") -> Tensor:
+
+def transfer_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The squared L2 distance of paired features; Gupta, Hoffman and Malik 2016, with L2 for their f.
 
     It is divided by the number of features, so that its weight holds for networks of any width. Neither side is
@@ -29,8 +28,5 @@ def transfer_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none"
         raise ValueError(
             f"features must have one shape (B, ...), not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    student, teacher = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
-    loss = (student - teacher).square().flatten(1).mean(dim=1)
-    return loss.mean() if reduction == "mean" else loss
+    student, teacher = at_least_float32(student), at_least_float32(teacher)
+    return reduce((student - teacher).square().flatten(1).mean(dim=1), reduction)

@@ -8,7 +8,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
-from kdzoo.api import Batch, Knowledge, Output, Run, Taps, pool_to_smaller
+from kdzoo.api import Batch, Knowledge, Output, Run, Taps, at_least_float32, pool_to_smaller
 from kdzoo_cross_modal.functional import transfer_loss
 
 Stages = Annotated[tuple[int, ...], AfterValidator(lambda stages: Taps(stages).student)]
@@ -48,8 +48,8 @@ class Transfer(Knowledge):
         return torch.stack(losses).sum(dim=0)
 
     def _pairs(self, student: Output, teacher: Output) -> list[tuple[Tensor, Tensor]]:
-        if student.embedding is not None and teacher.embedding is not None:
-            return [(student.embedding, teacher.embedding)]
+        if self.taps.embedding:
+            return [(student.embedded, teacher.embedded)]
         return list(zip(student.features, teacher.features, strict=True))
 
 
@@ -57,7 +57,7 @@ class _Linear(nn.Linear):
     """From the channels of one to those of the other, at every position, in float32 at least."""
 
     def __init__(self, own: Tensor, other: Tensor) -> None:
-        dtype = torch.promote_types(own.dtype, torch.float32)
+        dtype = at_least_float32(own.dtype)
         super().__init__(own.shape[1], other.shape[1], device=own.device, dtype=dtype)
 
     def forward(self, own: Tensor) -> Tensor:

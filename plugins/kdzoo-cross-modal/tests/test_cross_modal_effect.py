@@ -38,6 +38,7 @@ def shuffled(experiment):
     return run
 
 
+@pytest.mark.slow
 def test_features_of_pairs_replace_labels(experiment, beats, labels_alone):
     """`transfer` to another modality, 1,257 unlabelled pairs, against 50 labels"""
     transfer = experiment("transfer", epochs=EPOCHS, labels_per_class=0, **HEAT)
@@ -45,12 +46,14 @@ def test_features_of_pairs_replace_labels(experiment, beats, labels_alone):
     assert transfer.accuracy > 90
 
 
+@pytest.mark.slow
 def test_features_need_right_pairs(experiment, beats, shuffled):
     """`transfer` to another modality, no labels, against shuffled pairs"""
     transfer = experiment("transfer", epochs=EPOCHS, labels_per_class=0, **HEAT)
     beats("accuracy, %", transfer.accuracy, shuffled("transfer").accuracy, by=40)
 
 
+@pytest.mark.slow
 def test_logits_of_pairs_replace_labels(experiment, beats, labels_alone):
     """`cmkd` to another modality, 1,257 unlabelled pairs, against 50 labels"""
     cmkd = experiment("cmkd", epochs=EPOCHS, labels_per_class=0, **HEAT)

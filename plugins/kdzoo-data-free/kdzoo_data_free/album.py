@@ -62,8 +62,8 @@ class Album:
             raise KdzooError(f"{self.folder}: cannot keep images: {error.strerror or error}") from None
 
     def targets(self, first: int, count: int) -> Tensor:
-        """(count,) int64: the classes of the images ``first``, ``first`` + 1, ..."""
-        return torch.arange(first, first + count) % len(self._names)
+        """(count,) int64 on the CPU: the classes of the images ``first``, ``first`` + 1, ..."""
+        return torch.arange(first, first + count, device="cpu") % len(self._names)
 
     def write(self, pixels: Tensor, first: int) -> None:
         """Write images (B, C, H, W) uint8, of one or three channels, as the numbers from ``first`` on.

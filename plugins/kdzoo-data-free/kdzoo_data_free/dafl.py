@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from kdzoo.api import Batch, Run
 from kdzoo_data_free.functional.realism import activation_loss, balance_loss, one_hot_loss
-from kdzoo_data_free.generative import Generative, Making
+from kdzoo_data_free.generative import Generative
 
 
 class ExcitingImages(Generative):
@@ -21,16 +22,12 @@ class ExcitingImages(Generative):
         one_hot: weight of the cross-entropy with the class that the teacher names.
         entropy: weight of the negative entropy of the mean class probabilities, in nats.
         activation: weight of minus the teacher's mean absolute embedding.
-        steps: steps in an epoch.
         student_steps: student steps after each generator step, all on its images.
-        latent: length of the generator's random vectors.
-        width: channels of the generator's last maps; the others have twice as many.
-        generator_lr: Adam's learning rate.
-        picture_every: epochs between two pictures.
 
     """
 
     name = "dafl"
+    fixed: ClassVar = {"betas": (0.9, 0.999)}
 
     def __init__(
         self,
@@ -39,23 +36,9 @@ class ExcitingImages(Generative):
         activation: NonNegativeFloat = 0.1,
         steps: PositiveInt = 120,
         student_steps: PositiveInt = 1,
-        latent: PositiveInt = 100,
-        width: PositiveInt = 64,
-        generator_lr: PositiveFloat = 1e-3,
-        picture_every: PositiveInt = 5,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            Making(
-                steps=steps,
-                student_steps=student_steps,
-                fresh=False,
-                latent=latent,
-                width=width,
-                lr=generator_lr,
-                betas=(0.9, 0.999),
-                picture_every=picture_every,
-            )
-        )
+        super().__init__(steps=steps, student_steps=student_steps, **settings)
         self.one_hot = one_hot
         self.entropy = entropy
         self.activation = activation
@@ -73,6 +56,5 @@ class ExcitingImages(Generative):
             "entropy": (self.entropy, balance_loss(teacher.logits)),
         }
         if self.activation:
-            assert teacher.embedding is not None
-            terms["activation"] = self.activation, activation_loss(teacher.embedding).mean()
+            terms["activation"] = self.activation, activation_loss(teacher.embedded).mean()
         return terms

@@ -178,7 +178,7 @@ class DeepInversion(Algorithm):
         return losses
 
     def _teach(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
-        teach = run.teach(batch)  # first, for it says what the networks must expose
+        teach = run.teach(batch)
         task = torch.stack([run.task(role, batch) for role in run.students]).sum()
         run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
         return {"task": task, "teach": teach}
@@ -215,7 +215,7 @@ class Moves:
 
 
 def _statistics(run: Run) -> BatchNormStatistics:
-    """Of the teacher.
+    """The statistics of the teacher's BatchNorm layers.
 
     Raises:
         KdzooError: there is no one teacher and no one student, or the teacher has no BatchNorm.

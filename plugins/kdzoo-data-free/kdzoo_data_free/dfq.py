@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from kdzoo.api import Batch, Noise, Phase, Run
 from kdzoo_data_free.functional.realism import activation_loss, adversarial_loss, balance_loss, one_hot_loss
 from kdzoo_data_free.functional.statistics import statistics_loss
-from kdzoo_data_free.generative import Generative, Making
+from kdzoo_data_free.generative import Generative
 from kdzoo_data_free.statistics import BatchNormStatistics
 from kdzoo_data_free.synthetic import refuse_without_teaching
 
@@ -26,16 +26,12 @@ class GeneratorDistillation(Generative):
         balance: weight of the negative entropy of the mean class probabilities, in nats.
         activation: weight of minus the teacher's mean absolute embedding.
         source: ``noise`` shows the student uniform noise instead of generated images: the control.
-        steps: generator steps in an epoch.
-        student_steps: student steps after each of them, each on new images.
-        latent: length of the generator's random vectors.
-        width: channels of the generator's last maps; the others have twice as many.
-        generator_lr: Adam's learning rate.
-        picture_every: epochs between two pictures.
+        student_steps: student steps after each generator step, each on new images.
 
     """
 
     name = "generative"
+    fixed: ClassVar = {"fresh": True}
 
     def __init__(
         self,
@@ -45,24 +41,9 @@ class GeneratorDistillation(Generative):
         balance: NonNegativeFloat = 5.0,
         activation: NonNegativeFloat = 0.0,
         source: Literal["generator", "noise"] = "generator",
-        steps: PositiveInt = 50,
-        student_steps: PositiveInt = 5,
-        latent: PositiveInt = 100,
-        width: PositiveInt = 64,
-        generator_lr: PositiveFloat = 1e-3,
-        picture_every: PositiveInt = 5,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            Making(
-                steps=steps,
-                student_steps=student_steps,
-                fresh=True,
-                latent=latent,
-                width=width,
-                lr=generator_lr,
-                picture_every=picture_every,
-            )
-        )
+        super().__init__(**settings)
         self.adversarial = adversarial
         self.statistics = statistics
         self.one_hot = one_hot
@@ -95,8 +76,7 @@ class GeneratorDistillation(Generative):
         if self.balance:
             terms["balance"] = self.balance, balance_loss(teacher.logits)
         if self.activation:
-            assert teacher.embedding is not None
-            terms["activation"] = self.activation, activation_loss(teacher.embedding).mean()
+            terms["activation"] = self.activation, activation_loss(teacher.embedded).mean()
         if self.statistics:
             pairs = [(one.mean, one.var, one.running_mean, one.running_var) for one in found]
             terms["statistics"] = self.statistics, statistics_loss(pairs)

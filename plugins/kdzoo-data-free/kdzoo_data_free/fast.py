@@ -77,7 +77,6 @@ class MetaGenerator(Algorithm):
         self.making = Making(
             steps=steps,
             student_steps=student_steps,
-            fresh=False,
             latent=latent,
             width=width,
             lr=generator_lr,
@@ -145,7 +144,7 @@ class MetaGenerator(Algorithm):
             betas=self.making.betas,
         )
         total = [torch.zeros_like(one) for one in weights]
-        best, least = torch.zeros(()), torch.full((), torch.inf, device=run.device)
+        best, least = (torch.full((), one, device=run.device) for one in (0.0, torch.inf))
         terms: dict[str, Tensor] = {}
         seen: list[Moments] = []
         for _ in range(self.inner_steps):
@@ -154,7 +153,7 @@ class MetaGenerator(Algorithm):
             terms, seen = self._judge(run, layers, synthetic(images, batch.progress), classes, adversarial)
             loss = torch.stack(list(terms.values())).sum()
             better = loss.detach() < least
-            best = torch.where(better, images.detach(), best.to(images.device))
+            best = torch.where(better, images.detach(), best)
             least = torch.where(better, loss.detach(), least)
             *gradients, vectors.grad = torch.autograd.grad(loss, [*weights, vectors])
             for weight, gradient in zip(weights, gradients, strict=True):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, Noise, OptimConfig, Phase, Run
+from kdzoo.api import Algorithm, Batch, Noise, OptimConfig, Phase, Run, seeded
 from kdzoo_data_free.generator import Generator
 from kdzoo_data_free.synthetic import describe, refuse_without_teaching, show, synthetic
 
@@ -27,10 +28,10 @@ class Making:
     Attributes:
         steps: generator steps in an epoch.
         student_steps: student steps after each of them.
-        fresh: whether each student step has new images; else all see those of the generator step.
         latent: length of the generator's random vectors.
         width: channels of the generator's last maps; the others have twice as many.
         lr: the generator's learning rate.
+        fresh: whether each student step has new images; else all see those of the generator step.
         sched: the generator's schedule.
         betas: of the generator's Adam.
         clip_grad: largest norm of the generator's gradient.
@@ -40,10 +41,10 @@ class Making:
 
     steps: int
     student_steps: int
-    fresh: bool
     latent: int
     width: int
     lr: float
+    fresh: bool = False
     sched: Literal["cosine", "none"] = "none"
     betas: tuple[float, float] = (0.5, 0.999)
     clip_grad: float | None = None
@@ -63,8 +64,7 @@ class Making:
 
     def generator(self, run: Run) -> Generator:
         """A generator of the data's images, initialised by the run's seed."""
-        with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
-            torch.manual_seed(run.recipe.seed)
+        with seeded(run.recipe.seed):
             made = Generator(self.latent, run.data.channels["image"], run.data.img_size, self.width)
         return made.to(memory_format=torch.channels_last) if run.recipe.channels_last else made
 
@@ -79,14 +79,38 @@ class Generative(Algorithm):
     The phase's data is noise; it gives the batch size and the beat. Subclasses say what the generator minimises.
 
     Args:
-        making: how images are made.
-        student_mode: ``eval`` if the student is in eval mode while the generator learns.
+        steps: generator steps in an epoch.
+        student_steps: student steps after each of them.
+        latent: length of the generator's random vectors.
+        width: channels of the generator's last maps; the others have twice as many.
+        generator_lr: Adam's learning rate.
+        picture_every: epochs between two pictures.
 
     """
 
-    def __init__(self, making: Making, student_mode: Literal["eval", "train"] = "eval") -> None:
-        self.making = making
-        self.student_mode = student_mode
+    fixed: ClassVar[Mapping[str, Any]] = {}
+    """What :class:`Making` has in this method and no recipe changes."""
+    student_mode: ClassVar[Literal["eval", "train"]] = "eval"
+    """The student's mode while the generator learns."""
+
+    def __init__(
+        self,
+        steps: PositiveInt = 50,
+        student_steps: PositiveInt = 5,
+        latent: PositiveInt = 100,
+        width: PositiveInt = 64,
+        generator_lr: PositiveFloat = 1e-3,
+        picture_every: PositiveInt = 5,
+    ) -> None:
+        self.making = Making(
+            steps=steps,
+            student_steps=student_steps,
+            latent=latent,
+            width=width,
+            lr=generator_lr,
+            picture_every=picture_every,
+            **self.fixed,
+        )
 
     def prepare(self, run: Run) -> None:
         """Refuse what cannot work and tap what is read, before anything is trained."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from kdzoo.api import Batch, KdzooError, Run, pool_to_smaller
 from kdzoo_data_free.functional.realism import adversarial_loss, attention_gap
-from kdzoo_data_free.generative import Generative, Making
+from kdzoo_data_free.generative import Generative
 
 
 class ZeroShot(Generative):
@@ -20,45 +21,26 @@ class ZeroShot(Generative):
     Args:
         attention: weight of the distance of the attention maps, summed over the stages.
         stages: how many of the deepest stages have their attention compared.
-        steps: generator steps in an epoch.
-        student_steps: student steps after each of them, all on the same new images.
-        latent: length of the generator's random vectors.
-        width: channels of the generator's last maps; the others have twice as many.
+        student_steps: student steps after each generator step, all on the same new images.
         generator_lr: Adam's learning rate, which falls along a cosine.
         clip_grad: largest norm of the generator's gradient.
-        picture_every: epochs between two pictures.
 
     """
 
     name = "zskt"
+    fixed: ClassVar = {"sched": "cosine", "betas": (0.9, 0.999)}
+    student_mode = "train"  # as the authors' code, which never leaves it
 
     def __init__(
         self,
         attention: NonNegativeFloat = 250.0,
         stages: Annotated[int, Field(ge=1)] = 4,
-        steps: PositiveInt = 50,
         student_steps: PositiveInt = 10,
-        latent: PositiveInt = 100,
-        width: PositiveInt = 64,
-        generator_lr: PositiveFloat = 1e-3,
         clip_grad: PositiveFloat = 5.0,
-        picture_every: PositiveInt = 5,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            Making(
-                steps=steps,
-                student_steps=student_steps,
-                fresh=False,
-                latent=latent,
-                width=width,
-                lr=generator_lr,
-                sched="cosine",
-                betas=(0.9, 0.999),
-                clip_grad=clip_grad,
-                picture_every=picture_every,
-            ),
-            student_mode="train",  # as the authors' code, which never leaves it
-        )
+        super().__init__(student_steps=student_steps, **settings)
+        self.making = replace(self.making, clip_grad=clip_grad)
         self.attention = attention
         self.stages = tuple(range(-stages, 0))
 
@@ -76,7 +58,7 @@ class ZeroShot(Generative):
             run.tap(role, *self.stages)
 
     def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
-        """What the student does not know yet."""
+        """Minus KL(teacher || student): images on which the two differ."""
         student, teacher = (run.see(role, batch).logits for role in ("student", "teacher"))
         return {"adversarial": (1.0, adversarial_loss(student, teacher).mean())}
 

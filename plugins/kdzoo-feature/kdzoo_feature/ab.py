@@ -6,7 +6,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from kdzoo.api import Batch, Knowledge, Output, Run
+from kdzoo.api import Batch, Knowledge, Output, Run, at_least_float32
 from kdzoo_feature.functional.ab import boundary_loss
 from kdzoo_feature.stages import Stages, paired
 
@@ -63,7 +63,7 @@ class Connector(nn.Module):
 
     def __init__(self, ours: Tensor, theirs: Tensor) -> None:
         super().__init__()
-        dtype = torch.promote_types(ours.dtype, torch.float32)
+        dtype = at_least_float32(ours.dtype)
         self.conv = nn.Conv2d(ours.shape[1], theirs.shape[1], 1, bias=False, device=ours.device, dtype=dtype)
         self.norm = nn.BatchNorm2d(theirs.shape[1], device=ours.device, dtype=dtype)
 

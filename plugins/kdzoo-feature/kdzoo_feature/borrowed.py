@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdzoo.api import Assembled, Backbone, KdzooError, Output, Probe
+from kdzoo.api import Assembled, Backbone, KdzooError, Output, Probe, evaluating
 
 
 class Borrowed(Assembled):
@@ -72,13 +72,13 @@ class Borrowed(Assembled):
         return Output(logits, features, read[0].flatten(1) if read else None, inner.extras)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Of everything but the borrowed head, which stays frozen."""
+        """Set it for everything but the borrowed head, which stays frozen."""
         super().requires_grad_(requires_grad)
         self.head.requires_grad_(False)
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Of everything but the borrowed head, which stays in eval mode."""
+        """Set the mode of everything but the borrowed head, which stays in eval mode."""
         super().train(mode)
         self.head.eval()
         return self
@@ -99,16 +99,11 @@ def projector(ours: int, theirs: int, factor: int, *, rectified: bool) -> nn.Seq
 
 def _last_map(network: Backbone) -> Tensor:
     """What the network makes of two made-up images at stage -1, in eval mode."""
-    modes = [(module, module.training) for module in network.modules()]
     where = next(network.parameters())
     height, width = network.input_size
     image = torch.linspace(0, 1, 2 * network.channels * height * width, device=where.device)
-    try:
-        with torch.no_grad():
-            answer: Output = network.eval()(image.view(2, network.channels, height, width), (-1,))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(network), torch.no_grad():
+        answer: Output = network(image.view(2, network.channels, height, width), (-1,))
     return answer.features[0]
 
 
@@ -118,24 +113,18 @@ def _head_parts(network: Backbone, feature: Tensor) -> set[str]:
     Raises:
         KdzooError: its logits do not follow from its last map.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            network.head(feature)  # checks itself when called first, with a pass through the whole model
-            called: set[nn.Module] = set()
-            handles = [
-                module.register_forward_pre_hook(lambda module, _: called.add(module))
-                for module in network.model.modules()
-            ]
-            try:
-                network.head(feature)
-            finally:
-                for handle in handles:
-                    handle.remove()
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(network), torch.no_grad():
+        network.head(feature)  # checks itself when called first, with a pass through the whole model
+        called: set[nn.Module] = set()
+        handles = [
+            module.register_forward_pre_hook(lambda module, _: called.add(module))
+            for module in network.model.modules()
+        ]
+        try:
+            network.head(feature)
+        finally:
+            for handle in handles:
+                handle.remove()
     return {name for name, child in network.model.named_children() if not called.isdisjoint(child.modules())}
 
 
@@ -148,5 +137,5 @@ class _Nothing(nn.Module):
     """Stands where a part of a model is not needed."""
 
     def forward(self, given: Tensor, *others: Any, **settings: Any) -> Tensor:
-        """What it is given."""
+        """Return the input."""
         return given

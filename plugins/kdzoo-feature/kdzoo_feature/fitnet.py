@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from kdzoo.api import Batch, Knowledge, Output, Run
+from kdzoo.api import Batch, Knowledge, Output, Run, at_least_float32
 from kdzoo_feature.functional import hint_loss
 from kdzoo_feature.stages import Stages, paired
 
@@ -51,7 +51,7 @@ class Regressor(nn.Conv2d):
     """
 
     def __init__(self, guided: Tensor, hint: Tensor) -> None:
-        dtype = torch.promote_types(guided.dtype, torch.float32)
+        dtype = at_least_float32(guided.dtype)
         super().__init__(guided.shape[1], hint.shape[1], 1, device=guided.device, dtype=dtype)
 
     def forward(self, guided: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdzoo.api import Batch, Knowledge, Output, Run
+from kdzoo.api import Batch, Knowledge, Output, Run, at_least_float32
 from kdzoo_feature.functional.fitnet import hint_loss
 from kdzoo_feature.functional.ft import factor_loss
 from kdzoo_feature.stages import Stages, paired
@@ -105,7 +105,7 @@ class Convolutions(nn.Module):
 
     def __init__(self, example: Tensor, *widths: int) -> None:
         super().__init__()
-        self.dtype = torch.promote_types(example.dtype, torch.float32)
+        self.dtype = at_least_float32(example.dtype)
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             conv = nn.Conv2d(before, after, 3, padding=1, device=example.device, dtype=self.dtype)

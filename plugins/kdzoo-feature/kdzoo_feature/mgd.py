@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kdzoo.api import Batch, Knowledge, Output, Run
+from kdzoo.api import Batch, Knowledge, Output, Run, at_least_float32
 from kdzoo_feature.functional.mgd import Mask, generation_loss, random_mask
 from kdzoo_feature.stages import Stages, paired
 
@@ -74,7 +74,7 @@ class Generation(nn.Module):
 
     def __init__(self, ours: Tensor, theirs: Tensor) -> None:
         super().__init__()
-        dtype = torch.promote_types(ours.dtype, torch.float32)
+        dtype = at_least_float32(ours.dtype)
         width = theirs.shape[1]
 
         def conv(channels: int, size: int) -> nn.Conv2d:

@@ -42,25 +42,22 @@ class SRRL(Knowledge):
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
         """The connector to the width of the teacher's embedding, and the teacher's classifier as it is."""
-        assert student.embedding is not None
-        assert teacher.embedding is not None
         self._classifier = (find_classifier(run.roles, teacher),)
-        width = teacher.embedding.shape[1]
+        width = teacher.embedded.shape[1]
         layers: list[nn.Module] = [
-            nn.Linear(student.embedding.shape[1], width, bias=False),
+            nn.Linear(student.embedded.shape[1], width, bias=False),
             nn.BatchNorm1d(width),
         ]
-        if (teacher.embedding >= 0).all():  # asked once; a network whose embedding has both signs needs both
+        # Asked once; a network whose embedding has both signs needs both.
+        if (teacher.embedded >= 0).all():
             layers.append(nn.ReLU())
-        self.connector = nn.Sequential(*layers).to(student.embedding.device)
+        self.connector = nn.Sequential(*layers).to(student.embedded.device)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses."""
-        assert student.embedding is not None
-        assert teacher.embedding is not None
-        connected: Tensor = self.connector(student.embedding)
+        connected: Tensor = self.connector(student.embedded)
         logits = classify(self._classifier[0], connected)
-        feature = (connected - teacher.embedding).square().mean(dim=1)
+        feature = (connected - teacher.embedded).square().mean(dim=1)
         regression = regression_loss(logits, teacher.logits, form=self.form, reduction="none")
         return self.feature * feature + self.regression * regression
 
@@ -71,7 +68,6 @@ def find_classifier(roles: Mapping[str, nn.Module], teacher: Output) -> nn.Modul
     Raises:
         KdzooError: no frozen network has one classifier that makes these logits of this embedding.
     """
-    assert teacher.embedding is not None
     found: list[tuple[float, nn.Module]] = []
     wanted = teacher.logits.float()
     for network in roles.values():
@@ -79,7 +75,7 @@ def find_classifier(roles: Mapping[str, nn.Module], teacher: Output) -> nn.Modul
             continue
         try:
             with torch.no_grad():
-                logits = classify(network.classifier, teacher.embedding.float())
+                logits = classify(network.classifier, teacher.embedded.float())
         except (KdzooError, RuntimeError):
             continue  # several classifiers, or another teacher's width
         if logits.shape == wanted.shape:

@@ -21,6 +21,7 @@ def neighbours(one):
     return 100 * float(scores.mean())
 
 
+@pytest.mark.slow
 def test_the_teachers_classifier_reads_the_student(experiment, beats):
     """`simkd` without labels or logits, within 3 points of its teacher, against a random classifier"""
     simkd = experiment("simkd", epochs=12, labels_per_class=0)

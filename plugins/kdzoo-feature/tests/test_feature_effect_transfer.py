@@ -3,6 +3,7 @@
 The margins are about half of the least difference over three seeds: python benchmarks/effects.py --seeds 3
 """
 
+import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
@@ -36,6 +37,7 @@ def affinities(one, role):
     return same - same.mean(dim=0)
 
 
+@pytest.mark.slow
 def test_hints_first_then_few_labels(experiment, beats):
     """`fitnet-two-phase`: hints without labels, then 50 labels, against 50 labels alone"""
     hints = {"knowledge.stages": (-1,), "algorithm.soft_weight": 0.0}

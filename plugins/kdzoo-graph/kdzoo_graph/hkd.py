@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from kdzoo.api import UNLABELLED, Batch, KdzooError, Knowledge, Output, Run, Taps, softened_kl
+from kdzoo.api import (
+    UNLABELLED,
+    Batch,
+    KdzooError,
+    Knowledge,
+    Output,
+    Run,
+    Taps,
+    at_least_float32,
+    softened_kl,
+    without_autocast,
+)
 from kdzoo_graph.functional import aggregate, info_nce, neighbour_graph
-from kdzoo_graph.functional.precision import at_least_float32, without_autocast
 
 
 class HKD(Knowledge):
@@ -97,16 +106,14 @@ class Vertices(nn.Module):
 
     def __init__(self, output: Output, width: int, gathers: bool) -> None:
         super().__init__()
-        assert output.embedding is not None, "the taps ask for it"
-        dtype = torch.promote_types(output.embedding.dtype, torch.float32)
-        device = output.embedding.device
-        self.linear = nn.Linear(output.embedding.shape[1], width, device=device, dtype=dtype)
+        given = output.embedded
+        device, dtype = given.device, at_least_float32(given.dtype)
+        self.linear = nn.Linear(given.shape[1], width, device=device, dtype=dtype)
         self.convolution = nn.Linear(2 * width, width, device=device, dtype=dtype) if gathers else None
 
     def embed(self, output: Output) -> Tensor:
         """(B, width), of length 1."""
-        assert output.embedding is not None, "the taps ask for it"
-        return nn.functional.normalize(self.linear(output.embedding.to(self.linear.weight.dtype)), dim=1)
+        return nn.functional.normalize(self.linear(output.embedded.to(self.linear.weight.dtype)), dim=1)
 
     def gather(self, vertices: Tensor, graph: Tensor) -> Tensor:
         """(B, width): each vertex and the mean of its neighbours, mixed."""

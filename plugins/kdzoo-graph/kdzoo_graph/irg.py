@@ -8,14 +8,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Batch, KdzooError, Knowledge, Output, Taps
+from kdzoo.api import Batch, KdzooError, Knowledge, Output, Taps, at_least_float32
 from kdzoo_graph.functional import (
     irg_edge_loss,
     irg_edge_transformation_loss,
     irg_transformation_loss,
     irg_vertex_loss,
 )
-from kdzoo_graph.functional.precision import at_least_float32
 
 Stages = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(lambda stages: Taps(stages).student)]
 """Stage numbers counted from the deepest, -1, ordered shallow to deep; at least two."""
@@ -61,9 +60,7 @@ class IRG(Knowledge):
                 )
             loss = loss + self.vertex * irg_vertex_loss(student.logits, teacher.logits, reduction="mean")
         if self.edge:
-            assert student.embedding is not None, "the taps ask for it"
-            assert teacher.embedding is not None, "the taps ask for it"
-            loss = loss + self.edge * irg_edge_loss(student.embedding, teacher.embedding)
+            loss = loss + self.edge * irg_edge_loss(student.embedded, teacher.embedded)
         pairs = zip(pairwise(_pooled(student)), pairwise(_pooled(teacher)), strict=True)
         for ours, theirs in pairs:
             if self.transform:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from kdzoo.api import Batch, Knowledge, Output, Ramp, Run, Taps
+from kdzoo.api import Batch, Knowledge, Output, Ramp, Run, Taps, at_least_float32, without_autocast
 from kdzoo_graph.functional import graph_divergence, main_direction
-from kdzoo_graph.functional.precision import without_autocast
 
 Stages = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(lambda stages: Taps(stages).student)]
 """Stage numbers counted from the deepest, -1, ordered shallow to deep; at least two."""
@@ -65,14 +64,14 @@ class MHGD(Knowledge):
         """The teacher's heads for each pair of stages; a map of the student's vector where widths differ."""
         self.generator = run.generator("mhgd")
         for ours, theirs in zip(student.features, teacher.features, strict=True):
-            settings = {"device": ours.device, "dtype": torch.promote_types(ours.dtype, torch.float32)}
+            settings = {"device": ours.device, "dtype": at_least_float32(ours.dtype)}
             width, wanted = ours.shape[1], theirs.shape[1]
             self.widen.append(
                 nn.Identity() if width == wanted else nn.Linear(width, wanted, bias=False, **settings)
             )
         for shallow, deep in pairwise(teacher.features):
             attention = Attention(shallow.shape[1], deep.shape[1], self.heads, self.width, self.scaled)
-            self.attentions.append(attention.to(deep.device, torch.promote_types(deep.dtype, torch.float32)))
+            self.attentions.append(attention.to(deep.device, at_least_float32(deep.dtype)))
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses, one for each sample that attends, summed over pairs of stages."""

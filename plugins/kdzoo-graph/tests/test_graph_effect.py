@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
@@ -78,6 +79,7 @@ def same_attention(one):
     return sum(correlation(a, b) for a, b in graphs) / len(graphs)
 
 
+@pytest.mark.slow
 def test_edges_alone_make_an_embedding(experiment, beats):
     """`irg`'s edges and their transformation, without labels or logits, against random weights"""
     settings = {"knowledge.vertex": 0.0, "knowledge.edge": 50.0}
@@ -98,6 +100,7 @@ def test_holistic_knowledge_alone_makes_an_embedding(experiment, beats):
     beats("5-NN accuracy, %", neighbours(hkd), neighbours(untaught(experiment)), by=12)
 
 
+@pytest.mark.slow
 def test_attention_between_stages_makes_an_embedding(experiment, beats):
     """`mhgd` alone, without labels or logits, against random weights"""
     mhgd = experiment("mhgd", epochs=8, **UNLABELLED)

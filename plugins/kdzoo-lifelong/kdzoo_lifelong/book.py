@@ -37,7 +37,7 @@ class Book:
         """(T, T) float64 on the CPU; NaN for what has not come yet."""
         count = len(self._curriculum.tasks)
         kept: Tensor = self._run.state.get(
-            _key(setting), torch.full((count, count), torch.nan, dtype=torch.float64)
+            _key(setting), torch.full((count, count), torch.nan, dtype=torch.float64, device="cpu")
         )
         return kept.cpu()
 

@@ -93,7 +93,8 @@ def cut(run: Run, tasks: int, first: int | None, order_seed: int | None) -> Curr
     count = len(run.data.classes)
     order = list(range(count))
     if order_seed is not None:
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(order_seed)).tolist()
+        draw = torch.Generator().manual_seed(order_seed)
+        order = torch.randperm(count, generator=draw, device="cpu").tolist()
     present = run.data.labels[run.data.labels >= 0].bincount(minlength=count).tolist()
     for name, images in zip(run.data.classes, present, strict=True):
         if not images:
@@ -106,12 +107,9 @@ def cut(run: Run, tasks: int, first: int | None, order_seed: int | None) -> Curr
     for number, size in enumerate(sizes(count, tasks, first), 1):
         made.append(Task(number, tuple(order[begin : begin + size]), tuple(order[:begin])))
         begin += size
-    columns = torch.empty(count, dtype=torch.int64)
-    columns[torch.tensor(order)] = torch.arange(count)
-    task_of = torch.repeat_interleave(
-        torch.arange(len(made)), torch.tensor([len(one.classes) for one in made])
-    )
-    return Curriculum(tuple(made), columns.to(run.device), task_of.to(run.device))
+    columns = torch.tensor([order.index(one) for one in range(count)], device=run.device)
+    task_of = torch.tensor([one.number - 1 for one in made for _ in one.classes], device=run.device)
+    return Curriculum(tuple(made), columns, task_of)
 
 
 def _equal(classes: int, tasks: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -13,13 +13,12 @@ from kdzoo_lifelong.cosine import embedding_width
 from kdzoo_lifelong.curriculum import Task
 from kdzoo_lifelong.expanded import Expanded, linear
 from kdzoo_lifelong.growing import inherit
-from kdzoo_lifelong.lifelong import FirstTask, Lifelong, Seed, cross_entropy
-from kdzoo_lifelong.memory import Budget, Selection
+from kdzoo_lifelong.lifelong import Incremental, cross_entropy
 
 AUXILIARY = "auxiliary"
 
 
-class Der(Lifelong):
+class Der(Incremental):
     """Each task adds a backbone; the earlier ones are frozen, and one classifier reads them all.
 
     The new backbone also learns, by a classifier of its own (role ``auxiliary``), to tell the task's classes from
@@ -27,17 +26,11 @@ class Der(Lifelong):
     classes have equally many images (phases ``balance2``, ``balance3``, ...).
 
     Args:
-        tasks: how many.
-        first_task: classes of the first task; None: as many as the others have.
-        class_order_seed: of the order in which classes arrive; None: the data's own order.
         memory: images of earlier classes that may be kept.
-        memory_budget: whether that is of all classes together, shared equally, or of each class.
-        selection: how the images for the memory are chosen.
-        task_weight: weight of the task loss.
         auxiliary_weight: weight of the new backbone's own classifier.
         balance: epochs on the memory, as a part of the recipe's epochs; one at least, and 0 leaves them out.
         temperature: divides the logits in those epochs.
-        teach_weight: weight of what ``previous`` teaches, if the recipe has a knowledge; the paper has none.
+        teach_weight: weight of the distillation loss, if the recipe has a knowledge; the paper has none.
     """
 
     name = "der"
@@ -47,22 +40,13 @@ class Der(Lifelong):
 
     def __init__(
         self,
-        tasks: PositiveInt = 5,
-        first_task: FirstTask = None,
-        class_order_seed: Seed = 0,
         memory: PositiveInt = 2000,
-        memory_budget: Budget = "total",
-        selection: Selection = "herding",
-        task_weight: NonNegativeFloat = 1.0,
         auxiliary_weight: NonNegativeFloat = 1.0,
         balance: Annotated[float, Field(ge=0, le=1)] = 0.15,
         temperature: PositiveFloat = 5.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            tasks, first_task, class_order_seed, memory, memory_budget, selection,
-            task_weight=task_weight, teach_weight=teach_weight,
-        )  # fmt: skip
+        super().__init__(memory=memory, **settings)
         self.auxiliary_weight = auxiliary_weight
         self.balance = balance
         self.temperature = temperature
@@ -101,9 +85,8 @@ class Der(Lifelong):
         loss = run.task("student", batch)
         if not task.before:
             return loss
-        student, embedding = run.roles["student"], run.see("student", batch).embedding
+        student, embedding = run.roles["student"], run.see("student", batch).embedded
         assert isinstance(student, Expanded)
-        assert embedding is not None
         with run.autocast():
             logits = run.roles[AUXILIARY](embedding[:, -student.width :])
         target = (self.targets(batch) - len(task.before) + 1).clamp(min=0)

@@ -2,55 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api import Backbone, Batch, KdzooError, Run
 from kdzoo_lifelong.curriculum import Task
 from kdzoo_lifelong.functional import class_mean
-from kdzoo_lifelong.lifelong import FirstTask, Lifelong, Seed
-from kdzoo_lifelong.memory import Budget, Memory, Selection, embeddings
+from kdzoo_lifelong.lifelong import Incremental
+from kdzoo_lifelong.memory import Memory, embeddings
 
 MEANS = "icarl/means"
 
 
-class Icarl(Lifelong):
+class Icarl(Incremental):
     """A sigmoid for each class trains the features; an image belongs to the class with the nearest mean of exemplars.
 
     The distance of features of length 1 to a mean of length 1 orders the classes as their inner product does, so
     that after the last task the means become the weights of the student's classifier, without bias.
 
     Args:
-        tasks: how many.
-        first_task: classes of the first task; None: as many as the others have.
-        class_order_seed: of the order in which classes arrive; None: the data's own order.
         memory: images of earlier classes that may be kept.
-        memory_budget: whether that is of all classes together, shared equally, or of each class.
-        selection: how the images for the memory are chosen.
         task_weight: weight of the sigmoids of the task's classes.
-        teach_weight: weight of what ``previous`` teaches.
     """
 
     name = "icarl"
 
-    def __init__(
-        self,
-        tasks: PositiveInt = 5,
-        first_task: FirstTask = None,
-        class_order_seed: Seed = 0,
-        memory: PositiveInt = 2000,
-        memory_budget: Budget = "total",
-        selection: Selection = "herding",
-        task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
-    ) -> None:
-        images: NonNegativeInt = memory
-        super().__init__(
-            tasks, first_task, class_order_seed, images, memory_budget, selection,
-            task_weight=task_weight, teach_weight=teach_weight,
-        )  # fmt: skip
+    def __init__(self, memory: PositiveInt = 2000, **settings: Any) -> None:
+        super().__init__(memory=memory, **settings)
 
     def check(self, run: Run) -> None:
         """The classifier must be one linear layer, which the means can replace."""
@@ -78,7 +60,7 @@ class Icarl(Lifelong):
     def scores(self, run: Run, task: Task, images: Tensor) -> Tensor:
         """Cosines to the means."""
         with run.autocast():
-            embedding = run.roles["student"](images, (), True).embedding
+            embedding = run.roles["student"](images, (), True).embedded
         means: Tensor = run.state[MEANS]
         return functional.normalize(embedding.float(), dim=1) @ means.T
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -22,7 +22,7 @@ FirstTask = Annotated[int, Field(ge=1)] | None
 Seed = Annotated[int, Field(ge=0)] | None
 
 
-class Lifelong(Algorithm):
+class Incremental(Algorithm):
     """The classes come in tasks; after the last one the student knows all of them.
 
     Each task is a phase, ``task1``, ``task2``, ..., over its own images and the memory's, and takes the recipe's
@@ -36,14 +36,14 @@ class Lifelong(Algorithm):
         memory: images of earlier classes that may be kept; 0 = none.
         memory_budget: whether that is of all classes together, shared equally, or of each class.
         selection: how the images for the memory are chosen.
-        classes: what the task loss compares: the classes of the task alone (images of others have none), or all
-            that came so far.
         task_weight: weight of the task loss.
-        teach_weight: weight of what ``previous`` teaches.
-        joint: keep every training image, which makes all tasks so far one: the upper bound.
+        teach_weight: weight of the distillation loss, whose teacher is ``previous``.
     """
 
-    name = "lifelong"
+    classes: Literal["new", "seen"] = "seen"
+    joint = False
+    balance = 0.0
+    """Epochs on the memory after a task, as a part of the recipe's epochs; 0 = none."""
 
     def __init__(
         self,
@@ -53,10 +53,8 @@ class Lifelong(Algorithm):
         memory: NonNegativeInt = 0,
         memory_budget: Budget = "total",
         selection: Selection = "herding",
-        classes: Literal["new", "seen"] = "seen",
         task_weight: NonNegativeFloat = 1.0,
         teach_weight: NonNegativeFloat = 1.0,
-        joint: bool = False,
     ) -> None:
         self.tasks = tasks
         self.first_task = first_task
@@ -64,14 +62,11 @@ class Lifelong(Algorithm):
         self.images = memory
         self.memory_budget = memory_budget
         self.selection = selection
-        self.classes = classes
         self.task_weight = task_weight
         self.teach_weight = teach_weight
-        self.joint = joint
-        self.balance = 0.0
         self._progress = 0.0
 
-    # What a kind of life may do otherwise
+    # What a subclass may override
 
     def check(self, run: Run) -> None:
         """Refuse, before anything is trained, what cannot work."""
@@ -88,7 +83,7 @@ class Lifelong(Algorithm):
         """Called when the student of ``task`` is enrolled."""
 
     def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """What the labels teach; a scalar."""
+        """The supervised loss; a scalar."""
         if self.classes == "seen":
             return run.task("student", batch)
         logits = run.see("student", batch).logits[:, len(task.before) :].float()
@@ -99,7 +94,7 @@ class Lifelong(Algorithm):
         return ("student", "knowledge")
 
     def weight(self, task: Task) -> float:
-        """Of what is taught in ``task``."""
+        """The weight of the distillation loss in ``task``."""
         return self.teach_weight
 
     def remembered(self, run: Run, task: Task, memory: Memory) -> None:
@@ -112,14 +107,14 @@ class Lifelong(Algorithm):
         return logits
 
     def rebalance(self, run: Run, task: Task) -> nn.Module:
-        """Prepare the student for the epochs on the memory; the part of it that stays frozen then.
+        """Prepare the student for the epochs on the memory; returns the part of it that stays frozen then.
 
-        Asked only of a kind of life that sets ``balance``, and so has such epochs.
+        Called only when ``balance`` > 0.
         """
-        raise NotImplementedError(f"{type(self).__name__} sets balance, and must say how it rebalances")
+        raise NotImplementedError(f"{type(self).__name__} sets balance and must define rebalance")
 
     def balance_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """What the labels teach in those epochs."""
+        """The supervised loss in the epochs on the memory."""
         return self.task_loss(run, batch, task)
 
     def settles(self, task: Task) -> bool:
@@ -171,10 +166,9 @@ class Lifelong(Algorithm):
         self.finish(run, self.curriculum.tasks[-1])
 
     def step(self, run: Run, batch: Batch, task: Task) -> Mapping[str, Tensor]:
-        """What is taught, what the labels say, one update."""
+        """One update: the supervised loss and the distillation loss."""
         self._progress = batch.progress
         weight = self.weight(task)
-        # first: it says what the networks must expose
         teach = run.teach(batch) if weight else torch.zeros((), device=run.device)
         loss = self.task_loss(run, batch, task)
         run.update(self.task_weight * loss + weight * teach, *self.learners(task))
@@ -240,6 +234,25 @@ class Lifelong(Algorithm):
         memory.update(task)
         self.remembered(run, task, memory)
         return {} if self.settles(task) else self.record(run, task)
+
+
+class Lifelong(Incremental):
+    """The classes come in tasks; a knowledge keeps what the student knew, and the task loss is cross-entropy.
+
+    Args:
+        classes: what the task loss compares: the classes of the task alone (images of others have none), or all
+            that came so far.
+        joint: keep every training image, which makes all tasks so far one: the upper bound.
+    """
+
+    name = "lifelong"
+
+    def __init__(
+        self, classes: Literal["new", "seen"] = "seen", joint: bool = False, **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self.classes = classes
+        self.joint = joint
 
 
 def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -83,7 +83,7 @@ def embeddings(run: Run, rows: Tensor) -> Tensor:
     for some in torch.split(rows, run.recipe.data.batch_size):
         images = run.data.fetch(some, view=None).inputs[modality]
         with run.autocast():
-            parts.append(student(images, (), True).embedding.float())
+            parts.append(student(images, (), True).embedded.float())
     return torch.cat(parts)
 
 

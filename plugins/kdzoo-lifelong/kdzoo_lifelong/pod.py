@@ -49,8 +49,6 @@ class Pod(Knowledge):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses; the labels are not used."""
-        assert student.embedding is not None
-        assert teacher.embedding is not None
         spatial = pod_spatial_loss(student.features, teacher.features, reduction="none")
-        flat = pod_flat_loss(student.embedding, teacher.embedding, reduction="none")
+        flat = pod_flat_loss(student.embedded, teacher.embedded, reduction="none")
         return self.spatial * spatial + self.flat * flat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -13,50 +13,37 @@ from kdzoo_lifelong.cosine import LocalSimilarity
 from kdzoo_lifelong.curriculum import Task
 from kdzoo_lifelong.functional import nca_loss
 from kdzoo_lifelong.growing import inherit
-from kdzoo_lifelong.lifelong import FirstTask, Lifelong, Seed
-from kdzoo_lifelong.memory import Budget, Selection
+from kdzoo_lifelong.lifelong import Incremental
+from kdzoo_lifelong.memory import Budget
 
 
-class Podnet(Lifelong):
+class Podnet(Incremental):
     """A classifier by cosines to several proxies of each class, a margin loss, and a memory.
 
     Args:
-        tasks: how many.
-        first_task: classes of the first task; None: as many as the others have.
-        class_order_seed: of the order in which classes arrive; None: the data's own order.
         memory: images of earlier classes that may be kept.
-        memory_budget: whether that is of all classes together, shared equally, or of each class.
-        selection: how the images for the memory are chosen.
         proxies: of each class.
         scale: where the learned scale of the similarities begins.
         margin: by which the right class shall be ahead.
         balance: epochs of the classifier alone on the memory, where classes are equally many, as a part of the
             recipe's epochs; one at least, and 0 leaves them out.
         task_weight: weight of the margin loss.
-        teach_weight: weight of what ``previous`` teaches, times the square root of (classes so far / new classes).
+        teach_weight: weight of the distillation loss, times the square root of (classes so far / new classes).
     """
 
     name = "podnet"
 
     def __init__(
         self,
-        tasks: PositiveInt = 5,
-        first_task: FirstTask = None,
-        class_order_seed: Seed = 0,
         memory: PositiveInt = 20,
         memory_budget: Budget = "class",
-        selection: Selection = "herding",
         proxies: PositiveInt = 10,
         scale: PositiveFloat = 10.0,
         margin: NonNegativeFloat = 0.6,
         balance: Annotated[float, Field(ge=0, le=1)] = 0.15,
-        task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            tasks, first_task, class_order_seed, memory, memory_budget, selection,
-            task_weight=task_weight, teach_weight=teach_weight,
-        )  # fmt: skip
+        super().__init__(memory=memory, memory_budget=memory_budget, **settings)
         self.proxies = proxies
         self.scale = scale
         self.margin = margin

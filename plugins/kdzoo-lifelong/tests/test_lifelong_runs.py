@@ -25,7 +25,7 @@ from kdzoo_lifelong.cosine import LocalSimilarity, embedding_width
 from kdzoo_lifelong.curriculum import cut, sizes
 from kdzoo_lifelong.expanded import Expanded
 from kdzoo_lifelong.growing import inherit
-from kdzoo_lifelong.lifelong import Lifelong, cross_entropy
+from kdzoo_lifelong.lifelong import Incremental, cross_entropy
 
 SMALL = {
     "epochs": 1,
@@ -54,7 +54,7 @@ def life(tmp_path_factory):
         if key in done:
             return done[key]
         kept, previous = [], {}
-        original, enroll = Loop.train, Lifelong._enroll
+        original, enroll = Loop.train, Incremental._enroll
 
         def remembering(loop, *arguments):
             kept.append(loop.run)
@@ -68,7 +68,7 @@ def life(tmp_path_factory):
         folder = tmp_path_factory.mktemp("life") / "run"
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Loop, "train", remembering)
-            patch.setattr(Lifelong, "_enroll", enrolling)
+            patch.setattr(Incremental, "_enroll", enrolling)
             result = train(recipe(method, **settings), folder, zoo=ZOO)
         done[key] = SimpleNamespace(run=kept[-1], result=result, folder=folder, previous=previous)
         return done[key]
@@ -331,7 +331,7 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
     def never(self, *arguments):
         raise AssertionError("it trained")
 
-    monkeypatch.setattr(Lifelong, "step", never)
+    monkeypatch.setattr(Incremental, "step", never)
     with pytest.raises(KdzooError, match=sentence):
         train(recipe(method, **settings), tmp_path / "run", zoo=ZOO)
     assert not (tmp_path / "run" / "student").exists()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveFloat
 
 from kdzoo.api import Batch, Lesson, Run
 from kdzoo_multi_teacher.functional import gradient_weights
-from kdzoo_multi_teacher.teachers import Count, Teachers
+from kdzoo_multi_teacher.teachers import Teachers
 
 
 class Adaptive(Teachers):
     """In each step, the weights with which the teachers' gradients on the logits combine to the shortest one.
 
     Args:
-        teachers: how many.
         tolerance: a teacher's largest weight; nearer to 1 / teachers, all of them must count.
         temperature: of the divergence whose gradients are compared; the knowledge's own.
     """
@@ -25,11 +24,11 @@ class Adaptive(Teachers):
 
     def __init__(
         self,
-        teachers: Count = 2,
         tolerance: Annotated[float, Field(gt=0, le=1)] = 0.6,
         temperature: PositiveFloat = 4.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(teachers)
+        super().__init__(**settings)
         self.tolerance = tolerance
         self.temperature = temperature
 

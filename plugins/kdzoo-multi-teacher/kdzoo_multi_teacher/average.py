@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import PositiveFloat
 
 from kdzoo.api import Batch, Lesson, Output, Run
 from kdzoo_multi_teacher.functional import mean_logits, mean_probabilities
-from kdzoo_multi_teacher.teachers import Count, Teachers
+from kdzoo_multi_teacher.teachers import Teachers
 
 
 class Average(Teachers):
     """Every teacher counts the same; what is averaged can be chosen.
 
     Args:
-        teachers: how many.
         average: ``losses``: each teacher gives its lesson, on any knowledge, with weight 1/M. ``probabilities`` or
             ``logits``: one derived teacher, ``ensemble``, whose logits come from the mean; for knowledge on logits.
         temperature: of the softmaxes whose mean is taken, for ``probabilities``.
@@ -26,11 +25,11 @@ class Average(Teachers):
 
     def __init__(
         self,
-        teachers: Count = 2,
         average: Literal["losses", "probabilities", "logits"] = "losses",
         temperature: PositiveFloat = 1.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(teachers)
+        super().__init__(**settings)
         self.average = average
         self.temperature = temperature
 

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import at_least_float32
+
 
 def mean_logits(logits: Sequence[Tensor]) -> Tensor:
     """The mean of the teachers' logits, which is the log of their normalised geometric mean; (B, K)."""
-    return torch.stack([_wide(one) for one in logits]).mean(dim=0)
+    return torch.stack([at_least_float32(one) for one in logits]).mean(dim=0)
 
 
 def mean_probabilities(logits: Sequence[Tensor], temperature: float = 1.0) -> Tensor:
@@ -29,7 +31,7 @@ def mean_probabilities(logits: Sequence[Tensor], temperature: float = 1.0) -> Te
         (B, K): temperature x the log of the mean probabilities.
 
     """
-    log_p = torch.stack([F.log_softmax(_wide(one) / temperature, dim=1) for one in logits])
+    log_p = torch.stack([F.log_softmax(at_least_float32(one) / temperature, dim=1) for one in logits])
     return temperature * (log_p.logsumexp(dim=0) - torch.log(log_p.new_tensor(float(len(logits)))))
 
 
@@ -50,7 +52,7 @@ def entropy_weights(logits: Sequence[Tensor], *, normalize: bool = True) -> Tens
 
     """
     _several(logits)
-    log_p = torch.stack([F.log_softmax(_wide(one), dim=1) for one in logits])
+    log_p = torch.stack([F.log_softmax(at_least_float32(one), dim=1) for one in logits])
     entropy = -(log_p.exp() * log_p).sum(dim=2)
     share = entropy / entropy.sum(dim=0).clamp_min(torch.finfo(entropy.dtype).tiny)
     weights = 1 - share
@@ -75,7 +77,7 @@ def confidence_weights(logits: Sequence[Tensor], target: Tensor) -> Tensor:
     """
     _several(logits)
     losses = torch.stack(
-        [F.cross_entropy(_wide(one), target.clamp_min(0), reduction="none") for one in logits]
+        [F.cross_entropy(at_least_float32(one), target.clamp_min(0), reduction="none") for one in logits]
     )
     losses = torch.where(target < 0, torch.zeros_like(losses), losses)
     return (1 - losses.softmax(dim=0)) / (len(logits) - 1)
@@ -111,8 +113,10 @@ def gradient_weights(
     """
     _several(teachers)
     with torch.no_grad():
-        own = (_wide(student) / temperature).softmax(dim=1)
-        gradients = torch.stack([own - (_wide(one) / temperature).softmax(dim=1) for one in teachers])
+        own = (at_least_float32(student) / temperature).softmax(dim=1)
+        gradients = torch.stack(
+            [own - (at_least_float32(one) / temperature).softmax(dim=1) for one in teachers]
+        )
         gram = gradients.flatten(1) @ gradients.flatten(1).T
         count = len(teachers)
         cap = max(tolerance, 1 / count)
@@ -166,7 +170,9 @@ def merge_partitions(
         column = {known: place for place, known in enumerate(group)}
         parts.append(torch.tensor([column.get(one, own) for one in range(classes)], device=given.device))
         sizes.append(given.shape[1])
-    spread = torch.stack([_wide(one)[:, part] for one, part in zip(probabilities, parts, strict=True)])
+    spread = torch.stack(
+        [at_least_float32(one)[:, part] for one, part in zip(probabilities, parts, strict=True)]
+    )
     if active is not None:
         spread = spread * active.T.unsqueeze(2)
     q = spread.new_full((batch, classes), 1 / classes)
@@ -195,7 +201,3 @@ def _to_capped_simplex(weights: Tensor, cap: float) -> Tensor:
 def _several(logits: Sequence[Tensor]) -> None:
     if len(logits) < 2:
         raise ValueError("weights need at least two teachers: with one there is nothing to weigh")
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

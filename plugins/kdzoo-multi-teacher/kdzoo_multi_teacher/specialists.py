@@ -67,7 +67,7 @@ class Specialists(Algorithm):
             _begin_like(network, run.roles["generalist"])
             run.enroll(name, network, student=False)
         # A class's number in a specialist's eyes; everything else is its dustbin, the last.
-        views = [_view(group, len(run.data.classes)).to(run.device) for group in groups]
+        views = [_view(group, len(run.data.classes), run.device) for group in groups]
 
         def train(batch: Batch) -> Mapping[str, Tensor]:
             if batch.target is None or batch.target.is_floating_point():
@@ -167,11 +167,10 @@ class Specialists(Algorithm):
         return [np.flatnonzero(found == number).tolist() for number in range(self.count)]
 
 
-def _view(group: Sequence[int], classes: int) -> Tensor:
+def _view(group: Sequence[int], classes: int, device: torch.device) -> Tensor:
     """(K,): the number that each class has for a specialist."""
-    view = torch.full((classes,), len(group), dtype=torch.int64)
-    view[list(group)] = torch.arange(len(group))
-    return view
+    place = {number: place for place, number in enumerate(group)}
+    return torch.tensor([place.get(number, len(group)) for number in range(classes)], device=device)
 
 
 def _begin_like(network: torch.nn.Module, other: torch.nn.Module) -> None:

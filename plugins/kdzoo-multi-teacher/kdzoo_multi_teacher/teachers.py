@@ -18,6 +18,9 @@ class Teachers(Scheme):
 
     A recipe may name each of them (``--set roles.teacher2=resnet34``). One that it does not name is what
     ``--teacher`` names, trained from an initialisation of its own.
+
+    Args:
+        teachers: how many.
     """
 
     kind = "offline"

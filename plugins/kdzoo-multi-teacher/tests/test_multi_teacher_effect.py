@@ -31,6 +31,7 @@ def two(teachers, *names):
     return {**ONLY_THE_TEACHERS, **settings, **paths}
 
 
+@pytest.mark.slow
 def test_ca_mkd_does_not_trust_a_teacher_whose_labels_are_wrong(experiment, beats, teachers):
     """`ca-mkd` with one good teacher and one that calls every class by the next one's name, against `avg`"""
     both = two(teachers, "good", "poisoned")
@@ -60,6 +61,7 @@ def worst(one):
     return max(F.kl_div(student, log_p, reduction="batchmean", log_target=True).item() for log_p in teachers)
 
 
+@pytest.mark.slow
 def test_aekd_sacrifices_no_teacher(experiment, beats, teachers):
     """`aekd` with two teachers that agree and one that contradicts them, against `avg`"""
     three = {**two(teachers, "good", "good", "poisoned"), "scheme.teachers": 3}
@@ -70,6 +72,7 @@ def test_aekd_sacrifices_no_teacher(experiment, beats, teachers):
 GROUPS = {"algorithm.groups": ((0, 1, 2, 3), (3, 4, 5, 6), (6, 7, 8, 9))}
 
 
+@pytest.mark.slow
 def test_specialists_together_know_what_none_of_them_knows(experiment, beats):
     """`specialists`: three with four digits each and no generalist, against the best of them alone"""
     merged = experiment("specialists", epochs=8, **GROUPS, **{"algorithm.generalist": False})
@@ -81,6 +84,7 @@ def test_specialists_together_know_what_none_of_them_knows(experiment, beats):
     beats("accuracy, %", merged.accuracy, ceiling, by=30)
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_initialisations_teaches_better_than_its_members(experiment, beats):
     """`avg` of four weak teachers from four initialisations, against its members one by one"""
     weak = {**ONLY_THE_TEACHERS, "teacher_epochs": 3, "labels_per_class": 0}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d
 
-from kdzoo.api import Backbone, KdzooError
+from kdzoo.api import Backbone, KdzooError, evaluating
 from kdzoo_nas.functional import cut
 from kdzoo_nas.space import Architecture, Stage
 from kdzoo_nas.supernet import Builder, SuperNet
@@ -113,14 +113,13 @@ class Blocks(nn.Module):
 
 @torch.no_grad()
 def _maps(network: Backbone, stages: tuple[int, ...]) -> tuple[Tensor, ...]:
-    mode, device = network.training, network.mean.device
-    image = torch.zeros(2, network.channels, *network.input_size, device=device)
-    features: tuple[Tensor, ...] = network.eval()(image, stages).features
-    network.train(mode)
+    image = torch.zeros(2, network.channels, *network.input_size, device=network.mean.device)
+    with evaluating(network):
+        features: tuple[Tensor, ...] = network(image, stages).features
     return features
 
 
 def _convolution(out: int, into: int, generator: torch.Generator) -> Tensor:
     """A 1x1 kernel that keeps the variance."""
-    kernel: Tensor = torch.randn(out, into, 1, 1, generator=generator) / into**0.5
+    kernel: Tensor = torch.randn(out, into, 1, 1, generator=generator, device=generator.device) / into**0.5
     return kernel

@@ -62,7 +62,7 @@ class Budget:
 
     @property
     def unit(self) -> str:
-        """Of :meth:`cost`."""
+        """The unit of :meth:`cost`."""
         return "parameters" if self.most_milliseconds is None else f"milliseconds on {self.device.type}"
 
     def allows(self, architecture: Architecture) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
@@ -13,7 +14,6 @@ from kdzoo.api import UNLABELLED, Backbone, Batch, Phase, Run
 from kdzoo_nas.budget import Budget
 from kdzoo_nas.evolution import best, evolve
 from kdzoo_nas.functional import class_gradient, gram_distance
-from kdzoo_nas.hints import Factors, Kernels, Most
 from kdzoo_nas.search import Search, image_of, need_teacher, search_images
 from kdzoo_nas.space import Architecture
 from kdzoo_nas.supernet import Builder
@@ -27,42 +27,28 @@ class DisWot(Search):
     classes. Candidates are drawn and evolved; none of them is trained.
 
     Args:
-        widths: factors of the student model's widths that a stage may have.
-        depths: factors of its depths, rounded up.
-        kernels: kernel sizes, for families that have a choice.
-        max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
-        max_latency: bound in milliseconds for one image, measured.
         relation: weight of the distance between samples' relations.
         semantic: weight of the distance between classes' relations.
         population: candidates in a generation.
         generations: of the evolution; 1 is random search.
         initialisations: of each candidate; their scores are averaged.
         batches: of images that are compared.
-        task_weight: weight of the supervised loss when the found student is trained.
-        teach_weight: weight of the knowledge then.
 
     """
 
     name = "diswot"
-    trains = False
 
     def __init__(
         self,
-        widths: Factors = (0.5, 0.75, 1.0),
-        depths: Factors = (0.5, 1.0, 1.5),
-        kernels: Kernels = (3, 5, 7),
-        max_params: Most = 0.5,
-        max_latency: Most = None,
         relation: NonNegativeFloat = 1.0,
         semantic: NonNegativeFloat = 1.0,
         population: PositiveInt = 16,
         generations: PositiveInt = 6,
         initialisations: PositiveInt = 3,
         batches: PositiveInt = 4,
-        task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(widths, depths, kernels, max_params, max_latency, 0.5, task_weight, teach_weight)
+        super().__init__(**settings)
         self.relation, self.semantic = relation, semantic
         self.population, self.generations = population, generations
         self.initialisations, self.batches = initialisations, batches
@@ -156,7 +142,7 @@ def _look(run: Run, network: Backbone, image: Tensor) -> tuple[Tensor, Tensor, T
     """A network's last map, embedding and logits."""
     with run.autocast():
         output = network(image, (-1,), True)
-    return output.features[0], output.embedding, output.logits
+    return output.features[0], output.embedded, output.logits
 
 
 def _classes(batch: Batch, logits: Tensor) -> Tensor:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
 from kdzoo.api import Backbone, Batch, Phase, Run, pool_to_smaller
 from kdzoo_nas.blocks import Blocks
 from kdzoo_nas.budget import Budget
 from kdzoo_nas.functional import relative_error
-from kdzoo_nas.hints import Factors, Fraction, Kernels, Most
+from kdzoo_nas.hints import Fraction
 from kdzoo_nas.paths import Choice, Pair, pairs, paths
 from kdzoo_nas.search import Search, image_of, need_teacher, search_images
 from kdzoo_nas.space import Architecture
@@ -32,16 +32,9 @@ class Dna(Search):
     block is rated by its error, and the architecture with the least sum within the budget is found exactly.
 
     Args:
-        widths: factors of the student model's widths that a stage may have.
-        depths: factors of its depths, rounded up.
-        kernels: kernel sizes, for families that have a choice.
-        max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
-        max_latency: bound in milliseconds for one image, measured.
         fraction: part of the recipe's epochs in which the blocks are trained.
         drawn: choices of each block in each step.
         batches: of images by which choices are rated.
-        task_weight: weight of the supervised loss when the found student is trained.
-        teach_weight: weight of the knowledge then.
 
     """
 
@@ -52,20 +45,13 @@ class Dna(Search):
 
     def __init__(
         self,
-        widths: Factors = (0.5, 0.75, 1.0),
-        depths: Factors = (0.5, 1.0, 1.5),
-        kernels: Kernels = (3, 5, 7),
-        max_params: Most = 0.5,
-        max_latency: Most = None,
         fraction: Fraction = 0.5,
         drawn: PositiveInt = 1,
         batches: PositiveInt = 8,
-        task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            widths, depths, kernels, max_params, max_latency, fraction, task_weight, teach_weight
-        )
+        super().__init__(**settings)
+        self.fraction = fraction
         self.drawn, self.batches = drawn, batches
 
     def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -13,7 +13,7 @@ from torch import Tensor
 from kdzoo.api import UNLABELLED, Backbone, Batch, Phase, Run, softened_kl
 from kdzoo_nas.budget import Budget
 from kdzoo_nas.evolution import best, evolve
-from kdzoo_nas.hints import Factors, Fraction, Kernels, Most
+from kdzoo_nas.hints import Fraction
 from kdzoo_nas.nsga import nsga2, require_optuna
 from kdzoo_nas.search import Search, image_of, search_images, training_images
 from kdzoo_nas.space import Architecture
@@ -29,11 +29,6 @@ class Sandwich(Search):
     is trained on by itself.
 
     Args:
-        widths: factors of the student model's widths that a stage may have.
-        depths: factors of its depths, rounded up.
-        kernels: kernel sizes, for families that have a choice.
-        max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
-        max_latency: bound in milliseconds for one image, measured.
         fraction: part of the recipe's epochs in which all are trained.
         drawn: random architectures in each step, beside the largest and the smallest.
         soft_weight: weight of KL(teacher || largest) where the recipe has a teacher.
@@ -45,7 +40,6 @@ class Sandwich(Search):
         batches: of images by which candidates are judged.
         inherit: whether the found student begins with the shared weights.
         task_weight: weight of the supervised loss, of the largest and when the found student is trained.
-        teach_weight: weight of the knowledge when the found student is trained.
 
     """
 
@@ -53,11 +47,6 @@ class Sandwich(Search):
 
     def __init__(
         self,
-        widths: Factors = (0.5, 0.75, 1.0),
-        depths: Factors = (0.5, 1.0, 1.5),
-        kernels: Kernels = (3, 5, 7),
-        max_params: Most = 0.5,
-        max_latency: Most = None,
         fraction: Fraction = 0.5,
         drawn: NonNegativeInt = 2,
         soft_weight: NonNegativeFloat = 1.0,
@@ -68,12 +57,10 @@ class Sandwich(Search):
         calibration: PositiveInt = 4,
         batches: PositiveInt = 8,
         inherit: bool = True,
-        task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        **settings: Any,
     ) -> None:
-        super().__init__(
-            widths, depths, kernels, max_params, max_latency, fraction, task_weight, teach_weight
-        )
+        super().__init__(**settings)
+        self.fraction = fraction
         self.drawn = drawn
         self.soft_weight, self.temperature = soft_weight, temperature
         self.sampler, self.population, self.generations = sampler, population, generations

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from kdzoo.api import Algorithm, Backbone, Batch, KdzooError, Phase, Run
 from kdzoo_nas.budget import Budget, budget
+from kdzoo_nas.hints import Factors, Kernels, Most
 from kdzoo_nas.space import Architecture, from_plain
 from kdzoo_nas.supernet import Builder
 from kdzoo_nas.trace import Trace
@@ -30,29 +32,26 @@ class Search(Algorithm):
         kernels: kernel sizes, for families that have a choice.
         max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
         max_latency: bound in milliseconds for one image, measured.
-        fraction: part of the epochs before the architecture is found, for searches that train.
         task_weight: weight of the supervised loss when the found student is trained.
         teach_weight: weight of the knowledge then.
 
     """
 
-    trains = True
-    """Whether the search has epochs of its own."""
+    fraction = 0.0
+    """Part of the recipe's epochs in which the search trains, before the architecture is found; 0 = none."""
 
     def __init__(
         self,
-        widths: tuple[float, ...],
-        depths: tuple[float, ...],
-        kernels: tuple[int, ...],
-        max_params: float | None,
-        max_latency: float | None,
-        fraction: float,
-        task_weight: float,
-        teach_weight: float,
+        widths: Factors = (0.5, 0.75, 1.0),
+        depths: Factors = (0.5, 1.0, 1.5),
+        kernels: Kernels = (3, 5, 7),
+        max_params: Most = 0.5,
+        max_latency: Most = None,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: NonNegativeFloat = 1.0,
     ) -> None:
         self.widths, self.depths, self.kernels = widths, depths, kernels
         self.max_params, self.max_latency = max_params, max_latency
-        self.fraction = fraction
         self.task_weight, self.teach_weight = task_weight, teach_weight
 
     @abstractmethod
@@ -74,9 +73,9 @@ class Search(Algorithm):
                 f"{' and '.join(run.students)}: take a scheme with one, such as 'offline'"
             )
         epochs = run.recipe.epochs
-        if self.trains and epochs < 2:
+        if self.fraction and epochs < 2:
             raise KdzooError(f"algorithm {self.name!r} searches, then trains, and needs at least --epochs 2")
-        first = min(max(1, round(self.fraction * epochs)), epochs - 1) if self.trains else 0
+        first = min(max(1, round(self.fraction * epochs)), epochs - 1) if self.fraction else 0
         builder = Builder(run, self.widths, self.depths, self.kernels)
         if _STATE not in run.state:
             bounds = budget(builder, self.max_params, self.max_latency, run.device)

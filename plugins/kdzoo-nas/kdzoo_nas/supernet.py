@@ -131,7 +131,7 @@ class SuperNet(nn.Module):
 
     @property
     def builder(self) -> Builder:
-        """Of the architectures."""
+        """The builder of the architectures."""
         return self._builder[0]
 
     def parameters_of(self, architecture: Architecture, prefix: str = "") -> dict[str, Tensor]:

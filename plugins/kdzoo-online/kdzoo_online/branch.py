@@ -75,9 +75,9 @@ def _check(network: Backbone, stage: int) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in whole.parameters():
-            shake = torch.randn(parameter.shape, generator=generator)
+            shake = torch.randn(parameter.shape, generator=generator, device="cpu")
             parameter.add_(0.2 * shake / max(1.0, parameter[:1].numel() ** 0.5))
-        image = torch.rand((4, whole.channels, *whole.input_size), generator=generator).double()
+        image = torch.rand((4, whole.channels, *whole.input_size), generator=generator, device="cpu").double()
         own = whole(image, (stage,))
         shared = own.features[0].clone()
         try:

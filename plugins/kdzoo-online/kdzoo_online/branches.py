@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Output, Ramp, Run, Scheme
+from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Output, Ramp, Run, Scheme, seeded
 from kdzoo_online.branch import Branch
 from kdzoo_online.gate import Gate
 
@@ -52,8 +52,7 @@ class Branches(Scheme):
         run.derive("answers", lambda batch: self._answers(run, batch))
         # The gate's first weights are those of its role, and nobody else's random numbers depend on them.
         channels = student.model.feature_info[self.stage]["num_chs"]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.recipe.seed)
+        with seeded(run.recipe.seed):
             gate = Gate(channels, len(self.roles))
         run.enroll("ensemble", gate, student=True, reads="answers")
 

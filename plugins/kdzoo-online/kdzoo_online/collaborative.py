@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from kdzoo.api import Batch, KdzooError, Output, Run
 from kdzoo_online.functional import best_peer, linear_logits, mean_logits, minimum_logits
-from kdzoo_online.peers import Count, Peers
+from kdzoo_online.peers import Peers
 
 _BY_LABEL = {"best": best_peer, "minimum": minimum_logits, "linear": linear_logits}
 
@@ -22,7 +22,6 @@ class Collaborative(Peers):
     logits only. All its kinds but ``mean`` read the label; a sample without one is taught the mean.
 
     Args:
-        peers: how many networks learn together, the student among them.
         ensemble: ``minimum`` (KDCL-MinLogit), ``best`` (KDCL-Naive), ``linear`` (KDCL-Linear), or the ``mean``.
         views: let the ensemble see the images under another random augmentation for each peer but the student.
     """
@@ -31,11 +30,11 @@ class Collaborative(Peers):
 
     def __init__(
         self,
-        peers: Count = 2,
         ensemble: Literal["minimum", "best", "linear", "mean"] = "minimum",
         views: bool = False,
+        **settings: Any,
     ) -> None:
-        super().__init__(peers)
+        super().__init__(**settings)
         self.ensemble = ensemble
         self.views = views
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Output, Ramp, Run
+from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Output, Ramp, Run, evaluating, seeded
 from kdzoo_online.attention import Attention
 from kdzoo_online.peers import Peers
 
@@ -46,8 +46,7 @@ class GroupLeader(Peers):
         """Enroll the networks and the attention, and derive every target."""
         super().enroll(run)
         width = self._width(run)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.recipe.seed)
+        with seeded(run.recipe.seed):
             attention = Attention(width, max(1, width // self.reduction), self.temperature)
         for role in self.roles[1:]:
             run.tap(role, embedding=True)
@@ -70,23 +69,18 @@ class GroupLeader(Peers):
     def _answers(self, run: Run, batch: Batch) -> Output:
         """What the attention reads: the embeddings of all peers, then their logits."""
         seen = [run.see(role, batch) for role in self.roles[1:]]
-        embeddings = [one.embedding for one in seen if one.embedding is not None]
-        return Output(seen[0].logits, (*embeddings, *(one.logits for one in seen)))
+        embeddings, logits = [one.embedded for one in seen], [one.logits for one in seen]
+        return Output(logits[0], (*embeddings, *logits))
 
     def _width(self, run: Run) -> int:
         widths: dict[str, int] = {}
         for role in self.roles[1:]:
             network = run.roles[role]
             assert isinstance(network, Backbone)
-            modes = [(module, module.training) for module in network.modules()]
-            network.eval()
-            with torch.no_grad():
-                image = torch.zeros((1, network.channels, *network.input_size), device=run.device)
-                embedding = network(image, embedding=True).embedding
-            for module, mode in modes:
-                module.training = mode
-            assert embedding is not None
-            widths[role] = embedding.shape[1]
+            image = torch.zeros((1, network.channels, *network.input_size), device=run.device)
+            with evaluating(network), torch.no_grad():
+                answer: Output = network(image, embedding=True)
+            widths[role] = answer.embedded.shape[1]
         if len(set(widths.values())) > 1:
             raise KdzooError(
                 "scheme 'group-leader' compares the peers' embeddings, which have the lengths "

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import permutations
 
 from kdzoo.api import Batch, Lesson, Run
-from kdzoo_online.peers import Count, Peers
+from kdzoo_online.peers import Peers
 
 
 class Mutual(Peers):
@@ -14,15 +14,9 @@ class Mutual(Peers):
 
     The roles are ``student``, which is exported, and ``peer1``, ``peer2``, ... A recipe that names no network
     for the peers gives them the student's, with weights of their own.
-
-    Args:
-        peers: how many networks learn together, the student among them.
     """
 
     name = "mutual"
-
-    def __init__(self, peers: Count = 2) -> None:
-        super().__init__(peers)
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """Every ordered pair of peers."""

@@ -3,6 +3,7 @@
 The margins are at most half of the least difference seen over three seeds.
 """
 
+import pytest
 import torch
 
 FEW = {"epochs": 8, "labels_per_class": 10, "lr": 4e-3}  # at the default 2e-3 the gain is half as large
@@ -38,6 +39,7 @@ def weaker(one, *roles):
     return 100 * (found == target).double().mean(dim=1).min().item()
 
 
+@pytest.mark.slow
 def test_peers_teach_each_other_on_unlabelled_images(experiment, beats):
     """`dml`, 100 labels and 1,157 unlabelled images, against the same two peers without the mutual term"""
     dml, alone = experiment("dml", **FEW), experiment("dml", **FEW, **ALONE)
@@ -56,6 +58,7 @@ def test_peers_learn_from_their_ensemble_on_unlabelled_images(experiment, beats)
     beats("images that both peers get right, %", all_right(kdcl, *roles), all_right(alone, *roles), by=4)
 
 
+@pytest.mark.slow
 def test_branches_learn_from_their_ensemble_on_unlabelled_images(experiment, beats):
     """`one`, 100 labels and 1,157 unlabelled images, against the same branches and gate without the lessons"""
     settings = {**FEW, "scheme.stage": -3}
@@ -65,6 +68,7 @@ def test_branches_learn_from_their_ensemble_on_unlabelled_images(experiment, bea
     beats("images that all branches get right, %", all_right(one, *roles), all_right(alone, *roles), by=1.5)
 
 
+@pytest.mark.slow
 def test_the_leader_learns_what_the_group_thinks_of_unlabelled_images(experiment, beats):
     """`okddip`, 100 labels and 1,157 unlabelled images, against the same three networks without the lessons"""
     settings = {**FEW, "epochs": 5, "scheme.peers": 3}

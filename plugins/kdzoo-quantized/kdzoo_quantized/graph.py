@@ -38,14 +38,14 @@ class Flat(nn.Module):
 
 
 class First(nn.Module):
-    """Of a module's tuple the first tensor."""
+    """Returns the first tensor of a module's tuple."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, image: Tensor) -> Tensor:
-        """What the module answers first."""
+        """(B, C, H, W) images to (B, K) logits."""
         first: Tensor = self.module(image)[0]
         return first
 
@@ -57,7 +57,7 @@ def export(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.export
         KdzooError: it does what torch.export cannot follow.
 
     """
-    example = torch.zeros(2, *image_shape)
+    example = torch.zeros(2, *image_shape, device="cpu")
     try:
         with torch.no_grad():
             return torch.export.export(
@@ -91,7 +91,7 @@ def traced(
     embedding = True
     try:
         with torch.no_grad():
-            own(torch.zeros(1, *image_shape), (), True)
+            own(torch.zeros(1, *image_shape, device="cpu"), (), True)
     except KdzooError:
         embedding = False
     unlifted = export(Flat(own, stages, embedding=embedding), image_shape).module(check_guards=False)

@@ -110,7 +110,7 @@ class Int8(Algorithm):
         traced(student, shape)  # what cannot be exported is found before it is trained
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
-            teach = run.teach(batch)  # first, for it says what the networks must expose
+            teach = run.teach(batch)
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
             run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
             return {"task": task, "teach": teach}

@@ -48,7 +48,8 @@ def milliseconds(
         if compiled:
             stack.enter_context(_frozen())
         for size in batch_sizes:
-            images = torch.rand(size, *image_shape, generator=torch.Generator().manual_seed(size))
+            draw = torch.Generator().manual_seed(size)
+            images = torch.rand(size, *image_shape, generator=draw, device="cpu")
             ready = {
                 name: torch.compile(network, dynamic=False) if compiled else network
                 for name, network in networks.items()

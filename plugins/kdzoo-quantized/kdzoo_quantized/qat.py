@@ -80,7 +80,7 @@ class QuantizationAware(Algorithm):
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             with seen(batch):
-                teach = run.teach(batch)  # first, for it says what the networks must expose
+                teach = run.teach(batch)
                 run.see("student", batch)
             recorded = {"task": run.task("student", batch), "teach": teach}
             total = self.task_weight * recorded["task"] + self.teach_weight * teach

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from kdzoo.api import Backbone, Probe
+from kdzoo.api import Backbone, Probe, evaluating
 from kdzoo_quantized.quantizers import ActivationQuantizer
 from kdzoo_quantized.rounding import RoundingQuantizer
 
@@ -53,26 +53,23 @@ def units_of(backbone: Backbone) -> list[str]:
                 order.append(name)
 
         handles.append(backbone.model.get_submodule(name).register_forward_hook(hook))
-    modes = [(module, module.training) for module in backbone.modules()]
     device = next(backbone.parameters()).device
     try:
-        with torch.no_grad():
-            backbone.eval()(torch.zeros(1, backbone.channels, *backbone.input_size, device=device))
+        with evaluating(backbone), torch.no_grad():
+            backbone(torch.zeros(1, backbone.channels, *backbone.input_size, device=device))
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     return order
 
 
 def roundings(unit: nn.Module) -> list[RoundingQuantizer]:
-    """Those that round the weights of a unit."""
+    """The quantizers of a unit's weights."""
     return [module for module in unit.modules() if isinstance(module, RoundingQuantizer)]
 
 
 def inputs(unit: nn.Module) -> list[ActivationQuantizer]:
-    """Those that round what goes into the layers of a unit."""
+    """The quantizers of the inputs of a unit's layers."""
     return [module for module in unit.modules() if isinstance(module, ActivationQuantizer)]
 
 

@@ -70,9 +70,7 @@ class CRD(Knowledge):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses, the two directions summed."""
-        assert student.embedding is not None, "the taps ask for it"
-        assert teacher.embedding is not None, "the taps ask for it"
-        ours, theirs = unit(self.ours(student.embedding)), unit(self.theirs(teacher.embedding))
+        ours, theirs = unit(self.ours(student.embedded)), unit(self.theirs(teacher.embedded))
         if not self.bank:
             ignored = self._alike(batch.index, batch.index)
             return info_nce_loss(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from kdzoo.api import Output
+from kdzoo.api import Output, at_least_float32
 
 
 class Projection(nn.Linear):
@@ -17,9 +16,8 @@ class Projection(nn.Linear):
     """
 
     def __init__(self, example: Output, width: int) -> None:
-        assert example.embedding is not None, "the taps ask for it"
-        dtype = torch.promote_types(example.embedding.dtype, torch.float32)
-        super().__init__(example.embedding.shape[1], width, device=example.embedding.device, dtype=dtype)
+        given = example.embedded
+        super().__init__(given.shape[1], width, device=given.device, dtype=at_least_float32(given.dtype))
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(B, D) to (B, width)."""
@@ -35,7 +33,7 @@ class Channels(nn.Conv2d):
     """
 
     def __init__(self, example: Tensor, channels: int) -> None:
-        dtype = torch.promote_types(example.dtype, torch.float32)
+        dtype = at_least_float32(example.dtype)
         super().__init__(example.shape[1], channels, 1, bias=False, device=example.device, dtype=dtype)
 
     def forward(self, feature: Tensor) -> Tensor:

@@ -28,8 +28,6 @@ class RKD(Knowledge):
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """A scalar: a relation belongs to several samples."""
-        assert student.embedding is not None, "the taps ask for it"
-        assert teacher.embedding is not None, "the taps ask for it"
         return rkd_loss(
-            student.embedding, teacher.embedding, distance_weight=self.distance, angle_weight=self.angle
+            student.embedded, teacher.embedded, distance_weight=self.distance, angle_weight=self.angle
         )

@@ -29,8 +29,6 @@ class SP(Knowledge):
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """A scalar, summed over the pairs of stages: a relation belongs to several samples."""
         if self.taps.embedding:
-            assert student.embedding is not None, "the taps ask for it"
-            assert teacher.embedding is not None, "the taps ask for it"
-            return sp_loss(student.embedding, teacher.embedding)
+            return sp_loss(student.embedded, teacher.embedded)
         pairs = zip(student.features, teacher.features, strict=True)
         return torch.stack([sp_loss(ours, theirs) for ours, theirs in pairs]).sum()

@@ -79,6 +79,7 @@ def correlations(one):
     return likeness(ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_flow_between_stages_is_learned(experiment, beats):
     """`fsp`'s first phase, which sees no label, against random weights"""
     settings = {"labels_per_class": 0, "algorithm.fraction": 0.9}
@@ -87,6 +88,7 @@ def test_the_flow_between_stages_is_learned(experiment, beats):
     beats("cosine of what is peculiar to an image's flow", flow(fsp), flow(control), by=0.2)
 
 
+@pytest.mark.slow
 def test_the_correlations_of_channels_are_learned(experiment, beats):
     """`ickd` alone, without labels or logits, against random weights"""
     ickd = experiment("ickd", epochs=6, labels_per_class=0, **ALONE)

@@ -3,6 +3,7 @@
 The margins of `kd` and `dkd` held over ten seeds; the others are about half of what was seen.
 """
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -33,6 +34,7 @@ def ranking(one):
     return F.cosine_similarity(*centred).mean().item()
 
 
+@pytest.mark.slow
 def test_dkd_shows_what_a_sure_teacher_thinks_of_the_wrong_classes(experiment, beats):
     """`dkd` at temperature 1 on 1,257 unlabelled images, against 50 labelled ones and against `kd` at 1"""
     at_one = {**ONLY_THE_TEACHER, "knowledge.temperature": 1.0}
@@ -53,6 +55,7 @@ def test_nkd_shows_what_a_sure_teacher_thinks_of_the_wrong_classes(experiment, b
     beats("correlation of the wrong classes' logits, against `kd`", ranking(nkd), ranking(kd), by=0.1)
 
 
+@pytest.mark.slow
 def test_standardised_logits_show_what_a_sure_teacher_thinks_of_the_wrong_classes(experiment, beats):
     """`lskd` at temperature 1 on 1,257 unlabelled images, against 50 labelled ones and against `kd` at 1"""
     lskd = experiment("lskd", epochs=8, **AT_ONE)
@@ -61,6 +64,7 @@ def test_standardised_logits_show_what_a_sure_teacher_thinks_of_the_wrong_classe
     beats("correlation of the wrong classes' logits, against `kd`", ranking(lskd), ranking(kd), by=0.1)
 
 
+@pytest.mark.slow
 def test_dist_needs_either_of_its_parts_alone(experiment, beats):
     """`dist` by its inter-class and by its intra-class part alone, 1,257 unlabelled images, against 50 labels"""
     control = fifty_labels(experiment).accuracy
@@ -76,6 +80,7 @@ def products(logits):
     return alike - alike.mean()
 
 
+@pytest.mark.slow
 def test_mlkd_teaches_how_samples_resemble(experiment, beats):
     """`mlkd` on 1,257 unlabelled images, and its batch term alone, against 50 labelled ones"""
     control = fifty_labels(experiment)
@@ -104,6 +109,7 @@ def test_ctkd_makes_the_lesson_harder(experiment, beats):
     beats("loss at the learned temperature, against the first", loss[learned] / loss[start], 1.0, by=0.03)
 
 
+@pytest.mark.slow
 def test_ofa_teaches_every_stage_of_an_unlike_student(experiment, beats):
     """`ofa` from a convolutional network to the exits of a transformer, no labels, against 50 labels"""
     vit = {"student": "test_vit", "epochs": 8}

@@ -24,6 +24,7 @@ def spread(said, likely=0.9):
     return table
 
 
+@pytest.mark.slow
 def test_experts_are_the_teacher(experiment, beats, truth, tmp_path_factory):
     """`expert-labels` from a shuffled table, no label, against experts who speak of other images"""
     folder = tmp_path_factory.mktemp("experts")
@@ -42,6 +43,7 @@ def test_experts_are_the_teacher(experiment, beats, truth, tmp_path_factory):
     beats("accuracy, %", right.accuracy, mixed.accuracy, by=50)
 
 
+@pytest.mark.slow
 def test_wsld_hears_less_of_experts_who_are_wrong(experiment, beats, truth, tmp_path_factory):
     """`wsld` from experts of whom six in ten say the next class, beside true labels, against `kd`"""
     wrong = np.random.RandomState(0).rand(len(truth)) < 0.6

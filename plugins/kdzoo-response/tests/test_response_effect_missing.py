@@ -44,6 +44,7 @@ def recall_when_corrected(one, images, teacher):
     return (answer.argmax(dim=1) == MISSING)[truth == MISSING].float().mean().item() * 100
 
 
+@pytest.mark.slow
 def test_kd_finds_a_digit_that_the_student_was_never_shown(experiment, beats, request):
     """`kd` without any image of the digit 3, its bias corrected on the teacher's outputs, against hard labels"""
     soft = {"algorithm.task_weight": 0.0, "algorithm.teach_weight": 1.0}

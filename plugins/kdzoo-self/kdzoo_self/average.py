@@ -37,7 +37,7 @@ class WeightAverage(Scheme):
 
     Args:
         decay: part of itself that the average keeps at each step; less in the first steps.
-        ramp_up: part of training over which the weight of what is taught grows, by exp(-5 (1 - t)²).
+        ramp_up: part of training over which the weight of the distillation loss grows, by exp(-5 (1 - t)²).
     """
 
     name = "ema"

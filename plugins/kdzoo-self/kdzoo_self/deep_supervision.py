@@ -31,7 +31,7 @@ class DeepSupervision(Algorithm):
         """One phase over the training split."""
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
-            teach = run.teach(batch)  # first: it may ask for stages, which are then seen in one pass
+            teach = run.teach(batch)
             task = torch.stack([self._weight(role) * run.task(role, batch) for role in run.students]).sum()
             run.update(task + self.teach_weight * teach, *run.students, "knowledge")
             return {"task": task, "teach": teach}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from kdzoo.api import Output
@@ -58,7 +57,7 @@ class Exit(nn.Module):
 
     def classify(self, stage: Tensor) -> Tensor:
         """Logits (B, K) from the stage alone, (B, channels, H, W)."""
-        answer: Output = self(Output(torch.empty(0), (stage,)))
+        answer: Output = self(Output(stage.new_empty(0), (stage,)))
         return answer.logits
 
 

@@ -11,13 +11,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Run, Scheme
+from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Run, Scheme, evaluating, seeded
 from kdzoo_self.exit import Exit
 from kdzoo_self.functional import first_confident
 from kdzoo_self.progressive import Progressive
 
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-"""Those that are reported, and that the threshold is chosen from where there is a validation split."""
+"""The thresholds that are reported, and from which one is chosen on the validation split."""
 
 TOLERANCE = 0.5
 """Percentage points of validation accuracy that answering early may cost."""
@@ -79,15 +79,13 @@ class SelfExits(Scheme):
         maps = _shapes(student, (*self.stages, -1))
         width, side = maps[-1][1], maps[-1][2]
         # The exits' first weights depend on the recipe's seed alone, and nobody else's random numbers on them.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed(run))
+        with seeded(_seed(run)):
             exits = [
                 Exit(shape[1], width, student.num_classes, max(0, round(math.log2(shape[2] / side))))
                 for shape in maps[:-1]
             ]
-        Progressive(
-            student, [one.to(run.device) for one in exits], self.stages
-        )  # refuses what cannot answer early
+        # It refuses a student that cannot answer early.
+        Progressive(student, [one.to(run.device) for one in exits], self.stages)
         run.enroll("student", student)
         for role, stage, one in zip(self.roles, self.stages, exits, strict=True):
             run.enroll(role, one, student=True, reads="student", stages=(stage,))
@@ -111,10 +109,12 @@ class SelfExits(Scheme):
         figures: dict[str, float] = {"progressive/threshold": self.threshold}
         for threshold in sorted({*THRESHOLDS, self.threshold}):
             number = first_confident(answers, threshold)
-            shares = torch.bincount(number, minlength=len(costs)).double() / len(number)
+            shares = (torch.bincount(number, minlength=len(costs)).double() / len(number)).cpu()
             name = f"progressive/{threshold:g}"
             figures[f"{name}/accuracy"] = _accuracy(answers, number, target)
-            figures[f"{name}/cost"] = float((shares * torch.tensor(costs, dtype=torch.float64)).sum())
+            figures[f"{name}/cost"] = float(
+                (shares * torch.tensor(costs, dtype=torch.float64, device="cpu")).sum()
+            )
             figures |= {f"{name}/exit{n}": 100 * share for n, share in enumerate(shares.tolist(), 1)}
         mean = torch.stack([one.float().softmax(dim=1) for one in answers]).mean(dim=0)
         figures["test/ensemble"] = _accuracy([mean], torch.zeros_like(target), target)
@@ -173,13 +173,8 @@ class SelfExits(Scheme):
 def _shapes(network: Backbone, stages: tuple[int, ...]) -> list[torch.Size]:
     """The shapes of these stages' maps; looking changes nothing in the network."""
     image = torch.zeros(1, network.channels, *network.input_size, device=network.mean.device)
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            shapes = [one.shape for one in network(image, stages).features]
-    finally:
-        network.train(was_training)
+    with evaluating(network), torch.no_grad():
+        shapes = [one.shape for one in network(image, stages).features]
     if len(shapes) != len(stages):
         raise KdzooError(f"model {network.name!r} shows {len(shapes)} of the stages {stages}")
     return shapes

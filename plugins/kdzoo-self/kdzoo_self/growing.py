@@ -14,7 +14,7 @@ from kdzoo.api import Algorithm, Batch, Phase, Ramp, Run
 
 
 class GrowingTrust(Algorithm):
-    """(1 - alpha) x task + alpha x what is taught; alpha grows from epoch to epoch, from 0.
+    """(1 - alpha) x supervised loss + alpha x distillation loss; alpha grows from epoch to epoch, from 0.
 
     Args:
         alpha: what it would reach at the end of the last epoch.
@@ -31,7 +31,7 @@ class GrowingTrust(Algorithm):
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             alpha = self.alpha(_epoch_began(batch.progress, epochs))
-            teach = run.teach(batch)  # first: it may ask for stages, which are then seen in one pass
+            teach = run.teach(batch)
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
             run.update((1 - alpha) * task + alpha * teach, *run.students, "knowledge")
             return {"task": task, "teach": teach}

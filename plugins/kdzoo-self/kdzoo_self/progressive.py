@@ -184,8 +184,8 @@ class Progressive(nn.Module):
     def _find_layouts(self) -> list[Layout]:
         """How the output of each stage's module becomes the stage's map; found on two made-up images."""
         height, width = self.backbone.input_size
-        pixels = torch.linspace(0, 1, 2 * self.backbone.channels * height * width)
-        image = pixels.reshape(2, self.backbone.channels, height, width).to(self.backbone.mean.device)
+        count, device = 2 * self.backbone.channels * height * width, self.backbone.mean.device
+        image = torch.linspace(0, 1, count, device=device).view(2, -1, height, width)
         shown = self.backbone.forward(image, self.stages).features
         outputs: dict[int, Tensor] = {}
 

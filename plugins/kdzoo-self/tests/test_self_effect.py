@@ -3,6 +3,7 @@
 Controls see the same 20 labelled images a class for 20 epochs, without what the method adds.
 """
 
+import pytest
 import torch
 from torch.nn.functional import kl_div
 
@@ -77,6 +78,7 @@ def test_the_last_batch_makes_answers_consistent(experiment, beats):
     assert last.accuracy > alone.accuracy - 5
 
 
+@pytest.mark.slow
 def test_a_generation_learns_from_the_last_one_without_a_label(experiment, beats):
     """`ban`, 20 images a class: a second generation that sees no label, against one that is not taught either"""
     two = {"algorithm.generations": 2, "algorithm.task_weight": 0.0}

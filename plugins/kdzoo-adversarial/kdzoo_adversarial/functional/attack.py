@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from kdzoo.api import choice
 
 SMALL = 1e-3
 """The standard deviation of a start ``near`` the image, as in TRADES (Zhang et al. 2019)."""
@@ -26,7 +28,11 @@ def start_at(image: Tensor, epsilon: float, kind: Start, generator: torch.Genera
     Returns:
         (B, C, H, W) in [0, 1] and within ``epsilon`` of the image.
 
+    Raises:
+        ValueError: an unknown kind.
+
     """
+    choice("kind", kind, get_args(Start))
     if kind == "none":
         return image.detach().clone()
     # Drawn in the plain memory format, so that the numbers do not depend on how the image lies in memory.

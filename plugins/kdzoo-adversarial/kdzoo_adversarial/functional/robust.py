@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo.api import UNLABELLED, softened_kl
+from kdzoo.api import UNLABELLED, at_least_float32, softened_kl
 
 
 def ard_loss(
@@ -35,7 +34,9 @@ def ard_loss(
         ValueError: shapes that differ.
 
     """
-    label = functional.cross_entropy(_wide(clean), target, ignore_index=UNLABELLED, reduction="sum")
+    label = functional.cross_entropy(
+        at_least_float32(clean), target, ignore_index=UNLABELLED, reduction="sum"
+    )
     label = label / (target != UNLABELLED).sum().clamp(min=1)
     return (1 - alpha) * label + alpha * softened_kl(attacked, teacher, temperature, reduction="mean")
 
@@ -68,7 +69,7 @@ def label_ascent(logits: Tensor, target: Tensor) -> Tensor:
         target: (B,) class ids or (B, K) probabilities.
 
     """
-    return functional.cross_entropy(_wide(logits), target, reduction="sum")
+    return functional.cross_entropy(at_least_float32(logits), target, reduction="sum")
 
 
 def teacher_ascent(logits: Tensor, teacher: Tensor) -> Tensor:
@@ -80,7 +81,3 @@ def teacher_ascent(logits: Tensor, teacher: Tensor) -> Tensor:
 
     """
     return softened_kl(logits, teacher).sum()
-
-
-def _wide(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))

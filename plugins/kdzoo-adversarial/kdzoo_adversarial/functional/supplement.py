@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdzoo.api import at_least_float32
+
 
 def confidence_loss(logits: Tensor) -> Tensor:
     """Cross-entropy with the class that the logits themselves name: Chen et al. 2019, equation 3.
@@ -20,7 +22,7 @@ def confidence_loss(logits: Tensor) -> Tensor:
         (B,), from 0, where the teacher is sure, to log K.
 
     """
-    logits = at_least_float(logits)
+    logits = at_least_float32(logits)
     return functional.cross_entropy(logits, logits.detach().argmax(dim=1), reduction="none")
 
 
@@ -34,7 +36,7 @@ def balance_loss(logits: Tensor) -> Tensor:
         A scalar, from -log K, where every class is as frequent as the others, to 0, where there is one.
 
     """
-    log_p = at_least_float(logits).log_softmax(dim=1)
+    log_p = at_least_float32(logits).log_softmax(dim=1)
     log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
     return (log_mean.exp() * log_mean).sum()
 
@@ -53,7 +55,8 @@ def statistics_distance(
 
     """
     distances = [
-        (at_least_float(one) - at_least_float(other)).square().mean() for one, other in (*means, *variances)
+        (at_least_float32(one) - at_least_float32(other)).square().mean()
+        for one, other in (*means, *variances)
     ]
     return torch.stack(distances).sum()
 
@@ -73,12 +76,7 @@ def disagreement(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> 
 
     """
     first, second = (
-        functional.log_softmax(at_least_float(one) / temperature, dim=1) for one in (student, teacher)
+        functional.log_softmax(at_least_float32(one) / temperature, dim=1) for one in (student, teacher)
     )
     middle = torch.logaddexp(first, second) - math.log(2)
     return ((first.exp() * (first - middle)) + (second.exp() * (second - middle))).sum(dim=1) / 2
-
-
-def at_least_float(tensor: Tensor) -> Tensor:
-    """In float32, or in float64 if it is."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

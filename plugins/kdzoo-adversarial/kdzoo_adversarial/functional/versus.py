@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_adversarial.functional.supplement import at_least_float
+from kdzoo.api import at_least_float32
 
 SCALE = 10.0
 """Probabilities are shown to a discriminator times this: between 0 and 1 they would hardly differ for it."""
@@ -23,7 +23,8 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
     """
     return (
-        functional.softplus(-at_least_float(real)).mean() + functional.softplus(at_least_float(fake)).mean()
+        functional.softplus(-at_least_float32(real)).mean()
+        + functional.softplus(at_least_float32(fake)).mean()
     ) / 2
 
 
@@ -37,7 +38,7 @@ def fooling_loss(fake: Tensor) -> Tensor:
         A scalar; log 2 where all scores are 0.
 
     """
-    return functional.softplus(-at_least_float(fake)).mean()
+    return functional.softplus(-at_least_float32(fake)).mean()
 
 
 def told_apart(real: Tensor, fake: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ def shown_logits(logits: Tensor, temperature: float = 4.0) -> Tensor:
         (B, K), between -10/K and 10.
 
     """
-    return SCALE * (at_least_float(logits) / temperature).softmax(dim=1) - SCALE / logits.shape[1]
+    return SCALE * (at_least_float32(logits) / temperature).softmax(dim=1) - SCALE / logits.shape[1]
 
 
 def class_condition(target: Tensor, classes: int) -> Tensor:
@@ -83,7 +84,7 @@ def normalised_rows(rows: Tensor) -> Tensor:
         rows: (..., D).
 
     """
-    rows = at_least_float(rows)
+    rows = at_least_float32(rows)
     return functional.layer_norm(rows, rows.shape[-1:])
 
 
@@ -100,4 +101,4 @@ def l1_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """
     if student.shape != teacher.shape:
         raise ValueError(f"logits must have one shape, not {tuple(student.shape)} and {tuple(teacher.shape)}")
-    return (at_least_float(student) - at_least_float(teacher)).abs().mean(dim=1)
+    return (at_least_float32(student) - at_least_float32(teacher)).abs().mean(dim=1)

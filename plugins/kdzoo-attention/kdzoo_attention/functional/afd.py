@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import Reduction, at_least_float32, choice, reduce
+
 
 def link_weights(queries: Tensor, keys: Tensor, bilinear: Tensor, positions: Tensor) -> Tensor:
     """How much each teacher stage is linked to each student stage.
@@ -24,7 +26,7 @@ def link_weights(queries: Tensor, keys: Tensor, bilinear: Tensor, positions: Ten
     Returns:
         (B, T, S); each row over S sums to 1.
     """
-    dtype = torch.promote_types(queries.dtype, torch.float32)
+    dtype = at_least_float32(queries.dtype)
     queries, keys, bilinear = queries.to(dtype), keys.to(dtype), bilinear.to(dtype)
     scores = torch.einsum("btd,tde,bse->bts", queries, bilinear, keys) + positions
     return torch.softmax(scores / queries.shape[-1] ** 0.5, dim=-1)
@@ -36,7 +38,7 @@ def linked_attention_loss(
     links: Tensor,
     *,
     form: Literal["paper", "code"] = "paper",
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Differences of the attention maps of every pair of stages, weighed by ``links``.
 
@@ -62,10 +64,7 @@ def linked_attention_loss(
         )
     if any(one.ndim != 4 or one.shape[0] != links.shape[0] for one in (*students, *teachers)):
         raise ValueError("the maps of all stages must be (B, C, H, W) with the B of the links")
-    if form not in ("paper", "code"):
-        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    choice("form", form, ("paper", "code"))
     energies = [_energy(one) for one in students]
     losses = []
     for teacher in map(_energy, teachers):
@@ -77,12 +76,12 @@ def linked_attention_loss(
         else:
             losses.append(difference.square().mean(dim=2))
     loss = (links * torch.stack(losses, dim=1)).sum(dim=(1, 2))
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def _energy(feature: Tensor) -> Tensor:
     """(B, H, W), the mean over channels of the squared activations."""
-    return feature.to(torch.promote_types(feature.dtype, torch.float32)).square().mean(dim=1)
+    return at_least_float32(feature).square().mean(dim=1)
 
 
 def _resized(energy: Tensor, like: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdzoo.api import pool_to_smaller
+from kdzoo.api import Reduction, at_least_float32, choice, pool_to_smaller, reduce
 
 
 def attention_map(feature: Tensor, *, power: float = 2.0) -> Tensor:
@@ -21,7 +21,7 @@ def attention_map(feature: Tensor, *, power: float = 2.0) -> Tensor:
     Returns:
         (B, H · W), each row of Euclidean norm 1.
     """
-    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
+    feature = at_least_float32(feature)
     return F.normalize(feature.abs().pow(power).mean(dim=1).flatten(1), dim=1)
 
 
@@ -31,7 +31,7 @@ def attention_loss(
     *,
     power: float = 2.0,
     form: Literal["paper", "code"] = "paper",
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Difference of the attention maps q of one stage; Zagoruyko and Komodakis 2017, equation 2.
 
@@ -58,17 +58,12 @@ def attention_loss(
             "student and teacher maps must be (B, C, H, W) with the same B, "
             f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    if form not in ("paper", "code"):
-        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    student, teacher = pool_to_smaller(
-        *(one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
-    )
+    choice("form", form, ("paper", "code"))
+    student, teacher = pool_to_smaller(at_least_float32(student), at_least_float32(teacher))
     difference = attention_map(student, power=power) - attention_map(teacher, power=power)
     loss: Tensor
     if form == "paper":
         loss = torch.linalg.vector_norm(difference, dim=1) / (2 * difference.shape[1])
     else:
         loss = difference.square().mean(dim=1)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import Reduction, at_least_float32, choice, reduce
+
 
 def class_maps(feature: Tensor, weight: Tensor) -> Tensor:
     """Class activation maps: what a linear classifier on the pooled map reads at each place.
@@ -19,7 +21,7 @@ def class_maps(feature: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (B, K, H, W); its mean over height and width is the logits less the bias.
     """
-    dtype = torch.promote_types(feature.dtype, torch.float32)
+    dtype = at_least_float32(feature.dtype)
     return torch.einsum("bchw,kc->bkhw", feature.to(dtype), weight.to(dtype))
 
 
@@ -29,7 +31,7 @@ def class_attention_loss(
     *,
     resolution: int = 2,
     form: Literal["paper", "code"] = "paper",
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Difference of class activation maps, pooled to a small grid.
 
@@ -54,21 +56,17 @@ def class_attention_loss(
         )
     if resolution < 1:
         raise ValueError(f"resolution must be at least 1, not {resolution}")
-    if form not in ("paper", "code"):
-        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    choice("form", form, ("paper", "code"))
     size = (
         min(resolution, student.shape[2], teacher.shape[2]),
         min(resolution, student.shape[3], teacher.shape[3]),
     )
     student, teacher = (
-        F.adaptive_avg_pool2d(one.to(torch.promote_types(one.dtype, torch.float32)), size).flatten(2)
-        for one in (student, teacher)
+        F.adaptive_avg_pool2d(at_least_float32(one), size).flatten(2) for one in (student, teacher)
     )
     if form == "paper":
         difference = F.normalize(student, dim=2) - F.normalize(teacher, dim=2)
         loss = difference.square().sum(dim=2).mean(dim=1)
     else:
         loss = (student - teacher).square().mean(dim=(1, 2))
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdzoo.api import pool_to_smaller
+from kdzoo.api import Reduction, at_least_float32, choice, pool_to_smaller, reduce
 
 
 def similarity_profiles(feature: Tensor, points: int = 64) -> Tensor:
@@ -26,7 +26,7 @@ def similarity_profiles(feature: Tensor, points: int = 64) -> Tensor:
     Returns:
         (B, points) in [-1, 1].
     """
-    feature = feature.to(torch.promote_types(feature.dtype, torch.float32)).flatten(1)
+    feature = at_least_float32(feature).flatten(1)
     unit = F.normalize(feature, dim=1)
     ranked = (unit @ unit.T).sort(dim=1, descending=True).values
     count = ranked.shape[1]
@@ -45,7 +45,7 @@ def layer_attention(queries: Tensor, keys: Tensor) -> Tensor:
     Returns:
         (B, S, T); each row over T sums to 1.
     """
-    dtype = torch.promote_types(queries.dtype, torch.float32)
+    dtype = at_least_float32(queries.dtype)
     return torch.softmax(queries.to(dtype) @ keys.to(dtype).transpose(1, 2), dim=-1)
 
 
@@ -55,7 +55,7 @@ def cross_layer_loss(
     attention: Tensor,
     *,
     form: Literal["paper", "code"] = "paper",
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Mean squared differences of every pair of layers, weighed by ``attention``.
 
@@ -74,10 +74,7 @@ def cross_layer_loss(
         raise ValueError(
             f"attention must be (B, S, T) = (B, {len(projected)}, {len(teachers)}), not {tuple(attention.shape)}"
         )
-    if form not in ("paper", "code"):
-        raise ValueError(f"form must be 'paper' or 'code', not {form!r}")
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
+    choice("form", form, ("paper", "code"))
     rows = []
     for maps in projected:
         row = [_difference(ours, theirs) for ours, theirs in zip(maps, teachers, strict=True)]
@@ -85,7 +82,7 @@ def cross_layer_loss(
     loss = (attention * torch.stack(rows, dim=1)).sum(dim=(1, 2))
     if form == "code":
         loss = loss / len(projected)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def _difference(student: Tensor, teacher: Tensor) -> Tensor:
@@ -94,7 +91,5 @@ def _difference(student: Tensor, teacher: Tensor) -> Tensor:
             "a pair of maps must be (B, C, H, W) with the same B and C, "
             f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    student, teacher = pool_to_smaller(
-        *(one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
-    )
+    student, teacher = pool_to_smaller(at_least_float32(student), at_least_float32(teacher))
     return (student - teacher).square().mean(dim=(1, 2, 3))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import Reduction, at_least_float32, choice, reduce
+
 
 def value_relations(values: Tensor) -> Tensor:
     """How alike the values of two tokens are, as in MiniLM.
@@ -19,7 +21,7 @@ def value_relations(values: Tensor) -> Tensor:
     Returns:
         (B, A, N, N), softmax of v vᵀ / √d; each row sums to 1.
     """
-    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    values = at_least_float32(values)
     return torch.softmax(values @ values.transpose(-2, -1) / values.shape[-1] ** 0.5, dim=-1)
 
 
@@ -42,7 +44,7 @@ def pool_tokens(attention: Tensor, side: int) -> Tensor:
     before = isqrt(tokens)
     if before**2 != tokens or not 1 <= side <= before:
         raise ValueError(f"{tokens} tokens are no square grid that can be pooled to {side}x{side}")
-    attention = attention.to(torch.promote_types(attention.dtype, torch.float32))
+    attention = at_least_float32(attention)
     for _ in range(2):  # the tokens that are looked at, then, transposed, those that look
         if side != before:
             rows = attention.shape[2]
@@ -57,7 +59,7 @@ def token_attention_loss(
     teacher: Tensor,
     *,
     heads: Literal["auto", "match", "mean"] = "auto",
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """KL(teacher || student) of each token's attention, averaged over heads and tokens, as in MiniLM.
 
@@ -76,11 +78,8 @@ def token_attention_loss(
             "attention must be (B, A, N, N) with the same N on both sides, "
             f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    if heads not in ("auto", "match", "mean"):
-        raise ValueError(f"heads must be 'auto', 'match' or 'mean', not {heads!r}")
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    student, teacher = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
+    choice("heads", heads, ("auto", "match", "mean"))
+    student, teacher = at_least_float32(student), at_least_float32(teacher)
     if heads == "mean" or (heads == "auto" and student.shape[1] != teacher.shape[1]):
         student, teacher = student.mean(dim=1, keepdim=True), teacher.mean(dim=1, keepdim=True)
     if student.shape != teacher.shape:
@@ -91,4 +90,4 @@ def token_attention_loss(
     # A weight can underflow to zero; its logarithm and its gradient stay finite.
     log_student = student.clamp(min=torch.finfo(student.dtype).tiny).log()
     loss = F.kl_div(log_student, teacher, reduction="none").sum(dim=3).mean(dim=(1, 2))
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)

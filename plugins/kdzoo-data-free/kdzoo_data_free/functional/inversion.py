@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdzoo.api import at_least_float32
+
 
 def total_variation(images: Tensor) -> Tensor:
     """How much neighbouring pixels differ: four Euclidean norms, each over the whole batch; a scalar.
@@ -18,7 +20,7 @@ def total_variation(images: Tensor) -> Tensor:
     Args:
         images: (B, C, H, W) in any range.
     """
-    images = _at_least_float(images)
+    images = at_least_float32(images)
     right = images[..., :, :-1] - images[..., :, 1:]
     below = images[..., :-1, :] - images[..., 1:, :]
     falling = images[..., :-1, :-1] - images[..., 1:, 1:]
@@ -41,8 +43,8 @@ def competition_loss(student: Tensor, teacher: Tensor, temperature: float = 3.0)
         teacher: (B, K) logits.
         temperature: divides both.
     """
-    first = functional.log_softmax(_at_least_float(student) / temperature, dim=1)
-    second = functional.log_softmax(_at_least_float(teacher) / temperature, dim=1)
+    first = functional.log_softmax(at_least_float32(student) / temperature, dim=1)
+    second = functional.log_softmax(at_least_float32(teacher) / temperature, dim=1)
     middle = torch.logaddexp(first, second) - torch.log(first.new_tensor(2.0))
     divergences = [(one.exp() * (one - middle)).sum(dim=1) for one in (first, second)]
     return 1 - torch.stack(divergences).sum(dim=0).mean() / 2
@@ -83,7 +85,3 @@ def cropped(images: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tens
     which = torch.arange(count, device=images.device)[:, None, None]
     found = images[which, :, row.clamp(0, height - 1)[:, :, None], column.clamp(0, width - 1)[:, None, :]]
     return torch.where(inside[..., None], found, 0).permute(0, 3, 1, 2)
-
-
-def _at_least_float(tensor: Tensor) -> Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo.api import softened_kl
+from kdzoo.api import at_least_float32, softened_kl
 
 
 def one_hot_loss(logits: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def one_hot_loss(logits: Tensor) -> Tensor:
         (B,), between 0 and log K: 0 where the network is sure.
 
     """
-    loss: Tensor = -_float(logits).log_softmax(dim=1).amax(dim=1)
+    loss: Tensor = -at_least_float32(logits).log_softmax(dim=1).amax(dim=1)
     return loss
 
 
@@ -36,7 +36,7 @@ def balance_loss(logits: Tensor) -> Tensor:
         A scalar from -log K, where all classes are as frequent, to 0, where there is one class only.
 
     """
-    mean = _float(logits).softmax(dim=1).mean(dim=0)
+    mean = at_least_float32(logits).softmax(dim=1).mean(dim=0)
     entropy: Tensor = torch.special.entr(mean.clamp_min(torch.finfo(mean.dtype).tiny)).sum()
     return -entropy
 
@@ -51,7 +51,7 @@ def activation_loss(embedding: Tensor) -> Tensor:
         (B,), at most 0. Unbounded below.
 
     """
-    return -_float(embedding).abs().mean(dim=1)
+    return -at_least_float32(embedding).abs().mean(dim=1)
 
 
 def adversarial_loss(student: Tensor, teacher: Tensor, *, agreed_only: bool = False) -> Tensor:
@@ -94,10 +94,7 @@ def attention_gap(student: Tensor, teacher: Tensor) -> Tensor:
     if student.shape[-2:] != teacher.shape[-2:]:
         raise ValueError(f"maps of {tuple(student.shape[-2:])} and {tuple(teacher.shape[-2:])} pixels")
     one, other = (
-        functional.normalize(_float(side).pow(2).mean(dim=1).flatten(1)) for side in (student, teacher)
+        functional.normalize(at_least_float32(side).pow(2).mean(dim=1).flatten(1))
+        for side in (student, teacher)
     )
     return (one - other).pow(2).mean(dim=1)
-
-
-def _float(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

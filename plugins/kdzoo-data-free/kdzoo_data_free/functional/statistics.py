@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from kdzoo.api import at_least_float32
+
 
 def channel_moments(feature: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over samples and positions, in float32 at least.
@@ -18,7 +20,7 @@ def channel_moments(feature: Tensor) -> tuple[Tensor, Tensor]:
         Two tensors (C,).
 
     """
-    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
+    feature = at_least_float32(feature)
     over = [0, *range(2, feature.ndim)]
     var, mean = torch.var_mean(feature, dim=over, correction=0)
     return mean, var

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_feature.functional.maps import Reduction, matched, reduced
+from kdzoo.api import Reduction, reduce
+from kdzoo_feature.functional.maps import matched
 
 
 def boundary_loss(
@@ -30,4 +31,4 @@ def boundary_loss(
     active = (teacher > 0).to(student.dtype)
     lacking, exceeding = functional.relu(margin - student), functional.relu(margin + student)
     loss = (active * lacking + (1 - active) * exceeding).square().sum(dim=(1, 2, 3))
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
-from kdzoo.api import pool_to_smaller
-from kdzoo_feature.functional.precision import at_least_float32
+from kdzoo.api import Reduction, at_least_float32, pool_to_smaller, reduce
 
 
-def hint_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean") -> Tensor:
+def hint_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Mean squared difference of two feature maps; Romero et al. 2015, equation 3, as a mean over elements.
 
     Where the maps differ in height or width, the larger is average-pooled to the smaller.
@@ -28,8 +25,6 @@ def hint_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "m
             "student and teacher maps must be (B, C, H, W) with the same B and C, "
             f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
     student, teacher = pool_to_smaller(at_least_float32(student), at_least_float32(teacher))
     loss = (student - teacher).square().mean(dim=(1, 2, 3))
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)

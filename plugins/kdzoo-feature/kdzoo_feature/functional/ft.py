@@ -6,7 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from kdzoo_feature.functional.maps import Reduction, matched, reduced, unit_length
+from kdzoo.api import Reduction, choice, reduce
+from kdzoo_feature.functional.maps import matched, unit_length
 
 
 def factor_loss(
@@ -31,9 +32,9 @@ def factor_loss(
     Raises:
         ValueError: batch or channels differ, or the reduction, form or power is unknown.
     """
-    if power not in (1, 2) or form not in ("mean", "sum"):
-        raise ValueError(f"power must be 1 or 2 and form 'mean' or 'sum', not {power!r} and {form!r}")
+    choice("power", power, (1, 2))
+    choice("form", form, ("mean", "sum"))
     student, teacher = (unit_length(one.flatten(1)) for one in matched(student, teacher))
     difference = student - teacher
     difference = difference.abs() if power == 1 else difference.square()
-    return reduced(difference.mean(dim=1) if form == "mean" else difference.sum(dim=1), reduction)
+    return reduce(difference.mean(dim=1) if form == "mean" else difference.sum(dim=1), reduction)

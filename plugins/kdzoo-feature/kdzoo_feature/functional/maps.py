@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from kdzoo.api import pool_to_smaller
-from kdzoo_feature.functional.precision import at_least_float32
-
-Reduction = Literal["none", "mean"]
+from kdzoo.api import at_least_float32, pool_to_smaller
 
 
 def matched(student: Tensor, teacher: Tensor, *, channels: bool = True) -> tuple[Tensor, Tensor]:
@@ -31,17 +26,6 @@ def matched(student: Tensor, teacher: Tensor, *, channels: bool = True) -> tuple
             f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
     return pool_to_smaller(at_least_float32(student), at_least_float32(teacher))
-
-
-def reduced(loss: Tensor, reduction: Reduction) -> Tensor:
-    """The (B,) losses themselves, or their mean.
-
-    Raises:
-        ValueError: the reduction is unknown.
-    """
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    return loss.mean() if reduction == "mean" else loss
 
 
 def unit_length(vectors: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kdzoo_feature.functional.maps import Reduction, matched, reduced
+from kdzoo.api import Reduction, choice, reduce
+from kdzoo_feature.functional.maps import matched
 
 Mask = Literal["pixels", "channels"]
 
@@ -20,7 +21,11 @@ def random_mask(feature: Tensor, ratio: float, over: Mask, generator: torch.Gene
         ratio: in [0, 1), the probability of a zero.
         over: ``"pixels"`` for (B, 1, H, W), ``"channels"`` for (B, C, 1, 1).
         generator: on the feature's device; None for torch's own.
+
+    Raises:
+        ValueError: an unknown word for ``over``.
     """
+    choice("over", over, ("pixels", "channels"))
     batch, channels, height, width = feature.shape
     shape = (batch, 1, height, width) if over == "pixels" else (batch, channels, 1, 1)
     draw = torch.rand(shape, generator=generator, device=feature.device)
@@ -47,8 +52,7 @@ def generation_loss(
     Raises:
         ValueError: batch or channels differ, or the reduction or form is unknown.
     """
-    if form not in ("sum", "mean"):
-        raise ValueError(f"form must be 'sum' or 'mean', not {form!r}")
+    choice("form", form, ("sum", "mean"))
     student, teacher = matched(student, teacher)
     squares = (student - teacher).square()
-    return reduced(squares.sum(dim=(1, 2, 3)) if form == "sum" else squares.mean(dim=(1, 2, 3)), reduction)
+    return reduce(squares.sum(dim=(1, 2, 3)) if form == "sum" else squares.mean(dim=(1, 2, 3)), reduction)

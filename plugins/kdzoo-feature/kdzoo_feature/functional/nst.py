@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo_feature.functional.maps import Reduction, matched, reduced, unit_length
+from kdzoo.api import Reduction, reduce
+from kdzoo_feature.functional.maps import matched, unit_length
 
 
 def nst_loss(
@@ -38,4 +39,4 @@ def nst_loss(
         return (one @ other.mT + offset).pow(degree).mean(dim=(1, 2))
 
     loss = kernel(teacher, teacher) + kernel(student, student) - 2 * kernel(student, teacher)
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from kdzoo_feature.functional.maps import Reduction, matched, reduced
-from kdzoo_feature.functional.precision import at_least_float32
+from kdzoo.api import Reduction, at_least_float32, reduce
+from kdzoo_feature.functional.maps import matched
 
 
 def batch_norm_margin(weight: Tensor, bias: Tensor) -> Tensor:
@@ -63,4 +63,4 @@ def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor, *, reduction: Red
     student, target = matched(student, target)
     counts = (student > target) | (target > 0)
     loss = torch.where(counts, (student - target).square(), 0.0).sum(dim=(1, 2, 3))
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_feature.functional.maps import Reduction, matched, reduced
+from kdzoo.api import Reduction, reduce
+from kdzoo_feature.functional.maps import matched
 
 _LEVELS = (4, 2, 1)
 
@@ -39,4 +40,4 @@ def hcl_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean")
         weight * level.square().mean(dim=(1, 2, 3)) for weight, level in zip(weights, levels, strict=True)
     ]
     loss = torch.stack(losses).sum(dim=0) / sum(weights)
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)

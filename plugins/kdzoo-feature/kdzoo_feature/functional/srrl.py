@@ -7,8 +7,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_feature.functional.maps import Reduction, reduced
-from kdzoo_feature.functional.precision import at_least_float32
+from kdzoo.api import Reduction, at_least_float32, choice, reduce
 
 
 def regression_loss(
@@ -30,6 +29,7 @@ def regression_loss(
     Raises:
         ValueError: shapes that differ, an unknown form or reduction.
     """
+    choice("form", form, ("mse", "cross-entropy"))
     if student.shape != teacher.shape or student.ndim != 2:
         raise ValueError(
             f"logits must be (B, K) on both sides, not {tuple(student.shape)} and {tuple(teacher.shape)}"
@@ -37,8 +37,6 @@ def regression_loss(
     student, teacher = at_least_float32(student), at_least_float32(teacher)
     if form == "mse":
         loss = (student - teacher).square().mean(dim=1)
-    elif form == "cross-entropy":
-        loss = functional.cross_entropy(student, teacher.softmax(dim=1), reduction="none")
     else:
-        raise ValueError(f"form must be 'mse' or 'cross-entropy', not {form!r}")
-    return reduced(loss, reduction)
+        loss = functional.cross_entropy(student, teacher.softmax(dim=1), reduction="none")
+    return reduce(loss, reduction)

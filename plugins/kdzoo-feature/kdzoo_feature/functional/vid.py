@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kdzoo_feature.functional.maps import Reduction, matched, reduced
-from kdzoo_feature.functional.precision import at_least_float32
+from kdzoo.api import Reduction, at_least_float32, reduce
+from kdzoo_feature.functional.maps import matched
 
 
 def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor, *, reduction: Reduction = "mean") -> Tensor:
@@ -32,4 +32,4 @@ def vid_loss(mean: Tensor, teacher: Tensor, variance: Tensor, *, reduction: Redu
         )
     variance = at_least_float32(variance)[:, None, None]
     loss = 0.5 * (torch.log(variance) + (teacher - mean).square() / variance).mean(dim=(1, 2, 3))
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)

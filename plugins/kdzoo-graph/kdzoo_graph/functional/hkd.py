@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_graph.functional.precision import at_least_float32, without_autocast
+from kdzoo.api import Reduction, at_least_float32, reduce, without_autocast
 
 
 def neighbour_graph(logits: Tensor, neighbours: int = 8) -> Tensor:
@@ -67,7 +65,7 @@ def info_nce(
     temperature: float = 0.07,
     *,
     left_out: Tensor | None = None,
-    reduction: Literal["none", "mean"] = "none",
+    reduction: Reduction = "none",
 ) -> Tensor:
     """Finding one's own counterpart among all samples of the batch, both ways; Zhou et al. 2021, equation 6.
 
@@ -96,4 +94,4 @@ def info_nce(
             diagonal = torch.eye(len(likeness), dtype=torch.bool, device=likeness.device)
             likeness = likeness.masked_fill(left_out & ~diagonal, -torch.inf)
         loss = likeness.logsumexp(dim=1) + likeness.logsumexp(dim=0) - 2 * likeness.diagonal()
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)

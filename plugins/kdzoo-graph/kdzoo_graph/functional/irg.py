@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_graph.functional.precision import at_least_float32
+from kdzoo.api import Reduction, at_least_float32, reduce
 
 TINY = 1e-12
 """The least value that distances are divided by: where all samples are equal the edges are 0, not NaN."""
 
 
-def irg_vertex_loss(
-    student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "none"
-) -> Tensor:
+def irg_vertex_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "none") -> Tensor:
     """Mean squared difference of what a vertex holds, the logits; Liu et al. 2019, section 3.1.
 
     Args:
@@ -32,7 +28,7 @@ def irg_vertex_loss(
             f"vertices must be (B, K) on both sides, not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
     loss = (at_least_float32(student) - at_least_float32(teacher)).square().mean(dim=1)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def irg_edges(vertices: Tensor) -> Tensor:
@@ -103,7 +99,7 @@ def irg_transformation_loss(
     student: tuple[Tensor, Tensor],
     teacher: tuple[Tensor, Tensor],
     *,
-    reduction: Literal["none", "mean"] = "none",
+    reduction: Reduction = "none",
 ) -> Tensor:
     """Squared difference of two networks' :func:`irg_transformation`; Liu et al. 2019, section 3.3.
 
@@ -117,7 +113,7 @@ def irg_transformation_loss(
     """
     _same_samples(student[0], teacher[0])
     loss = (irg_transformation(*student) - irg_transformation(*teacher)).square()
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def irg_edge_transformation_loss(student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor]) -> Tensor:

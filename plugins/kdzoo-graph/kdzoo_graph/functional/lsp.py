@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from kdzoo_graph.functional.precision import at_least_float32
+from kdzoo.api import Reduction, at_least_float32, choice, reduce
 
 Kernel = Literal["euclidean", "linear", "polynomial", "rbf", "laplacian"]
 
@@ -36,6 +36,7 @@ def local_structure(
         raise ValueError(
             f"needs (N, D) nodes and a (2, E) edge_index, not {tuple(nodes.shape)} and {tuple(edge_index.shape)}"
         )
+    choice("kernel", kernel, get_args(Kernel))
     nodes = at_least_float32(nodes)
     source, target = edge_index
     likeness = _likeness(nodes[source], nodes[target], kernel, sigma)
@@ -50,7 +51,7 @@ def lsp_loss(
     kernel: Kernel = "rbf",
     sigma: float = 100.0,
     direction: Literal["paper", "code"] = "paper",
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Divergence of the local structures of two graph networks on one graph; Yang et al. 2020, equations 5 and 6.
 
@@ -64,19 +65,20 @@ def lsp_loss(
         reduction: ``"none"`` for (N,), zero where a node has no neighbour; ``"mean"`` for the mean over all nodes.
 
     Raises:
-        ValueError: shapes that do not fit, or an unknown kernel.
+        ValueError: shapes that do not fit, or an unknown option.
     """
     if student.ndim != 2 or teacher.ndim != 2 or len(student) != len(teacher):
         raise ValueError(
             f"nodes must be (N, D) and (N, D'), not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
+    choice("direction", direction, ("paper", "code"))
     ours = local_structure(student, edge_index, kernel=kernel, sigma=sigma)
     theirs = local_structure(teacher, edge_index, kernel=kernel, sigma=sigma)
     if direction == "code":
         ours, theirs = theirs, ours
     terms = ours.exp() * (ours - theirs)
     loss = terms.new_zeros(len(student)).index_add(0, edge_index[1], terms)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def _likeness(source: Tensor, target: Tensor, kernel: Kernel, sigma: float) -> Tensor:
@@ -89,9 +91,7 @@ def _likeness(source: Tensor, target: Tensor, kernel: Kernel, sigma: float) -> T
         return (source * target).sum(dim=1).square()
     if kernel == "rbf":
         return ((source - target).square().sum(dim=1) / (-2 * sigma)).exp()
-    if kernel == "laplacian":
-        return ((source - target).abs().sum(dim=1) / -sigma).exp()
-    raise ValueError(f"kernel must be euclidean, linear, polynomial, rbf or laplacian, not {kernel!r}")
+    return ((source - target).abs().sum(dim=1) / -sigma).exp()
 
 
 def _log_sum_exp(values: Tensor, group: Tensor, groups: int) -> Tensor:

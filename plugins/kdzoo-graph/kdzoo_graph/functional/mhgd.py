@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_graph.functional.precision import at_least_float32, without_autocast
+from kdzoo.api import Reduction, at_least_float32, reduce, without_autocast
 
 SQUARINGS = 10
 """The Gram matrix to the power of 2^10 has, to float32, one direction left unless two are equally strong."""
@@ -49,9 +47,7 @@ def main_direction(feature: Tensor, *, gradient_steps: int = 8) -> Tensor:
     return direction
 
 
-def graph_divergence(
-    student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "none"
-) -> Tensor:
+def graph_divergence(student: Tensor, teacher: Tensor, *, reduction: Reduction = "none") -> Tensor:
     """KL(student || teacher) of attention graphs, summed over heads; Lee and Song 2019, section 3.3.
 
     A graph's weights are squashed by tanh and normalised by a softmax over the samples attended to.
@@ -70,7 +66,7 @@ def graph_divergence(
         )
     student, teacher = (at_least_float32(one).tanh().log_softmax(dim=2) for one in (student, teacher))
     loss = (student.exp() * (student - teacher)).sum(dim=(0, 2))
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def _strongest(rows: Tensor) -> Tensor:

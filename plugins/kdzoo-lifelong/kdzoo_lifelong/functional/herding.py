@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdzoo.api import at_least_float32
+
 
 def herd(features: Tensor, count: int) -> Tensor:
     """Choose samples one by one so that the mean of those chosen stays closest to the mean of all.
@@ -21,7 +23,7 @@ def herd(features: Tensor, count: int) -> Tensor:
         (min(count, n),) int64 positions, in order of importance.
 
     """
-    features = functional.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=1)
+    features = functional.normalize(at_least_float32(features), dim=1)
     mean, total = features.mean(0), features.new_zeros(features.shape[1])
     free = torch.zeros(len(features), dtype=features.dtype, device=features.device)
     order = []
@@ -36,5 +38,5 @@ def herd(features: Tensor, count: int) -> Tensor:
 
 def class_mean(features: Tensor) -> Tensor:
     """(D,) the mean of (n, D) features of length 1, itself of length 1 (algorithm 1)."""
-    features = functional.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=1)
+    features = functional.normalize(at_least_float32(features), dim=1)
     return functional.normalize(features.mean(0), dim=0)

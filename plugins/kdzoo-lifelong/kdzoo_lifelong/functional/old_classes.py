@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-Reduction = Literal["none", "mean"]
+from kdzoo.api import Reduction, at_least_float32, reduce
 
 
 def lwf_loss(
@@ -30,9 +27,9 @@ def lwf_loss(
 
     """
     _check(student, previous)
-    log_p = functional.log_softmax(_wide(student) / temperature, dim=1)
-    loss = -(functional.softmax(_wide(previous) / temperature, dim=1) * log_p).sum(1)
-    return loss.mean() if reduction == "mean" else loss
+    log_p = functional.log_softmax(at_least_float32(student) / temperature, dim=1)
+    loss = -(functional.softmax(at_least_float32(previous) / temperature, dim=1) * log_p).sum(1)
+    return reduce(loss, reduction)
 
 
 def sigmoid_distillation(student: Tensor, previous: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -51,13 +48,9 @@ def sigmoid_distillation(student: Tensor, previous: Tensor, reduction: Reduction
     """
     _check(student, previous)
     loss = functional.binary_cross_entropy_with_logits(
-        _wide(student), _wide(previous).sigmoid(), reduction="none"
+        at_least_float32(student), at_least_float32(previous).sigmoid(), reduction="none"
     ).sum(1)
-    return loss.mean() if reduction == "mean" else loss
-
-
-def _wide(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return reduce(loss, reduction)
 
 
 def _check(student: Tensor, previous: Tensor) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Reduction = Literal["none", "mean"]
+from kdzoo.api import Reduction, at_least_float32, reduce
 
 
 def pod_spatial_loss(
@@ -33,21 +32,18 @@ def pod_spatial_loss(
         raise ValueError("pod_spatial_loss compares maps of the same shapes, one at least")
     losses = [(_sums(own) - _sums(other)).norm(dim=1) for own, other in zip(student, previous, strict=True)]
     loss = torch.stack(losses).mean(0)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def pod_flat_loss(student: Tensor, previous: Tensor, reduction: Reduction = "mean") -> Tensor:
     """Squared distance between embeddings (B, D) of length 1, which is 2 - 2 cos (equation 6)."""
-    own, other = (
-        functional.normalize(one.to(torch.promote_types(one.dtype, torch.float32)), dim=1)
-        for one in (student, previous)
-    )
+    own, other = (functional.normalize(at_least_float32(one), dim=1) for one in (student, previous))
     loss = (own - other).square().sum(1)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def _sums(feature: Tensor) -> Tensor:
     """(B, C·H + C·W) of length 1."""
-    square = feature.to(torch.promote_types(feature.dtype, torch.float32)).square()
+    square = at_least_float32(feature).square()
     joined = torch.cat([square.sum(3).flatten(1), square.sum(2).flatten(1)], dim=1)
     return functional.normalize(joined, dim=1)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdzoo.api import at_least_float32
+
 
 def local_similarity(embedding: Tensor, proxies: Tensor) -> Tensor:
     """Each class's cosines to its proxies, averaged with their own softmax as weights (equations 8 and 9).
@@ -20,10 +22,7 @@ def local_similarity(embedding: Tensor, proxies: Tensor) -> Tensor:
         (B, K) in [-1, 1].
 
     """
-    embedding, proxies = (
-        functional.normalize(one.to(torch.promote_types(one.dtype, torch.float32)), dim=-1)
-        for one in (embedding, proxies)
-    )
+    embedding, proxies = (functional.normalize(at_least_float32(one), dim=-1) for one in (embedding, proxies))
     cosines = torch.einsum("bd,kpd->bkp", embedding, proxies)
     return (cosines.softmax(2) * cosines).sum(2)
 
@@ -41,7 +40,7 @@ def nca_loss(similarity: Tensor, target: Tensor, scale: Tensor | float, margin: 
         margin: m; of the right class alone.
 
     """
-    similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+    similarity = at_least_float32(similarity)
     right = functional.one_hot(target, similarity.shape[1]).bool()
     others = (scale * similarity).masked_fill(right, -torch.inf).logsumexp(1)
     own = scale * (similarity.gather(1, target[:, None])[:, 0] - margin)

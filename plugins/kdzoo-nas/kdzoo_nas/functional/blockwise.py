@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
+
+from kdzoo.api import at_least_float32, choice
 
 
 def relative_error(student: Tensor, teacher: Tensor, *, power: Literal[1, 2] = 2) -> Tensor:
@@ -26,12 +27,12 @@ def relative_error(student: Tensor, teacher: Tensor, *, power: Literal[1, 2] = 2
         ValueError: shapes that differ, or another power.
 
     """
-    if student.shape != teacher.shape or power not in (1, 2):
+    choice("power", power, (1, 2))
+    if student.shape != teacher.shape:
         raise ValueError(
-            f"both sides must have one shape and power be 1 or 2, not {tuple(student.shape)}, "
-            f"{tuple(teacher.shape)} and {power}"
+            f"both sides must have one shape, not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    student, teacher = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (student, teacher))
+    student, teacher = at_least_float32(student), at_least_float32(teacher)
     # The population's deviation, so that a constant answer gets exactly 1; a dead stage divides by no zero.
     spread = teacher.std(correction=0).clamp(min=1e-6)
     return ((student - teacher).abs() / spread).pow(power).mean()

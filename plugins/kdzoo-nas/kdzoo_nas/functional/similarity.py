@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdzoo.api import at_least_float32
+
 
 def class_gradient(logits: Tensor, embedding: Tensor, target: Tensor) -> Tensor:
     """The gradient of the mean cross-entropy with respect to a linear classifier's weight, in closed form.
@@ -29,7 +31,7 @@ def class_gradient(logits: Tensor, embedding: Tensor, target: Tensor) -> Tensor:
             f"logits must be (B, K), embedding (B, D) and target (B,), not {tuple(logits.shape)}, "
             f"{tuple(embedding.shape)} and {tuple(target.shape)}"
         )
-    logits, embedding = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (logits, embedding))
+    logits, embedding = (at_least_float32(one) for one in (logits, embedding))
     wrong = logits.softmax(dim=1) - functional.one_hot(target, logits.shape[1])
     return wrong.mT @ embedding / len(logits)
 
@@ -57,7 +59,7 @@ def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
         )
     grams = []
     for one in (student, teacher):
-        rows = one.to(torch.promote_types(one.dtype, torch.float32)).flatten(1)
+        rows = at_least_float32(one).flatten(1)
         grams.append(functional.normalize(rows @ rows.mT, dim=1))
     distance: Tensor = torch.linalg.matrix_norm(grams[0] - grams[1])
     return distance

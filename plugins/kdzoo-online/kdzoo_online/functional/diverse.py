@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import at_least_float32
 from kdzoo_online.functional.stack import stacked
 
 
@@ -29,7 +30,7 @@ def attention_weights(queries: Tensor, keys: Tensor) -> Tensor:
         raise ValueError(
             f"queries and keys must be (B, M, D), not {tuple(queries.shape)} and {tuple(keys.shape)}"
         )
-    queries, keys = (one.to(torch.promote_types(one.dtype, torch.float32)) for one in (queries, keys))
+    queries, keys = (at_least_float32(one) for one in (queries, keys))
     return (queries @ keys.transpose(1, 2)).softmax(dim=2)
 
 

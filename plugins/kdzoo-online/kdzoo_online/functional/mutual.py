@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import Reduction, reduce
 from kdzoo_online.functional.stack import wide
 
 
-def mutual_losses(
-    logits: Sequence[Tensor], *, reduction: Literal["none", "mean"] = "mean"
-) -> tuple[Tensor, ...]:
+def mutual_losses(logits: Sequence[Tensor], *, reduction: Reduction = "mean") -> tuple[Tensor, ...]:
     """What peer i learns from the others: the mean over j ≠ i of KL(p_j ‖ p_i); Zhang et al. 2018.
 
     The probabilities of the others are constants: a gradient reaches peer i from its own loss alone, so the
@@ -30,8 +28,6 @@ def mutual_losses(
     Raises:
         ValueError: fewer than two peers, shapes that differ, or an unknown reduction.
     """
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
     log_p = [F.log_softmax(one, dim=1) for one in wide(logits)]
     losses = []
     for mine in log_p:
@@ -40,4 +36,4 @@ def mutual_losses(
             F.kl_div(mine, other, reduction="none", log_target=True).sum(dim=1) for other in others
         ]
         losses.append(torch.stack(divergences).mean(dim=0))
-    return tuple(loss.mean() if reduction == "mean" else loss for loss in losses)
+    return tuple(reduce(loss, reduction) for loss in losses)

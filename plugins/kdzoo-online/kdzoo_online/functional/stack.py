@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from kdzoo.api import at_least_float32
+
 
 def wide(logits: Sequence[Tensor]) -> list[Tensor]:
     """(B, K) of each peer in float32 at least.
@@ -20,7 +22,7 @@ def wide(logits: Sequence[Tensor]) -> list[Tensor]:
             "at least two peers are needed, all with logits (B, K), "
             f"not {[tuple(one.shape) for one in logits]}"
         )
-    return [one.to(torch.promote_types(one.dtype, torch.float32)) for one in logits]
+    return [at_least_float32(one) for one in logits]
 
 
 def stacked(logits: Sequence[Tensor]) -> Tensor:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdzoo.api import at_least_float32
+
 _SMALLEST_STEP = 1e-8
 
 
@@ -40,7 +42,9 @@ def initial_step(mean_magnitude: Tensor, high: Tensor | float, *, binary: bool =
     """
     if binary:
         return mean_magnitude.clamp(min=_SMALLEST_STEP)
-    return (2 * mean_magnitude / torch.as_tensor(high).sqrt()).clamp(min=_SMALLEST_STEP)
+    return (2 * mean_magnitude / torch.as_tensor(high, device=mean_magnitude.device).sqrt()).clamp(
+        min=_SMALLEST_STEP
+    )
 
 
 def to_integers(
@@ -50,7 +54,7 @@ def to_integers(
     scaled = values / step
     if binary:
         return torch.where(scaled >= 0, 1.0, -1.0).to(scaled.dtype)
-    return scaled.clamp(torch.as_tensor(low), torch.as_tensor(high)).round()
+    return scaled.clamp(*(torch.as_tensor(one, device=scaled.device) for one in (low, high))).round()
 
 
 def fake_quantize(
@@ -76,7 +80,7 @@ def fake_quantize(
         binary: keep the sign alone; ``low`` and ``high`` are -1 and 1.
 
     """
-    precise = values.to(torch.promote_types(values.dtype, torch.float32))
+    precise = at_least_float32(values)
     step = step.abs().clamp(min=_SMALLEST_STEP)
     if not torch.is_grad_enabled():
         return (to_integers(precise, step, low, high, binary=binary) * step).to(values.dtype)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kdzoo.api import at_least_float32
+
 STRETCH = 1.1
 """ζ: the sigmoid is stretched to (γ, ζ) and cut to [0, 1], so that it reaches both ends."""
 
@@ -73,7 +75,7 @@ def best_step(weight: Tensor, low: float, high: float, *, per_channel: bool) -> 
     rows = weight.detach().float().flatten(1) if per_channel else weight.detach().float().reshape(1, -1)
     largest = rows.abs().amax(dim=1).clamp(min=1e-8) / -low
     best, least = largest, torch.full_like(largest, torch.inf)
-    for share in torch.linspace(0.1, 1.5, _CANDIDATES).tolist():
+    for share in torch.linspace(0.1, 1.5, _CANDIDATES, device="cpu").tolist():
         step = largest * share
         rounded = (rows / step[:, None]).round().clamp(low, high) * step[:, None]
         error = (rounded - rows).square().sum(dim=1)
@@ -91,7 +93,7 @@ def reconstruction(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: of the same shape.
 
     """
-    precise = torch.promote_types(student.dtype, torch.float32)
+    precise = at_least_float32(student.dtype)
     return (student.to(precise) - teacher.to(precise)).square().sum(dim=1).mean()
 
 

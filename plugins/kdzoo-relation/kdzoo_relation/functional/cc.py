@@ -7,7 +7,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from kdzoo_relation.functional.vectors import at_least_float32, check_choice, check_embeddings, cosines
+from kdzoo.api import at_least_float32, choice
+from kdzoo_relation.functional.vectors import check_embeddings, cosines
 
 
 def cc_loss(
@@ -40,7 +41,7 @@ def cc_loss(
         ValueError: the inputs are not two matrices of one batch, or an option is unknown.
     """
     check_embeddings(student, teacher)
-    check_choice("form", form, "paper", "code")
+    choice("form", form, ("paper", "code"))
     if form == "paper":
         difference = _kernel(student, gamma, order) - _kernel(teacher, gamma, order)
         return difference.square().mean()

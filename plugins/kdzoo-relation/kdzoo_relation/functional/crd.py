@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_relation.functional.vectors import (
-    Reduction,
-    at_least_float32,
-    check_embeddings,
-    product,
-    reduced,
-    unit,
-)
+from kdzoo.api import Reduction, at_least_float32, reduce
+from kdzoo_relation.functional.vectors import check_embeddings, product, unit
 
 
 def nce_loss(
@@ -53,7 +47,7 @@ def nce_loss(
     offset = math.log(negatives) + log_partition
     repelled = functional.softplus(at_least_float32(negative) - offset) * usable
     mean = repelled.sum(dim=1) / usable.sum(dim=1).clamp(min=1)
-    return reduced(functional.softplus(offset - at_least_float32(positive)) + negatives * mean, reduction)
+    return reduce(functional.softplus(offset - at_least_float32(positive)) + negatives * mean, reduction)
 
 
 def info_nce_loss(
@@ -90,4 +84,4 @@ def info_nce_loss(
     loss = functional.cross_entropy(scores, partner, reduction="none") + functional.cross_entropy(
         scores.T, partner, reduction="none"
     )
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)

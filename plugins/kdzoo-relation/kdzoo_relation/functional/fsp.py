@@ -10,14 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo_relation.functional.vectors import (
-    Reduction,
-    at_least_float32,
-    check_choice,
-    check_maps,
-    product,
-    reduced,
-)
+from kdzoo.api import Reduction, at_least_float32, choice, reduce
+from kdzoo_relation.functional.vectors import check_maps, product
 
 Form = Literal["paper", "code"]
 
@@ -34,7 +28,11 @@ def fsp_matrix(shallow: Tensor, deep: Tensor, *, pool: Literal["max", "average"]
 
     Returns:
         (B, C, C').
+
+    Raises:
+        ValueError: an unknown way to pool.
     """
+    choice("pool", pool, ("max", "average"))
     size = min(shallow.shape[2], deep.shape[2]), min(shallow.shape[3], deep.shape[3])
     pooled = functional.adaptive_max_pool2d if pool == "max" else functional.adaptive_avg_pool2d
     shallow, deep = (
@@ -65,7 +63,7 @@ def fsp_loss(
     Raises:
         ValueError: fewer than two stages, stages that do not pair up, or an unknown option.
     """
-    check_choice("form", form, "paper", "code")
+    choice("form", form, ("paper", "code"))
     if len(student) < 2 or len(student) != len(teacher):
         raise ValueError(
             f"student and teacher must show the same two or more stages, not {len(student)} and {len(teacher)}"
@@ -77,4 +75,4 @@ def fsp_loss(
     for flow, wanted in zip(pairwise(student), pairwise(teacher), strict=True):
         squares = (fsp_matrix(*flow, pool=pool) - fsp_matrix(*wanted, pool=pool)).square().flatten(1)
         losses.append(squares.sum(dim=1) if form == "paper" else squares.mean(dim=1))
-    return reduced(torch.stack(losses).sum(dim=0), reduction)
+    return reduce(torch.stack(losses).sum(dim=0), reduction)

@@ -6,15 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from kdzoo_relation.functional.vectors import (
-    Reduction,
-    at_least_float32,
-    check_choice,
-    check_maps,
-    product,
-    reduced,
-    unit,
-)
+from kdzoo.api import Reduction, at_least_float32, choice, reduce
+from kdzoo_relation.functional.vectors import check_maps, product, unit
 
 
 def channel_correlations(feature: Tensor) -> Tensor:
@@ -47,10 +40,10 @@ def ickd_loss(
         ValueError: the inputs are not two maps of one batch and one number of channels, or an option is unknown.
     """
     check_maps(student, teacher)
-    check_choice("form", form, "code", "paper")
+    choice("form", form, ("code", "paper"))
     ours, theirs = channel_correlations(student), channel_correlations(teacher)
     if form == "code":
         loss = (unit(ours) - unit(theirs)).square().sum(dim=2).mean(dim=1)
     else:
         loss = (ours - theirs).square().mean(dim=(1, 2))
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo_relation.functional.vectors import Reduction, check_embeddings, cosines, reduced
+from kdzoo.api import Reduction, reduce
+from kdzoo_relation.functional.vectors import check_embeddings, cosines
 
 EPSILON = 1e-7
 """Added to each probability within the logarithm."""
@@ -27,7 +28,7 @@ def pkt_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean")
     check_embeddings(student, teacher)
     ours, theirs = _probabilities(student), _probabilities(teacher)
     loss = (theirs * ((theirs + EPSILON) / (ours + EPSILON)).log()).mean(dim=1)
-    return reduced(loss, reduction)
+    return reduce(loss, reduction)
 
 
 def _probabilities(embedding: Tensor) -> Tensor:

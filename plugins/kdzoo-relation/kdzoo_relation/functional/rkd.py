@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import at_least_float32
+
 DUPLICATE = 1e-6
 """Two embeddings nearer than this part of the mean distance count as one point: no direction joins them."""
 
@@ -28,7 +30,7 @@ def rkd_loss(
         ValueError: the inputs are not two matrices with the same number of rows.
     """
     _check(student, teacher)
-    loss = student.new_zeros((), dtype=torch.promote_types(student.dtype, torch.float32))
+    loss = student.new_zeros((), dtype=at_least_float32(student.dtype))
     if distance_weight:
         loss = loss + distance_weight * rkd_distance_loss(student, teacher)
     if angle_weight:
@@ -95,7 +97,7 @@ def _cosines(embedding: Tensor) -> Tensor:
 
 def _distances(embedding: Tensor) -> Tensor:
     """(B, B), in the exact form: the quick one, by a product of matrices, cancels for near points."""
-    embedding = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
+    embedding = at_least_float32(embedding)
     return torch.cdist(embedding, embedding, compute_mode="donot_use_mm_for_euclid_dist")
 
 

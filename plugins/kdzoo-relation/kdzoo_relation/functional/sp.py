@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kdzoo_relation.functional.vectors import at_least_float32, product, unit
+from kdzoo.api import at_least_float32
+from kdzoo_relation.functional.vectors import product, unit
 
 
 def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Reduction = Literal["none", "mean"]
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """``tensor`` in float32 if it is of half precision, else as it is."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+from kdzoo.api import at_least_float32, without_autocast
 
 
 def unit(vectors: Tensor) -> Tensor:
@@ -31,9 +23,7 @@ def unit(vectors: Tensor) -> Tensor:
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` in their own precision, which autocast would lower."""
-    kind = left.device.type
-    available = torch.amp.is_autocast_available(kind)
-    with torch.autocast(kind, enabled=False) if available else nullcontext():
+    with without_autocast(left):
         return left @ right
 
 
@@ -67,23 +57,3 @@ def check_maps(student: Tensor, teacher: Tensor) -> None:
             "student and teacher maps must be (B, C, H, W) with the same B and C, "
             f"not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-
-
-def check_choice(name: str, value: str, *choices: str) -> None:
-    """Refuse an option that does not exist.
-
-    Raises:
-        ValueError: with what there is.
-    """
-    if value not in choices:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
-
-
-def reduced(loss: Tensor, reduction: Reduction) -> Tensor:
-    """(B,) as it is or as its mean.
-
-    Raises:
-        ValueError: an unknown reduction.
-    """
-    check_choice("reduction", reduction, "none", "mean")
-    return loss.mean() if reduction == "mean" else loss

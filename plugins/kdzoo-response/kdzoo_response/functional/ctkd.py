@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
-from kdzoo.api import softened_kl
-from kdzoo_response.functional.logits import pair, reduced
+from kdzoo.api import Reduction, reduce, softened_kl
+from kdzoo_response.functional.logits import pair
 
 
 def reversed_gradient(tensor: Tensor, strength: float) -> Tensor:
@@ -22,7 +20,7 @@ def ctkd_loss(
     temperature: Tensor,
     *,
     standardize: bool = False,
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """:func:`kd_loss` at a temperature that is a tensor, with gradient to it, T² included; Li et al. 2023, section 3.
 
@@ -38,4 +36,4 @@ def ctkd_loss(
     """
     student, teacher = pair(student, teacher, standardize)
     loss = softened_kl(student / temperature, teacher / temperature)
-    return reduced((temperature.square() * loss.unsqueeze(1)).squeeze(1), reduction)
+    return reduce((temperature.square() * loss.unsqueeze(1)).squeeze(1), reduction)

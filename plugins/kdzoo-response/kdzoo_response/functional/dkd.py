@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdzoo_response.functional.logits import kl, other_classes, pair, reduced, target_class
+from kdzoo.api import Reduction, reduce
+from kdzoo_response.functional.logits import kl, other_classes, pair, target_class
 
 
 def dkd_loss(
@@ -20,7 +19,7 @@ def dkd_loss(
     beta: float = 8.0,
     temperature: float = 4.0,
     standardize: bool = False,
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """T² · (α · TCKD + β · NCKD); Zhao et al. 2022, section 3.
 
@@ -48,7 +47,7 @@ def dkd_loss(
     student_two, student_rest = _decouple(student / temperature, true, others)
     teacher_two, teacher_rest = _decouple(teacher / temperature, true, others)
     loss = alpha * kl(student_two, teacher_two) + beta * kl(student_rest, teacher_rest)
-    return reduced(temperature**2 * loss, reduction)
+    return reduce(temperature**2 * loss, reduction)
 
 
 def _decouple(logits: Tensor, true: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:

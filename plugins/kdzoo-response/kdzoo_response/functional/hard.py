@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdzoo_response.functional.logits import pair, reduced
+from kdzoo.api import Reduction, reduce
+from kdzoo_response.functional.logits import pair
 
 
-def hard_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean") -> Tensor:
+def hard_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Cross-entropy with the teacher's most likely class; Touvron et al. 2021, section 4.
 
     Args:
@@ -22,4 +21,4 @@ def hard_loss(student: Tensor, teacher: Tensor, *, reduction: Literal["none", "m
         ValueError: the shapes differ, or the reduction is unknown.
     """
     student, teacher = pair(student, teacher)
-    return reduced(F.cross_entropy(student, teacher.argmax(dim=1), reduction="none"), reduction)
+    return reduce(F.cross_entropy(student, teacher.argmax(dim=1), reduction="none"), reduction)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
-from kdzoo.api import softened_kl
-from kdzoo_response.functional.logits import pair, reduced
+from kdzoo.api import Reduction, reduce, softened_kl
+from kdzoo_response.functional.logits import pair
 
 
 def kd_loss(
@@ -16,7 +14,7 @@ def kd_loss(
     *,
     temperature: float = 4.0,
     standardize: bool = False,
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """T² · KL(softmax(teacher / T) ‖ softmax(student / T)); Hinton et al. 2014, section 2.
 
@@ -33,4 +31,4 @@ def kd_loss(
         ValueError: the shapes differ, or the reduction is unknown.
     """
     student, teacher = pair(student, teacher, standardize)
-    return reduced(softened_kl(student, teacher, temperature), reduction)
+    return reduce(softened_kl(student, teacher, temperature), reduction)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdzoo.api import at_least_float32
+
 
 def standardized(logits: Tensor) -> Tensor:
     """Each row with mean 0 and standard deviation 1; Sun et al. 2024, section 4.
@@ -16,7 +18,7 @@ def standardized(logits: Tensor) -> Tensor:
     Args:
         logits: (B, K), K of at least 2.
     """
-    logits = wide(logits)
+    logits = at_least_float32(logits)
     centred = logits - logits.mean(dim=1, keepdim=True)
     return centred / (logits.std(dim=1, keepdim=True) + 1e-7)
 
@@ -34,12 +36,7 @@ def pair(student: Tensor, teacher: Tensor, standardize: bool = False) -> tuple[T
         )
     if standardize:
         return standardized(student), standardized(teacher)
-    return wide(student), wide(teacher)
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """In float32 at least."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    return at_least_float32(student), at_least_float32(teacher)
 
 
 def target_class(teacher: Tensor, target: Tensor | None) -> Tensor:
@@ -79,14 +76,3 @@ def kl(student: Tensor, teacher: Tensor) -> Tensor:
 def cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
     """(B,) cross-entropy of the student's softmax under the teacher's, both (B, N) logits."""
     return -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1)
-
-
-def reduced(loss: Tensor, reduction: str) -> Tensor:
-    """The (B,) losses, or their mean.
-
-    Raises:
-        ValueError: an unknown reduction.
-    """
-    if reduction not in ("none", "mean"):
-        raise ValueError(f"reduction must be 'none' or 'mean', not {reduction!r}")
-    return loss.mean() if reduction == "mean" else loss

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
-from kdzoo_response.functional.logits import (
-    cross_entropy,
-    other_classes,
-    pair,
-    reduced,
-    standardized,
-    target_class,
-)
+from kdzoo.api import Reduction, reduce
+from kdzoo_response.functional.logits import cross_entropy, other_classes, pair, standardized, target_class
 
 
 def nkd_loss(
@@ -24,7 +16,7 @@ def nkd_loss(
     gamma: float = 1.5,
     temperature: float = 1.0,
     standardize: bool = False,
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """-p_t log p_s at the target, and γ · T² · cross-entropy over the other classes; Yang et al. 2023, section 3.
 
@@ -51,4 +43,4 @@ def nkd_loss(
         student, teacher = standardized(student), standardized(teacher)
     others = other_classes(true, student.shape[1])
     rest = cross_entropy(student.gather(1, others) / temperature, teacher.gather(1, others) / temperature)
-    return reduced(gamma * temperature**2 * rest - likely.squeeze(1), reduction)
+    return reduce(gamma * temperature**2 * rest - likely.squeeze(1), reduction)

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kdzoo_response.functional.logits import pair, reduced, target_class
+from kdzoo.api import Reduction, choice, reduce
+from kdzoo_response.functional.logits import pair, target_class
 
 
 def ofa_loss(
@@ -17,7 +18,7 @@ def ofa_loss(
     *,
     gamma: float = 1.0,
     form: Literal["paper", "code"] = "paper",
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Cross-entropy weighted by a teacher whose target class is enhanced; Hao et al. 2023, section 3.
 
@@ -34,8 +35,9 @@ def ofa_loss(
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:
-        ValueError: the shapes do not fit, or the reduction is unknown.
+        ValueError: the shapes do not fit, or an option is unknown.
     """
+    choice("form", form, ("paper", "code"))
     student, teacher = pair(student, teacher)
     true = target_class(teacher, target).unsqueeze(1)
     is_true = true == torch.arange(student.shape[1], device=student.device)
@@ -44,4 +46,4 @@ def ofa_loss(
         weight = torch.where(is_true, (1 + likely).pow(gamma) - 1, likely.pow(gamma))
     else:
         weight = torch.where(is_true, (1 + likely).pow(gamma), likely)
-    return reduced(-(weight * student.log_softmax(dim=1)).sum(dim=1), reduction)
+    return reduce(-(weight * student.log_softmax(dim=1)).sum(dim=1), reduction)

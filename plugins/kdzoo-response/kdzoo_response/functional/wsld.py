@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from kdzoo_response.functional.logits import cross_entropy, pair, reduced, standardized
+from kdzoo.api import Reduction, reduce
+from kdzoo_response.functional.logits import cross_entropy, pair, standardized
 
 
 def wsld_weight(student: Tensor, teacher: Tensor, target: Tensor | None) -> Tensor:
@@ -37,7 +36,7 @@ def wsld_loss(
     *,
     temperature: float = 4.0,
     standardize: bool = False,
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Weight · T² · cross-entropy of the softened probabilities; Zhou et al. 2021, section 4.
 
@@ -59,7 +58,7 @@ def wsld_loss(
     if standardize:
         student, teacher = standardized(student), standardized(teacher)
     loss = cross_entropy(student / temperature, teacher / temperature)
-    return reduced(weight * temperature**2 * loss, reduction)
+    return reduce(weight * temperature**2 * loss, reduction)
 
 
 def _distribution(teacher: Tensor, target: Tensor | None) -> Tensor:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from kdzoo.api import pool_to_smaller, softened_kl
+from kdzoo.api import Reduction, at_least_float32, pool_to_smaller, reduce, softened_kl
 
 
 def byot_loss(
@@ -21,7 +20,7 @@ def byot_loss(
     temperature: float = 3.0,
     hint: float = 1e-4,
     squared: bool = True,
-    reduction: Literal["none", "mean"] = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """What one exit learns from the deepest one; Zhang et al. 2019, equation 6 without its labels.
 
@@ -47,7 +46,7 @@ def byot_loss(
         if exit_map is None or deepest_map is None:
             raise ValueError("a hint needs the maps of both sides; hint=0 does without")
         loss = loss + hint * squared_distance(exit_map, deepest_map)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)
 
 
 def squared_distance(one: Tensor, other: Tensor) -> Tensor:
@@ -68,7 +67,7 @@ def squared_distance(one: Tensor, other: Tensor) -> Tensor:
         raise ValueError(
             f"maps must be (B, C, H, W) with the same B and C, not {tuple(one.shape)} and {tuple(other.shape)}"
         )
-    one, other = pool_to_smaller(_wide(one), _wide(other))
+    one, other = pool_to_smaller(at_least_float32(one), at_least_float32(other))
     return (one - other).square().flatten(1).sum(dim=1)
 
 
@@ -96,12 +95,8 @@ def first_confident(logits: Sequence[Tensor], threshold: float) -> Tensor:
 
 def confident(logits: Tensor, threshold: float) -> Tensor:
     """(B,) bool: whether the highest probability of (B, K) logits is above the threshold."""
-    return _wide(logits).softmax(dim=1).amax(dim=1) > threshold
+    return at_least_float32(logits).softmax(dim=1).amax(dim=1) > threshold
 
 
 def _all(logits: Tensor) -> Tensor:
     return torch.ones(logits.shape[0], dtype=torch.bool, device=logits.device)
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

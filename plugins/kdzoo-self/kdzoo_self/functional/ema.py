@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
+
+from kdzoo.api import Reduction, at_least_float32, reduce
 
 
 @torch.no_grad()
@@ -35,9 +35,7 @@ def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
             value.copy_(other[name])
 
 
-def probability_mse(
-    student: Tensor, teacher: Tensor, *, reduction: Literal["none", "mean"] = "mean"
-) -> Tensor:
+def probability_mse(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Mean over the classes of the squared difference of two networks' probabilities.
 
     Args:
@@ -53,8 +51,6 @@ def probability_mse(
         raise ValueError(
             f"logits must be (B, K) on both sides, not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
-    student, teacher = (
-        one.to(torch.promote_types(one.dtype, torch.float32)).softmax(dim=1) for one in (student, teacher)
-    )
+    student, teacher = (at_least_float32(one).softmax(dim=1) for one in (student, teacher))
     loss = (student - teacher).square().mean(dim=1)
-    return loss.mean() if reduction == "mean" else loss
+    return reduce(loss, reduction)

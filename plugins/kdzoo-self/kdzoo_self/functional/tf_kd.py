@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from kdzoo.api import choice
+
 
 def virtual_logits(
     target: Tensor, classes: int, *, correct: float = 0.99, form: Literal["paper", "code"] = "paper"
@@ -26,13 +28,14 @@ def virtual_logits(
         (B, K) float32.
 
     Raises:
-        ValueError: a value out of its range.
+        ValueError: a value out of its range, or an unknown form.
 
     """
-    if target.ndim != 1 or classes < 2 or not 0 < correct < 1 or form not in ("paper", "code"):
+    choice("form", form, ("paper", "code"))
+    if target.ndim != 1 or classes < 2 or not 0 < correct < 1:
         raise ValueError(
-            f"target must be (B,), classes ≥ 2, correct in (0, 1) and form 'paper' or 'code', not "
-            f"{tuple(target.shape)}, {classes}, {correct} and {form!r}"
+            "target must be (B,), classes ≥ 2 and correct in (0, 1), not "
+            f"{tuple(target.shape)}, {classes} and {correct}"
         )
     high, low = correct, (1 - correct) / (classes - 1)
     if form == "paper":

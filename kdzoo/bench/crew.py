@@ -1,15 +1,12 @@
-"""How many workers a machine bears: workers x threads never exceed its cores."""
+"""The workers of a suite: workers x threads never exceed the cores."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from kdzoo.errors import KdzooError
-
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ def crew(
 
     Args:
         workers: how many; default: one for each GPU, else one for each core.
-        cores: how many the machine has for us.
+        cores: how many this process may use.
         devices: the GPUs; workers share them in turn.
         at_most: so many threads a worker; default: its share of the cores.
 
@@ -57,16 +54,6 @@ def crew(
     seen = tuple(devices[number % len(devices)] if devices else None for number in range(count))
     share = cores // count
     return Crew(min(share, at_most) if at_most else share, seen)
-
-
-def available_cores() -> int:
-    """The cores that this process may use: its affinity, or a container's quota if that is less."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CGROUP_QUOTA.read_text().split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup, or "max": no quota
-        return cores
 
 
 def thread_limit() -> int | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
 
 
 @contextmanager
-def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """These modules in eval mode inside the block; every part of them gets its own mode back."""
-    modules = list(modules)
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """These modules in eval mode inside the block; afterwards each submodule has the mode that it had.
+
+    For roles, whose answers a run remembers, take :meth:`Run.evaluating`.
+    """
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()
