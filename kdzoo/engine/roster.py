@@ -23,6 +23,10 @@ Arrow = tuple[str, str]
 """A student and the teacher that it learns from."""
 
 
+_IMAGES = 4
+"""Dimensions of a batch of images, (B, C, H, W)."""
+
+
 class NetworkSource(Protocol):
     """Where a run's networks come from; see :class:`kdzoo.engine.networks.Networks`."""
 
@@ -88,11 +92,14 @@ class Roster:
         yield from self.connectors.values()
 
     def can_see(self, role: str, batch: Batch) -> bool:
-        """Whether somebody plays the role and the batch has what it reads."""
+        """Whether somebody plays the role and the batch has what it reads: images, no mere draws."""
+        images = [one for one in batch.inputs.values() if one.ndim == _IMAGES]
         member = self.members.get(role)
         if member is None:
-            return role in self.derived
-        return member.reads is not None or member.modality in batch.inputs
+            return role in self.derived and bool(images)
+        if member.reads is not None:
+            return bool(images)
+        return member.modality in batch.inputs and batch.inputs[member.modality].ndim == _IMAGES
 
     def enroll(
         self,

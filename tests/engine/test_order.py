@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from kdzoo.api import Lesson, Scheme
+from kdzoo.api import Batch, Lesson, Scheme
 
 CALLS = {
     "task": lambda run, batch: run.task("student", batch),
@@ -67,3 +67,12 @@ def test_a_scheme_that_names_its_arrows_alone_gives_a_lesson_for_each():
         ("student", "teacher2", 1.0),
     ]
     assert isinstance(lessons[0], Lesson)
+
+
+def test_draws_that_are_no_images_build_nothing(make_run, batch):
+    """A phase may go over random draws, from which its algorithm makes images later."""
+    run = make_run("fitnet")
+    run.begin_step(0, Batch(torch.tensor([-1]), {"image": torch.rand(1, 3)}))
+    assert not run.connectors
+    run.teach(batch)
+    assert list(run.connectors) == [("student", "teacher")]
