@@ -8,12 +8,12 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
 
-import torch
 from torch import Tensor, nn
 
 from kdzoo.api.batch import UNLABELLED, Batch, Output
 from kdzoo.api.knowledge import Knowledge
 from kdzoo.api.maps import pool_to_smaller
+from kdzoo.api.precision import at_least_float32
 from kdzoo.api.taps import Taps
 from kdzoo.errors import KdzooError
 
@@ -113,15 +113,9 @@ class LossKnowledge(Knowledge):
 
     def _compared(self, output: Output) -> Tensor:
         """The tensor that is compared, in float32 at least."""
-        found: Tensor
         if self.on == "logits":
-            found = output.logits
-        elif self.on == "embedding":
-            assert output.embedding is not None, "the taps ask for it"
-            found = output.embedding
-        else:
-            (found,) = output.features
-        return found.to(torch.promote_types(found.dtype, torch.float32))
+            return at_least_float32(output.logits)
+        return at_least_float32(output.embedded if self.on == "embedding" else output.features[0])
 
     def _checked(self, loss: Any, samples: int) -> Tensor:
         if isinstance(loss, Tensor) and loss.shape in ((), (samples,)):

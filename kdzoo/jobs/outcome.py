@@ -66,11 +66,12 @@ def write_outcome(
     run: TrainingRun,
     algorithm: Algorithm,
     data: DataSet,
+    plugins: Mapping[str, str],
     networks: Networks,
     result: Mapping[str, Any],
     identity: Identity,
 ) -> None:
-    """Write ``provenance.json`` and ``student/``."""
+    """Write ``provenance.json``, which names all ``plugins`` that were used, and ``student/``."""
     student = run.members["student"]
     assert isinstance(student.module, Backbone | Assembled)
 
@@ -85,7 +86,7 @@ def write_outcome(
         {
             "identity": identity.key,
             "versions": versions(),
-            "plugins": result["plugins"],
+            "plugins": plugins,
             "data": {
                 "hash": data.hash,
                 "skipped": list(data.skipped),

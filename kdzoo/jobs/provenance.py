@@ -17,7 +17,7 @@ import torch
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.zoo import Found
+from kdzoo.zoo.plugin import Plugin
 
 
 class Clock:
@@ -57,12 +57,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def active_plugins(recipe: Recipe, found: Iterable[Found], zoo: Zoo) -> dict[str, str]:
-    """Distribution -> version of the plugins that a recipe uses: those of what was ``found``, and of its data set."""
-    plugins = [one.plugin for one in found]
-    if recipe.data.dataset in zoo.components("dataset"):
-        plugins.append(zoo.find("dataset", recipe.data.dataset).plugin)
+def distributions(plugins: Iterable[Plugin]) -> dict[str, str]:
+    """Distribution -> version of these plugins."""
     return {plugin.distribution: plugin.version for plugin in plugins}
+
+
+def data_plugins(recipe: Recipe, zoo: Zoo) -> list[Plugin]:
+    """The plugin that brings the recipe's data set, if one does."""
+    brought = recipe.data.dataset in zoo.components("dataset")
+    return [zoo.find("dataset", recipe.data.dataset).plugin] if brought else []
 
 
 def git_commit() -> str | None:

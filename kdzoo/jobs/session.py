@@ -26,7 +26,7 @@ from kdzoo.jobs.folder import RunFolder, finished
 from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
 from kdzoo.jobs.plan import Planned, plan_teacher
-from kdzoo.jobs.provenance import Clock, active_plugins
+from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.recipe.identity import Difference, Differs
@@ -152,9 +152,11 @@ class Session:
         if self.networks.sources.get("teacher"):
             result["teacher_path"] = self.networks.sources["teacher"]
         result |= self.clock.result(self.fabric.device)
-        result["plugins"] = active_plugins(self.recipe, self.found, self.resources.zoo)
+        result["plugins"] = distributions(one.plugin for one in self.found if one.kind != "backbone")
         if self.resources.main:
-            write_outcome(place, run, algorithm, self.data, self.networks, result, self.identity)
+            brought = data_plugins(self.recipe, self.resources.zoo)
+            plugins = distributions([*(one.plugin for one in self.found), *brought])
+            write_outcome(place, run, algorithm, self.data, plugins, self.networks, result, self.identity)
         self.fabric.barrier()
         self.announcer.notify(RunEnded(place.path, result))
         return result

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from kdzoo.version import __version__
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "kdzoo-stripes"
 PIECE = re.compile(r"^`([^`\n]+)`:\n\n((?:```\w+\n.*?^```\n+)+)", re.MULTILINE | re.DOTALL)
@@ -79,7 +81,7 @@ def test_its_network_learns_its_data_by_its_sum(stripes, kdzoo, tmp_path):
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     made = json.loads((run / "provenance.json").read_text())
-    assert made["plugins"] == {"kdzoo": "0.1.0", "kdzoo-stripes": "0.1.0"}
+    assert made["plugins"] == {"kdzoo": __version__, "kdzoo-stripes": "0.1.0"}
     fields = json.loads((run / "identity.json").read_text())["fields"]
     assert fields["plugins.backbone.stripes_net"] == "kdzoo-stripes 0.1.0"
     assert fields["knowledge"] == ["logit-distance", "map-distance"]
