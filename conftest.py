@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from kdzoo.api import Output
+    from kdzoo.api import Algorithm, Knowledge, Output, Scheme
     from kdzoo.engine.run import TrainingRun
+    from kdzoo.zoo import Zoo
 
 
 def pytest_addoption(parser):
@@ -50,6 +51,40 @@ def _own_cache(tmp_path_factory, worker_id):
     os.environ.pop("KDZOO_CACHE")
     if before is not None:
         os.environ["KDZOO_CACHE"] = before
+
+
+def _zoo_with(*components: type[Algorithm | Knowledge | Scheme]) -> Zoo:
+    from kdzoo.api import Algorithm, Knowledge, Scheme
+    from kdzoo.zoo import Zoo
+    from kdzoo.zoo.plugin import Plugin
+    from kdzoo.zoo.zoo import Found, Kind
+
+    bases: Mapping[Kind, type] = {"knowledge": Knowledge, "scheme": Scheme, "algorithm": Algorithm}
+
+    class Extended(Zoo):
+        """What is installed, and the components of a test."""
+
+        def components(self, kind: Kind) -> Mapping[str, list[Found]]:
+            found = dict(super().components(kind))
+            for one in components:
+                if kind in bases and issubclass(one, bases[kind]):
+                    found[one.name] = [Found(kind, one, self._provider(found.get(one.name, [])))]
+            return found
+
+        def _provider(self, before: list[Found]) -> Plugin:
+            """The plugin whose component is replaced, else the core."""
+            return before[0].plugin if before else next(p for p in self.plugins if p.distribution == "kdzoo")
+
+    return Extended()
+
+
+@pytest.fixture(scope="session")
+def zoo_with() -> Callable[..., Zoo]:
+    """zoo_with(Mine) -> a zoo of what is installed and these classes; one replaces a component of its kind and name.
+
+    A test that wants to look into a component, or to have it do something else, passes a subclass of it here.
+    """
+    return _zoo_with
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +124,12 @@ def _train(tmp_path_factory) -> Callable[..., Experiment]:
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve
     from kdzoo.testing.watch import KeepRun
-    from kdzoo.zoo import Zoo
 
-    zoo = Zoo()
+    zoos = cache(_zoo_with)
 
     @cache
-    def run(method: str, **settings: Any) -> Experiment:
+    def run(method: str, *components: type[Algorithm], **settings: Any) -> Experiment:
+        zoo = zoos(*components)
         flags = {key: settings.pop(key) for key in list(settings) if key in KEYS}
         names = {"teacher": "test_resnet", "teacher_epochs": 12, "student": "test_efficientnet"}
         basic = layer(**{**names, "batch_size": 64, "val_fraction": 0.0, **flags})
@@ -115,11 +150,12 @@ def experiment(request, _train, experiment_seed) -> Callable[..., Experiment]:
 
     Teacher: test_resnet, trained once in a session on all labels. Student: test_efficientnet. Batches of 64, so
     that an epoch of all 1,257 images has 19 steps, and one of up to 127 images has one. No validation split:
-    nothing is chosen. The seed is 0; with --seeds N the test runs N times, with seeds 0 to N - 1.
+    nothing is chosen. The seed is 0; with --seeds N the test runs N times, with seeds 0 to N - 1. Algorithms that
+    follow the method's name are of the test's own; see the fixture ``zoo_with``.
     """
 
-    def run(method: str, *, epochs: int, **settings: Any) -> Experiment:
-        done = _train(method, epochs=epochs, seed=experiment_seed, **settings)
+    def run(method: str, *components: type[Algorithm], epochs: int, **settings: Any) -> Experiment:
+        done = _train(method, *components, epochs=epochs, seed=experiment_seed, **settings)
         request.node.user_properties.append(("seconds", done.result["process_seconds"]))
         return done
 

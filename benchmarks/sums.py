@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -21,12 +22,12 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from kdzoo.engine.train import make_fabric, train
 from torch import Tensor
 
 from kdzoo.api import Batch, Knowledge, Output, hookimpl
 from kdzoo.api.run import Run
 from kdzoo.engine.listeners import Listener, Moment
+from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
@@ -144,11 +145,13 @@ def main() -> None:
     base, total = best["nothing"], best["+".join(parts)]
     expected = base + sum(best[one] - base for one in parts)
     device = torch.cuda.get_device_name() if args.device == "cuda" else f"{platform.machine()} CPU"
+    given = sys.argv[1 : sys.argv.index("--write")] if "--write" in sys.argv else sys.argv[1:]
+    command = " ".join(["python benchmarks/sums.py", *given])
     lines = [
         "# What a sum of knowledges costs",
         "",
-        f"Measured with `python benchmarks/sums.py` on {device}, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads:",
+        f"Measured with `{command}`",
+        f"on {device}, torch {torch.__version__}, {torch.get_num_threads()} threads:",
         f"{args.teacher} teaches {args.student} at {args.img_size} pixels in batches of {args.batch}. Milliseconds a "
         f"step, the median over {args.rounds}",
         "rounds of the median over the steps of a short run.",

@@ -19,7 +19,16 @@ from kdzoo.api import hooks
 PAGE = Path(__file__).with_name("reference.md")
 
 SECTIONS = {
-    "What you subclass": ("Knowledge", "Scheme", "Algorithm", "Observer", "Probe", "Assembled"),
+    "What you subclass": (
+        "Knowledge",
+        "LossKnowledge",
+        "Scheme",
+        "Algorithm",
+        "Observer",
+        "DataSource",
+        "Probe",
+        "Assembled",
+    ),
     "What you are lent": ("Run", "Data"),
     "What flows between them": (
         "Batch",
@@ -31,6 +40,7 @@ SECTIONS = {
         "Ramp",
         "Noise",
         "Backbone",
+        "Samples",
         "OptimConfig",
         "KdzooError",
     ),

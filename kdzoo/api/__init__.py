@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kdzoo.api.batch import UNLABELLED, Batch, Output
     from kdzoo.api.divergence import softened_kl
     from kdzoo.api.knowledge import Knowledge
+    from kdzoo.api.loss_knowledge import LossKnowledge
     from kdzoo.api.maps import pool_to_smaller
     from kdzoo.api.modes import evaluating
     from kdzoo.api.network import Backbone
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
     from kdzoo.api.seeds import seeded
+    from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
     from kdzoo.recipe.model import OptimConfig
 
@@ -61,12 +63,15 @@ _LAZY = {
     "Batch": "batch",
     "Output": "batch",
     "Knowledge": "knowledge",
+    "LossKnowledge": "loss_knowledge",
     "Noise": "noise",
     "Ramp": "ramp",
     "Data": "run",
     "Run": "run",
     "Lesson": "scheme",
     "Scheme": "scheme",
+    "DataSource": "source",
+    "Samples": "source",
     "Taps": "taps",
     "OptimConfig": "optim",
 }
@@ -78,12 +83,14 @@ __all__ = [
     "Backbone",
     "Batch",
     "Data",
+    "DataSource",
     "EpochEnded",
     "Event",
     "Job",
     "KdzooError",
     "Knowledge",
     "Lesson",
+    "LossKnowledge",
     "Noise",
     "Observer",
     "OptimConfig",
@@ -99,6 +106,7 @@ __all__ = [
     "RunEnded",
     "RunFailed",
     "RunStarted",
+    "Samples",
     "Scheme",
     "StepsDone",
     "Taps",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.observer import Observer
     from kdzoo.api.scheme import Scheme
+    from kdzoo.api.source import DataSource
 
     Component = TypeVar("Component")
     Components = Mapping[str, str] | Sequence[type[Component]]
@@ -55,6 +56,28 @@ def kdzoo_algorithms() -> Components[Algorithm]:  # type: ignore[empty-body]  # 
 @hookspec
 def kdzoo_observers() -> Components[Observer]:  # type: ignore[empty-body]  # a specification has no body
     """Return the Observer classes of this plugin: who is told what happens."""
+
+
+@hookspec
+def kdzoo_datasets() -> Components[DataSource]:  # type: ignore[empty-body]  # a specification has no body
+    """Return the DataSource classes of this plugin: data sets, which ``data.dataset`` names."""
+
+
+@hookspec
+def kdzoo_backbones() -> Sequence[str]:  # type: ignore[empty-body]  # a specification has no body
+    """Return modules, such as ``my_package.networks``, that register models with timm when they are imported.
+
+    They are imported when a recipe names a model that timm does not know.
+    """
+
+
+@hookspec
+def kdzoo_commands() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
+    """Return names of commands and the places of their functions, ``{"weigh": "my_package.weigh:weigh"}``.
+
+    The function's typed arguments become arguments and options, as Typer makes them. It is imported when
+    ``kdzoo weigh`` is called.
+    """
 
 
 @hookspec

@@ -13,12 +13,13 @@ from timm.models import (
     is_model,
     parse_model_name,
     resolve_model_input_args,
-    split_model_name_tag,
 )
 
 from kdzoo.api.network import Backbone
+from kdzoo.backbone.registered import architecture, make_known
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.model import RoleConfig
+from kdzoo.zoo import Zoo
 
 _SET_ELSEWHERE = {
     "num_classes": "the data decides it",
@@ -38,6 +39,7 @@ def build_backbone(
     channels: int,
     img_size: int,
     label_names: Sequence[str] | None = None,
+    zoo: Zoo | None = None,
 ) -> Backbone:
     """Build the network that ``config`` names; its ``checkpoint`` is not loaded here.
 
@@ -50,6 +52,7 @@ def build_backbone(
         channels: of the data's images.
         img_size: height and width of the data's images in pixels.
         label_names: of the data, in the order of their ids.
+        zoo: whose plugins may have the model; default: those that are installed.
 
     Returns:
         The network in train mode on the CPU.
@@ -62,7 +65,7 @@ def build_backbone(
     for key, instead in _SET_ELSEWHERE.items():
         if key in config.kwargs:
             raise KdzooError(f"kwargs of model {config.model!r}: {key} cannot be set here; {instead}")
-    name, local = _resolve(config.model)
+    name, local = _resolve(config.model, zoo)
     model = _create(name, config, num_classes, channels)
     own = get_model_input_config(model)
     size = tuple(own["input_size"][1:])
@@ -78,7 +81,7 @@ def build_backbone(
     return backbone
 
 
-def _resolve(name: str) -> tuple[str, bool]:
+def _resolve(name: str, zoo: Zoo | None) -> tuple[str, bool]:
     """The name as timm takes it, and whether it is a folder's.
 
     Raises:
@@ -95,9 +98,12 @@ def _resolve(name: str) -> tuple[str, bool]:
                 f"model {name!r}: {folder} {'has no config.json' if folder.is_dir() else 'is no folder'}; "
                 "expected a folder in timm's layout, with config.json and model.safetensors"
             )
+        make_known(architecture(name), zoo)
         return f"local-dir:{folder}", True
-    if source is None and not is_model(split_model_name_tag(rest)[0]):
-        raise UnknownName("timm model", split_model_name_tag(rest)[0], timm.list_models())
+    known = architecture(name)
+    asked = make_known(known, zoo)
+    if source is None and not is_model(known):
+        raise UnknownName("timm model", known, timm.list_models(), asked.hint if asked else "")
     return name, False
 
 
@@ -107,7 +113,7 @@ def _create(name: str, config: RoleConfig, num_classes: int, channels: int) -> A
         arguments["drop_path_rate"] = config.drop_path
     try:
         resolved = resolve_model_input_args(name, {"img_size": config.img_size}, **arguments)
-        return timm.create_model(pretrained=config.pretrained, **resolved)
+        model = timm.create_model(pretrained=config.pretrained, **resolved)
     except Exception as error:
         if config.img_size is not None:
             arguments["img_size"] = config.img_size
@@ -116,6 +122,13 @@ def _create(name: str, config: RoleConfig, num_classes: int, channels: int) -> A
         raise KdzooError(
             f"timm cannot build model {config.model!r}{weights} from {given}: {_first_line(error)}"
         ) from error
+    lacking = [name for name in ("pretrained_cfg", "num_classes") if not hasattr(model, name)]
+    if lacking:
+        raise KdzooError(
+            f"model {config.model!r} has no {' and no '.join(lacking)}, which timm's models have: build it with "
+            "timm.models.build_model_with_cfg"
+        )
+    return model
 
 
 def _check_order(name: str, theirs: Any, ours: Sequence[str] | None) -> None:

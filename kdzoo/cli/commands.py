@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from kdzoo.cli.plugin_commands import WithPlugins
 from kdzoo.errors import KdzooError, UnknownName
 
 _INTERRUPTED = 130
 """The exit code of a shell for SIGINT."""
 
 
-class Commands(TyperGroup):
+class Commands(WithPlugins):
     """Refuses unknown and missing commands as every other unknown name is refused."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

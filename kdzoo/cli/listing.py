@@ -9,17 +9,21 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from kdzoo.cli.backbones import list_backbones
 from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, edge, error_console, print_json, print_line, print_paragraph
-from kdzoo.errors import UnknownName
+from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.registry.load import load_registry
-from kdzoo.registry.model import Method
+from kdzoo.registry.model import Method, category_order
 from kdzoo.zoo import Zoo
 
 Row = Mapping[str, Any]
 
 
 def list_methods(
+    word: Annotated[
+        str | None, typer.Argument(help="With --backbones: only models with this in the name.")
+    ] = None,
     family: Annotated[
         str | None, typer.Option("--family", "--category", help="Only this family, such as response.")
     ] = None,
@@ -27,13 +31,21 @@ def list_methods(
         str | None, typer.Option(help="Only methods with this in name, title, summary or authors.")
     ] = None,
     installed: Annotated[bool, typer.Option("--installed", help="Only what can be run now.")] = False,
+    backbones: Annotated[
+        bool, typer.Option("--backbones", help="List models instead: those of plugins, then timm's.")
+    ] = False,
     more: Annotated[list[str] | None, REGISTRY] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the methods by family, and the suites. In a pipe: one line for each method, and nothing else."""
     zoo = Zoo()
+    if backbones:
+        list_backbones(zoo, word or search, json=json)
+        return
+    if word is not None:
+        raise KdzooError(f"{word!r} goes with --backbones; of methods, --search {word} finds some")
     registry = load_registry(zoo, more or ())
-    families = list(dict.fromkeys(str(method.category) for method in registry.methods.values()))
+    families = sorted({method.category for method in registry.methods.values()}, key=category_order)
     if family is not None and family not in families:
         raise UnknownName("family", family, families)
     rows = [
@@ -53,7 +65,7 @@ def list_methods(
         and (search is None or _mentions(name, method, search))
         and (not installed or zoo.has(*method.packages))
     ]
-    rows.sort(key=lambda row: (families.index(str(row["category"])), row["method"]))
+    rows.sort(key=lambda row: (category_order(str(row["category"])), row["method"]))
     if json:
         suites = {name: suite.summary for name, suite in registry.suites.items()}
         print_json({"methods": rows, "suites": suites})

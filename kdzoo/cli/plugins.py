@@ -9,11 +9,12 @@ from rich.console import Console
 
 from kdzoo.cli.output import console, print_json, print_line, print_paragraph
 from kdzoo.registry.load import load_registry
-from kdzoo.zoo import Zoo
+from kdzoo.zoo import Zoo, commands, modules
 from kdzoo.zoo.zoo import HOOKS
 
 
 def plugins(
+    context: typer.Context,
     metadata: Annotated[
         bool, typer.Option("--metadata", help="Names and versions alone: no code of a plugin is run.")
     ] = False,
@@ -28,6 +29,11 @@ def plugins(
     for kind in HOOKS:
         for found in (one for several in zoo.components(kind).values() for one in several):
             provided.setdefault(id(found.plugin), []).append(f"{kind} {found.name}")
+    group: Any = context.find_root().command
+    for command in commands.find_commands(zoo, group.commands).values():
+        provided.setdefault(id(command.plugin), []).append(f"command {command.name}")
+    for plugin, module in modules.named_modules(zoo):
+        provided.setdefault(id(plugin), []).append(f"backbones {module}")
     load_registry(zoo)  # a fragment that does not fit is its plugin's fault
     rows: list[dict[str, Any]] = [
         {
@@ -63,7 +69,8 @@ def _print_plugin(out: Console, row: dict[str, Any], names: int, versions: int) 
         by_kind.setdefault(kind, []).append(name)
     for kind, found in by_kind.items():
         print_paragraph(out, f"{kind}: {', '.join(found)}", indent=4, hanging=8)
-    others = [hook.removeprefix("kdzoo_") for hook in row["hooks"] if hook not in HOOKS.values()]
+    shown = {*HOOKS.values(), commands.HOOK, modules.HOOK}
+    others = [hook.removeprefix("kdzoo_") for hook in row["hooks"] if hook not in shown]
     if others:
         print_paragraph(out, f"further hooks: {', '.join(others)}", indent=4, hanging=8)
 

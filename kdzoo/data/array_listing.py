@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 
 from PIL import Image
@@ -11,12 +12,16 @@ from kdzoo.data.listing import Pixels, Targets, digest
 
 
 class ArrayListing:
-    """Decoded images (n, H, W, C) uint8 with their class ids (n,); ``what`` names the set in messages."""
+    """Decoded images (n, H, W, C) uint8 with their class ids (n,); ``what`` names those that have no ``keys``."""
 
-    def __init__(self, what: str, images: Pixels, targets: Targets) -> None:
+    def __init__(
+        self, what: str, images: Pixels, targets: Targets, keys: Sequence[str] | None = None
+    ) -> None:
         self.images = images
         self.targets = targets
-        self.names = self.keys = tuple(f"{what} {row}" for row in range(len(images)))
+        self.names = self.keys = (
+            tuple(f"{what} {row}" for row in range(len(images))) if keys is None else tuple(keys)
+        )
 
     def load(self, row: int) -> Image.Image:
         """The image."""

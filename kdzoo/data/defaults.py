@@ -5,8 +5,11 @@ from __future__ import annotations
 from kdzoo.recipe.model import AugmentConfig
 
 
-def default_augment(dataset: str, img_size: int) -> AugmentConfig:
-    """Digits: small shifts, no flips (a mirrored digit is another sign). Photographs: shifts by an eighth, flips."""
+def default_augment(dataset: str, img_size: int, mirror: bool = True) -> AugmentConfig:
+    """Digits: small shifts, for a mirrored digit is another sign. Photographs: shifts by an eighth, and flips.
+
+    Without ``mirror`` no flips: a plugin's data set says so.
+    """
     if dataset == "digits":
         return AugmentConfig(crop=max(1, img_size // 16))
-    return AugmentConfig(crop=img_size // 8, hflip=0.5)
+    return AugmentConfig(crop=img_size // 8, hflip=0.5 if mirror else 0.0)

@@ -50,6 +50,7 @@ class Source:
         train, val, test: the listings; val is None where the source has no validation split of its own.
         classes: the class names, in the order of their ids.
         notes: decisions that the user should know of.
+        mirror: whether a mirrored image still shows its class.
 
     """
 
@@ -58,6 +59,7 @@ class Source:
     test: Listing
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    mirror: bool = True
 
 
 def digest(parts: Iterable[object]) -> str:

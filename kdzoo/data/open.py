@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Hashable, Iterator, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.cores import available_cores
-from kdzoo.data import cache, digits, folder, timm_source
+from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
@@ -26,11 +27,13 @@ from kdzoo.data.once import Once
 from kdzoo.data.pairs import Pairs, match
 from kdzoo.data.parts import Part, choose, needed, whole
 from kdzoo.data.shelf import Shelf, Shelves
+from kdzoo.data.source import data_name, find_source
 from kdzoo.data.split import Split
 from kdzoo.data.stream import IMAGE, Images, Share, Stream, TrainStream
 from kdzoo.data.streaming import Streaming
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import AugmentConfig, DataConfig
+from kdzoo.zoo import Zoo
 
 
 def open_data(
@@ -44,6 +47,7 @@ def open_data(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     once: Once | None = None,
+    zoo: Zoo | None = None,
 ) -> DataSet:
     """Open a data set: find its samples, decode them unless they are too many or were before, split them.
 
@@ -61,6 +65,7 @@ def open_data(
         cache_dir: where decoded sets are kept; default: the user's cache, or ``KDZOO_CACHE``.
         progress: is told how far the decoding is: label, images done, images in total.
         once: what other data sets have found and decoded already; what this one finds is added to it.
+        zoo: whose plugins may have the data set; default: those that are installed.
 
     Raises:
         KdzooError: anything about the data that the user can put right.
@@ -68,7 +73,7 @@ def open_data(
     """
     started = time.perf_counter()
     once = once or Once()
-    source = once.get(("source", *_origin(config)), lambda: _source(config))
+    source = once.get(("source", *_origin(config)), lambda: find_source(config, zoo))
     img_size = _side(config, source)
     pairs = {
         name: once.get(
@@ -97,7 +102,7 @@ def open_data(
     compute = {name: kind.compute for name, kind in computed.items()}
     paired = {name: {modality: images[modality][name] for modality in pairs} for name in parts}
 
-    augment = config.augment or default_augment(_name(config), img_size)
+    augment = config.augment or default_augment(data_name(config), img_size, source.mirror)
     streams = {
         name: Stream(
             part.split, len(part.listing.targets), images[IMAGE][name], batch_size=config.batch_size,
@@ -151,30 +156,16 @@ def open_data(
 
 
 def _origin(config: DataConfig) -> tuple[Hashable, ...]:
-    """Everything in the configuration that :func:`_source` goes by."""
-    return _name(config), config.data_dir, config.img_size, config.cache_gb, config.withhold_train
-
-
-def _name(config: DataConfig) -> str:
-    """The data set that is meant: whoever gives a folder and names no set means the folder."""
-    if config.data_dir is not None and "dataset" not in config.model_fields_set:
-        return "folder"
-    return config.dataset
-
-
-def _source(config: DataConfig) -> Source:
-    name, data_dir = _name(config), config.data_dir and config.data_dir.expanduser()
-    if name == "digits":
-        if data_dir is not None:
-            raise KdzooError(
-                f"data.data_dir {data_dir} goes with data.dataset 'folder' or a timm data set; digits are embedded"
-            )
-        return digits.read(config.img_size or digits.IMG_SIZE)
-    if name == "folder":
-        if data_dir is None:
-            raise KdzooError(f"data.dataset 'folder' needs data.data_dir: {folder.ACCEPTED}")
-        return folder.scan(data_dir, train=not config.withhold_train)
-    return timm_source.scan(name, data_dir, config.img_size, config.cache_gb * 1e9)
+    """Everything in the configuration that :func:`find_source` goes by."""
+    options = json.dumps(config.options, sort_keys=True, default=str)
+    return (
+        data_name(config),
+        options,
+        config.data_dir,
+        config.img_size,
+        config.cache_gb,
+        config.withhold_train,
+    )
 
 
 def _side(config: DataConfig, source: Source) -> int:

@@ -10,11 +10,17 @@ from timm.data import IterableImageDataset, create_dataset
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.timm_listing import TimmListing, drain
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import KdzooError
 
 _SMALL = "cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist"
 TORCH_NAMES = tuple(f"torch/{name}" for name in (*_SMALL, "imagenet", "places365", "inaturalist"))
 HUB_PREFIXES = ("hfds/", "hfids/", "tfds/", "wds/")
+KNOWN = (*TORCH_NAMES, *(f"{prefix}NAME" for prefix in HUB_PREFIXES))
+
+
+def reads(name: str) -> bool:
+    """Whether timm reads a data set of this name."""
+    return name in TORCH_NAMES or (name.startswith(HUB_PREFIXES) and name not in HUB_PREFIXES)
 
 
 def scan(name: str, root: Path | None, img_size: int | None, limit_bytes: float) -> Source:
@@ -25,19 +31,15 @@ def scan(name: str, root: Path | None, img_size: int | None, limit_bytes: float)
     read into memory once, in its own order, as samples need a position that they keep.
 
     Args:
-        name: prefix and name, as timm takes it.
+        name: prefix and name, which timm :func:`reads`.
         root: where it lies, or where the library that reads it keeps its cache.
         img_size: what streams are decoded to; default: as their first image, or 224.
         limit_bytes: the most that one split of a stream may decode to.
 
     Raises:
-        KdzooError: the name is unknown, a package is missing, or a split cannot be opened.
+        KdzooError: a package is missing, or a split cannot be opened.
 
     """
-    if name not in TORCH_NAMES and (name in HUB_PREFIXES or not name.startswith(HUB_PREFIXES)):
-        raise UnknownName(
-            "data set", name, ("digits", "folder", *TORCH_NAMES, *(f"{p}NAME" for p in HUB_PREFIXES))
-        )
 
     def listed(which: str, dataset: Any) -> Listing:
         what = f"{name} {which}"

@@ -6,6 +6,7 @@ from functools import partial
 
 from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.scheme import Scheme
+from kdzoo.backbone.registered import provider
 from kdzoo.engine.lessons import Part
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
@@ -14,8 +15,11 @@ from kdzoo.zoo.zoo import Found
 
 
 def components_of(recipe: Recipe, zoo: Zoo) -> list[Found]:
-    """Every component that the recipe names, as it is found."""
-    return [zoo.find(kind, component.name) for kind, component in recipe.components]
+    """Every component that the recipe names, and every network that a plugin brings, as it is found."""
+    components = [zoo.find(kind, component.name) for kind, component in recipe.components]
+    models = dict.fromkeys(role.model for role in recipe.roles.values())
+    brought = ((model, provider(model, zoo)) for model in models)
+    return [*components, *(Found("backbone", model, plugin, model) for model, plugin in brought if plugin)]
 
 
 def algorithm_of(recipe: Recipe, zoo: Zoo) -> Algorithm:

@@ -19,6 +19,7 @@ from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.seeds import derive_seed, seeded
+from kdzoo.zoo import Zoo
 
 TeacherWeights = Callable[[str, RoleConfig], Path | None]
 """(role, config) -> the folder of trained weights; None leaves the network untrained, as if to see what it is."""
@@ -28,12 +29,18 @@ class Networks:
     """Builds the network of a role. Roles named ``teacher...`` never come untrained."""
 
     def __init__(
-        self, recipe: Recipe, data: Data, device: torch.device, teacher_weights: TeacherWeights
+        self,
+        recipe: Recipe,
+        data: Data,
+        device: torch.device,
+        teacher_weights: TeacherWeights,
+        zoo: Zoo | None = None,
     ) -> None:
         self._recipe = recipe
         self._data = data
         self._device = device
         self._teacher_weights = teacher_weights
+        self._zoo = zoo
         self._from_file: WeakSet[nn.Module] = WeakSet()
         self._modalities: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self.sources: dict[str, str] = {}
@@ -92,6 +99,7 @@ class Networks:
                 channels=self._data.channels[config.modality],
                 img_size=self._data.img_size,
                 label_names=self._data.classes if num_classes in (None, len(self._data.classes)) else None,
+                zoo=self._zoo,
             )
         self._modalities[network] = config.modality
         if weights is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,8 @@ from kdzoo.files import write_json
 from kdzoo.jobs.card import student_card
 from kdzoo.jobs.export import export_student
 from kdzoo.jobs.folder import RunFolder
-from kdzoo.jobs.provenance import active_plugins, git_commit, machine, versions
+from kdzoo.jobs.provenance import git_commit, machine, versions
 from kdzoo.recipe.identity import Identity
-from kdzoo.zoo.zoo import Found
 
 
 def measure(
@@ -67,7 +66,6 @@ def write_outcome(
     run: TrainingRun,
     algorithm: Algorithm,
     data: DataSet,
-    found: Sequence[Found],
     networks: Networks,
     result: Mapping[str, Any],
     identity: Identity,
@@ -87,7 +85,7 @@ def write_outcome(
         {
             "identity": identity.key,
             "versions": versions(),
-            "plugins": active_plugins(one.plugin for one in found),
+            "plugins": result["plugins"],
             "data": {
                 "hash": data.hash,
                 "skipped": list(data.skipped),

@@ -14,8 +14,10 @@ from typing import Any
 
 import torch
 
+from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
-from kdzoo.zoo.plugin import Plugin
+from kdzoo.zoo import Zoo
+from kdzoo.zoo.zoo import Found
 
 
 class Clock:
@@ -55,8 +57,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def active_plugins(plugins: Iterable[Plugin]) -> dict[str, str]:
-    """Distribution -> version of the plugins whose components a recipe uses."""
+def active_plugins(recipe: Recipe, found: Iterable[Found], zoo: Zoo) -> dict[str, str]:
+    """Distribution -> version of the plugins that a recipe uses: those of what was ``found``, and of its data set."""
+    plugins = [one.plugin for one in found]
+    if recipe.data.dataset in zoo.components("dataset"):
+        plugins.append(zoo.find("dataset", recipe.data.dataset).plugin)
     return {plugin.distribution: plugin.version for plugin in plugins}
 
 

@@ -44,4 +44,5 @@ class Resources:
             world=self.fabric.world_size,
             progress=progress,
             once=self.once,
+            zoo=self.zoo,
         )

@@ -152,9 +152,9 @@ class Session:
         if self.networks.sources.get("teacher"):
             result["teacher_path"] = self.networks.sources["teacher"]
         result |= self.clock.result(self.fabric.device)
-        result["plugins"] = active_plugins(one.plugin for one in self.found)
+        result["plugins"] = active_plugins(self.recipe, self.found, self.resources.zoo)
         if self.resources.main:
-            write_outcome(place, run, algorithm, self.data, self.found, self.networks, result, self.identity)
+            write_outcome(place, run, algorithm, self.data, self.networks, result, self.identity)
         self.fabric.barrier()
         self.announcer.notify(RunEnded(place.path, result))
         return result
@@ -168,7 +168,7 @@ class Session:
     def _build(self) -> tuple[TrainingRun, Loop]:
         """The run, nobody enrolled yet, and its loop."""
         recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
-        self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher)
+        self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher, zoo)
         scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
         gallery = Gallery(self.place.path, tell, writes=self.resources.main)
         run = TrainingRun(

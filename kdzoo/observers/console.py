@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from rich.console import Console as Terminal
@@ -24,19 +24,23 @@ from kdzoo.api.observer import (
     Warned,
 )
 
+Clock = Callable[[], float]
+
 
 class Console(Observer):
     """Prints to stderr, without colours or a bar where that is no terminal.
 
     Args:
         terminal: where to print; default: stderr.
+        clock: the time in seconds, from any beginning.
 
     """
 
     name: ClassVar[str] = "console"
 
-    def __init__(self, terminal: Terminal | None = None) -> None:
+    def __init__(self, terminal: Terminal | None = None, clock: Clock = time.monotonic) -> None:
         self._terminal = terminal or Terminal(stderr=True)
+        self._clock = clock
         self._pace: _Pace | None = None
         self._bar: _Bar | None = None
         self._preparation: Progress | None = None
@@ -51,7 +55,7 @@ class Console(Observer):
                 self._prepare(event)
             case PhaseStarted():
                 self._stop_bar()
-                self._pace = _Pace(event)
+                self._pace = _Pace(event, self._clock)
                 self._bar = _Bar(self._terminal, self._pace) if self._terminal.is_interactive else None
             case StepsDone() if self._pace:
                 self._pace.step = event.step
@@ -111,16 +115,17 @@ class Console(Observer):
 class _Pace:
     """The progress of a phase, and the time that is left at the pace so far."""
 
-    def __init__(self, phase: PhaseStarted) -> None:
+    def __init__(self, phase: PhaseStarted, clock: Clock) -> None:
         self.phase = phase
+        self._clock = clock
         self.epoch = phase.epoch
         self.step = 0
-        self._began = time.monotonic()
+        self._began = clock()
         self._epoch_began = self._began
 
     def end_epoch(self) -> None:
         self.epoch, self.step = self.epoch + 1, 0
-        self._epoch_began = time.monotonic()
+        self._epoch_began = self._clock()
 
     @property
     def done(self) -> float:
@@ -140,7 +145,7 @@ class _Pace:
         part = self.done - self.phase.epoch
         if not part:
             return None
-        return (time.monotonic() - self._began) / part * (self.phase.epochs - self.done)
+        return (self._clock() - self._began) / part * (self.phase.epochs - self.done)
 
     def __str__(self) -> str:
         return f"{self.epoch:{len(str(self.phase.epochs))}}/{self.phase.epochs}"

@@ -45,6 +45,7 @@ EFFECTS: Mapping[str, Effect] = {
     "roles.*.seed": Effect.TEACHER,
     "roles.*.lr": Effect.TEACHER,
     "data.dataset": Effect.CONTENT,
+    "data.options": Effect.CONTENT,
     "data.data_dir": Effect.CONTENT,
     "data.img_size": Effect.NUMBERS,
     "data.val_fraction": Effect.NUMBERS,

@@ -156,7 +156,11 @@ class DataConfig(Section):
 
     dataset: str = Field(
         "digits",
-        description="digits (embedded), folder (data_dir), or any name that timm.data.create_dataset reads",
+        description="digits (embedded), folder (data_dir), a plugin's, or any name that timm.data.create_dataset "
+        "reads",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="keyword arguments of a plugin's data set"
     )
     data_dir: Path | None = Field(None, description="the image folder: train/, val/ or validation/, test/")
     img_size: PositiveInt | None = Field(

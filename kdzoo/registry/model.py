@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from kdzoo.recipe.model import Component, ComponentKind, DataConfig, Knowledges, RoleConfig, Section
 
-Category = Literal[
+CATEGORIES = (
     "baseline",
     "response",
     "feature",
@@ -24,7 +24,15 @@ Category = Literal[
     "quantized",
     "lifelong",
     "nas",
-]
+)
+"""The categories of this repository's own methods, in the order of listings; plugins may add others."""
+
+Category = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+
+
+def category_order(category: str) -> tuple[int, str]:
+    """A key to sort by: the known categories in their order, then all others by name."""
+    return (CATEGORIES.index(category) if category in CATEGORIES else len(CATEGORIES), category)
 
 
 class Paper(Section):
@@ -47,7 +55,7 @@ class Method(Section):
     """A published recipe: knowledge x scheme x algorithm with the paper's hyper-parameters."""
 
     title: str
-    category: Category
+    category: Category = Field(description="the family: one of the usual ones, or a word of the plugin's own")
     package: str = Field("kdzoo", description="the distribution that provides the method's own components")
     needs: tuple[str, ...] = Field((), description="further distributions whose components it names")
     summary: str = ""

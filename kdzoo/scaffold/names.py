@@ -11,10 +11,13 @@ from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.registry.load import load_registry
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.zoo import HOOKS
+from kdzoo.zoo.zoo import HOOKS, Kind
 
 _SPOKEN_FOR = {*api.__all__, "Tensor", "Path", "Iterable", "Iterator", "Mapping"}
 """Classes that the templates import: one of the plugin's own would hide them."""
+
+KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm", "observer")
+"""What there are templates for."""
 
 _FORM = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -80,8 +83,8 @@ def refuse_taken(names: Names, kind: str) -> None:
         UnknownName: there is no such kind.
         KdzooError: the name is taken; says by whom.
     """
-    if kind not in HOOKS:
-        raise UnknownName("kind", kind, HOOKS)
+    if kind not in KINDS:
+        raise UnknownName("kind", kind, KINDS)
     zoo = Zoo()
     method = load_registry(zoo).methods.get(names.name)
     if method is not None:

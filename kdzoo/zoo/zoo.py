@@ -16,7 +16,7 @@ from kdzoo.api import hooks
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.zoo.plugin import Plugin, first_line, installed, strict
 
-Kind = Literal["knowledge", "scheme", "algorithm", "observer"]
+Kind = Literal["knowledge", "scheme", "algorithm", "observer", "dataset", "backbone"]
 
 KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
 """What a recipe names."""
@@ -26,10 +26,14 @@ HOOKS: Mapping[Kind, str] = {
     "scheme": "kdzoo_schemes",
     "algorithm": "kdzoo_algorithms",
     "observer": "kdzoo_observers",
+    "dataset": "kdzoo_datasets",
 }
 
+RESERVED: Mapping[Kind, frozenset[str]] = {"dataset": frozenset({"digits", "folder"})}
+"""Names that the core gives a meaning without a component."""
 
-_PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""``package.module:Name``."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Found:
 
     Attributes:
         kind: what it is.
-        declared: the class, or where it is: ``package.module:Class``.
+        declared: the class, or where it is: ``package.module:Class``; of a backbone, the model's name.
         plugin: the provider.
         declared_name: the name that stands beside a place; a class says its own.
 
@@ -135,7 +139,10 @@ class Zoo:
             by_name: dict[str, list[Found]] = {}
             for plugin, classes in self.call(HOOKS[kind]):
                 for found in _declared(kind, classes, plugin):
-                    by_name.setdefault(found.name, []).append(found)
+                    if found.name in RESERVED.get(kind, ()):
+                        plugin.broken = f"{kind} {found.name!r} is the core's; give yours another name"
+                    else:
+                        by_name.setdefault(found.name, []).append(found)
             self._found[kind] = dict(sorted(by_name.items()))
         return self._found[kind]
 
@@ -148,14 +155,18 @@ class Zoo:
         """
         components = self.components(kind)
         if name not in components:
-            off = [f"{p.distribution} ({p.broken or p.state})" for p in self.plugins if p.state != "ok"]
-            hint = f"(plugins that do not load: {'; '.join(off)})" if off else ""
-            raise UnknownName(kind, name, components, hint)
+            raise UnknownName(kind, name, components, self.hint)
         found = components[name]
         if len(found) > 1:
             sources = " and ".join(f"{one.plugin.distribution} {one.plugin.version}" for one in found)
             raise KdzooError(f"{kind} {name!r} is provided twice, by {sources}; uninstall one of them")
         return found[0]
+
+    @property
+    def hint(self) -> str:
+        """The plugins that do not work, in parentheses: what is missed may be in one of them. Empty if all do."""
+        off = [f"{p.distribution} ({p.broken or p.state})" for p in self.plugins if p.state != "ok"]
+        return f"(plugins that do not load: {'; '.join(off)})" if off else ""
 
     def has(self, *distributions: str) -> bool:
         """Whether all these plugin distributions are installed, by metadata alone."""
@@ -171,7 +182,7 @@ def _declared(kind: Kind, answer: Any, plugin: Plugin) -> Iterator[Found]:
     """What one hook returned: a mapping from names to places, or classes. What is neither breaks the plugin."""
     if isinstance(answer, Mapping):
         for name, place in answer.items():
-            if isinstance(name, str) and isinstance(place, str) and _PLACE.fullmatch(place):
+            if isinstance(name, str) and isinstance(place, str) and PLACE.fullmatch(place):
                 yield Found(kind, place, plugin, name)
             else:
                 plugin.broken = (
@@ -189,12 +200,14 @@ def _declared(kind: Kind, answer: Any, plugin: Plugin) -> Iterator[Found]:
 
 def fault_of(kind: Kind, component: Any) -> str | None:
     """Why this cannot be a component of that kind; None if it can."""
-    base = {
+    bases: dict[Kind, str] = {
         "knowledge": "kdzoo.api.knowledge.Knowledge",
         "scheme": "kdzoo.api.scheme.Scheme",
         "algorithm": "kdzoo.api.algorithm.Algorithm",
         "observer": "kdzoo.api.observer.Observer",
-    }[kind]
+        "dataset": "kdzoo.api.source.DataSource",
+    }
+    base = bases[kind]
     if not isinstance(component, type):
         return f"hook {HOOKS[kind]} must return classes, not {component!r}"
     if not any(f"{cls.__module__}.{cls.__qualname__}" == base for cls in component.__mro__):

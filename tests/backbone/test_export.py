@@ -155,17 +155,17 @@ def test_an_existing_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 
 
-def test_a_failure_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
     folder = tmp_path / "student"
     export_student(_build("test_vit"), folder, classes=CLASSES, card="old")
 
-    def full(*_: object, **__: object) -> None:
+    def full(new: Path) -> str:
+        """A full disk cannot be had cheaply."""
+        assert new.is_dir()
         raise OSError(28, "No space left on device")
 
-    # A full disk cannot be had cheaply.
-    monkeypatch.setattr("kdzoo.jobs.export.save_for_hf", full)
     with pytest.raises(KdzooError, match=r"student: cannot write the student: No space left on device"):
-        export_student(_build(), folder, classes=CLASSES, card="new")
+        export_student(_build(), folder, classes=CLASSES, card="new", extend=full)
     assert "old" in (folder / "README.md").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
 

@@ -1,11 +1,12 @@
 """Packages are resolved, what will run is said first, and nothing runs without a yes."""
 
+import importlib.util
+import shutil
 import subprocess
 import sys
 
 import pytest
-
-from kdzoo.cli import install as module
+import typer
 
 
 @pytest.fixture
@@ -18,8 +19,8 @@ def ran(monkeypatch):
         return subprocess.CompletedProcess(command, ran_code[0])
 
     ran_code = [0]
-    monkeypatch.setattr(module.subprocess, "run", run)
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     return commands, ran_code
 
 
@@ -32,7 +33,7 @@ def test_a_method_becomes_its_package_and_a_package_stays(ran, kdzoo):
 
 
 def test_without_a_yes_nothing_runs(ran, kdzoo, monkeypatch):
-    monkeypatch.setattr(module.typer, "confirm", lambda question: False)
+    monkeypatch.setattr(typer, "confirm", lambda question: False)
     assert kdzoo("install", "rkd").code == 1
     assert ran[0] == []
 
@@ -43,11 +44,11 @@ def test_uninstall_asks_pip_no_further_question(ran, kdzoo):
 
 
 def test_uv_serves_where_there_is_no_pip(ran, kdzoo, monkeypatch):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(module.shutil, "which", lambda name: "/bin/uv")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/uv")
     assert kdzoo("install", "--yes", "kd").code == 0
     assert ran[0] == [["/bin/uv", "pip", "install", "--python", sys.executable, "kdzoo-response"]]
-    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     answer = kdzoo("install", "--yes", "kd")
     assert (answer.code, "neither pip nor uv" in answer.err) == (2, True)
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 HOOK = "from kdzoo.api import hookimpl\n\n@hookimpl\ndef kdzoo_schemes({arguments}):\n    {body}\n"
 FRAGMENT = "from kdzoo.api import hookimpl\n\n@hookimpl\ndef kdzoo_registry():\n    return {content!r}\n"
+ANY = "from kdzoo.api import hookimpl\n\n@hookimpl\ndef {hook}():\n    return {answer}\n"
 ENTRY = {"title": "Mine", "category": "response", "package": "kdzoo-odd"}
 GOOD = HOOK.format(arguments="", body="return {'alone': 'kdzoo_alone_scheme:Alone'}")
 SCHEME = """
@@ -38,7 +39,7 @@ CASES = {
     "infinite recursion": ("def again(): again()\nagain()", "import failed: RecursionError"),
     "unknown hook": (
         "from kdzoo.api import hookimpl\n@hookimpl\ndef kdzoo_lessons(): return []",
-        "unknown hook kdzoo_lessons; known: kdzoo_algorithms, kdzoo_knowledge",
+        "unknown hook kdzoo_lessons; known: kdzoo_algorithms, kdzoo_backbones, ",
     ),
     "wrong hook signature": (HOOK.format(arguments="run", body="return []"), "takes no arguments"),
     "hook without its decorator": ("def kdzoo_schemes(): return []", "lacks the decorator @hookimpl"),
@@ -61,8 +62,40 @@ CASES = {
         ),
         "Nameless has no name",
     ),
+    "backbones that are no list": (
+        ANY.format(hook="kdzoo_backbones", answer="'kdzoo_odd.networks'"),
+        "hook kdzoo_backbones must return a list of modules such as ['package.module'], not 'kdzoo_odd.networks'",
+    ),
+    "backbones that are no modules": (
+        ANY.format(hook="kdzoo_backbones", answer="[len]"),
+        "hook kdzoo_backbones must return a list of modules",
+    ),
+    "data set that is nowhere": (
+        ANY.format(hook="kdzoo_datasets", answer="{'odd': 'kdzoo_odd'}"),
+        "hook kdzoo_datasets must map names to places such as 'package.module:Class', not 'odd' to 'kdzoo_odd'",
+    ),
+    "data set of another kind": (
+        ANY.format(hook="kdzoo_datasets", answer="[int]"),
+        "int is not a subclass of kdzoo.api.source.DataSource",
+    ),
+    "data set of the core": (
+        ANY.format(hook="kdzoo_datasets", answer="{'digits': 'kdzoo_odd:Digits'}"),
+        "dataset 'digits' is the core's; give yours another name",
+    ),
+    "commands that are no mapping": (
+        ANY.format(hook="kdzoo_commands", answer="[print]"),
+        "hook kdzoo_commands must return a mapping from names to places, not [<built-in function print>]",
+    ),
+    "command that is nowhere": (
+        ANY.format(hook="kdzoo_commands", answer="{'odd': print}"),
+        "hook kdzoo_commands must map names in lower case to places such as 'package.module:function'",
+    ),
+    "command of the core": (
+        ANY.format(hook="kdzoo_commands", answer="{'distill': 'kdzoo_odd:distill'}"),
+        "hook kdzoo_commands: 'distill' is a command of kdzoo; give yours another name",
+    ),
     "fragment that does not validate": (
-        FRAGMENT.format(content={"methods": {"mine": {**ENTRY, "category": "magic"}}}),
+        FRAGMENT.format(content={"methods": {"mine": {**ENTRY, "category": "Magic!"}}}),
         "registry fragment: content: methods.mine.category",
     ),
     "fragment with an unknown key": (

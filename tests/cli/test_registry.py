@@ -86,7 +86,7 @@ def test_its_suite_stands_in_a_leaderboard_with_where_each_method_came_from(
     [
         (MORE.replace("kd-hot:", "kd:"), "the method 'kd' is already in the registry"),
         (MORE.replace("hot:\n    data", "quick:\n    data"), "the suite 'quick' is already in the registry"),
-        (MORE.replace("category: response", "category: magic"), "methods.kd-hot.category"),
+        (MORE.replace("category: response", "category: Magic!"), "methods.kd-hot.category"),
         ("[\n", "line 2: not YAML"),
     ],
 )

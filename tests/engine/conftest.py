@@ -1,6 +1,6 @@
 """A run on made-up images, small enough to look at every tensor."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -8,7 +8,8 @@ import torch
 from lightning_fabric import Fabric
 from safetensors.torch import save_file
 
-from kdzoo.api import Batch
+from kdzoo.api import Batch, Lesson, Run
+from kdzoo.builtin.offline import Offline
 from kdzoo.cli.flags import layer
 from kdzoo.engine.components import knowledge_of, scheme_of
 from kdzoo.engine.lessons import Part
@@ -102,6 +103,19 @@ def transformer_file(teacher_file):
     return path
 
 
+Lessons = Callable[[Run, Batch], Iterable[Lesson]]
+
+
+class Told(Offline):
+    """A teacher and a student; a test says what the lessons are."""
+
+    def __init__(self, lessons: Lessons) -> None:
+        self._lessons = lessons
+
+    def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
+        return self._lessons(run, batch)
+
+
 @pytest.fixture
 def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
     """make_run("kd", **{"knowledge.temperature": 2}) -> a run with its roles enrolled."""
@@ -112,6 +126,7 @@ def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
         student: str = "test_efficientnet",
         enroll: bool = True,
         parts: Sequence[Part] | None = None,
+        lessons: Lessons | None = None,
         listeners: Sequence[Listener] = (),
         **settings,
     ) -> TrainingRun:
@@ -121,7 +136,7 @@ def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
         fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
         data = MadeUpData()
         networks = Networks(recipe, data, fabric.device, lambda role, config: teacher_file)
-        scheme = scheme_of(recipe, zoo)
+        scheme = scheme_of(recipe, zoo) if lessons is None else Told(lessons)
         taught = knowledge_of(recipe, zoo) if parts is None else parts
         run = TrainingRun(recipe, data, fabric, scheme, taught, networks, listeners=listeners)
         if enroll:

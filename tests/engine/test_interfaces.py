@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from kdzoo.api import Assembled, KdzooError, Knowledge, Lesson, Output, Probe, Taps
+from kdzoo.builtin.offline import Offline
 from kdzoo.builtin.pretrain import Pretrain
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.lessons import Part
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.weights import weights_hash
 from kdzoo.jobs.train import train
+from kdzoo.testing.watch import KeepRun
 
 
 class Exit(nn.Module):
@@ -105,9 +107,9 @@ def test_a_probe_reads_inside_both_networks_for_the_time_of_the_forward_pass(mak
 
 
 def test_a_derived_role_has_no_inside(make_run, batch):
-    run = make_run("kd", parts=[Part("stem", 1.0, Stem)])
+    uniform = Lesson("student", "uniform")
+    run = make_run("kd", parts=[Part("stem", 1.0, Stem)], lessons=lambda run, batch: [uniform])
     run.derive("uniform", lambda one: Output(torch.zeros(len(one), 4)))
-    run.scheme.lessons = lambda run, batch: [Lesson("student", "uniform")]
     with pytest.raises(KdzooError, match=r"compares values inside a timm model; the role .uniform."):
         run.teach(batch)
 
@@ -153,33 +155,26 @@ class Doubled(Assembled):
         return Output(2 * output.logits, output.features, output.embedding, output.extras)
 
 
-def assemble(self, run):
-    run.enroll("student", Doubled(run.build("student")))
+class Assembling(Offline):
+    """Its student is assembled, and it has a figure and a file of its own."""
+
+    def enroll(self, run):
+        run.enroll("student", Doubled(run.build("student")))
+
+    def measure(self, run) -> Mapping[str, float]:
+        assert not any(module.training for module in run.roles["student"].modules())
+        assert not torch.is_grad_enabled()
+        return {"test/mine": 12.5}
+
+    def export(self, run, folder):
+        (folder / "more.txt").write_text("more")
+        return "## More\n\nThere is more."
 
 
-def figures(self, run) -> Mapping[str, float]:
-    assert not any(module.training for module in run.roles["student"].modules())
-    assert not torch.is_grad_enabled()
-    return {"test/mine": 12.5}
-
-
-def files(self, run, folder):
-    (folder / "more.txt").write_text("more")
-    return "## More\n\nThere is more."
-
-
-def test_an_assembled_student_is_exported_as_a_program_for_torch_alone(
-    small_recipe, tmp_path, monkeypatch, zoo
-):
-    from kdzoo.builtin.offline import Offline
-
-    monkeypatch.setattr(Offline, "enroll", assemble)
-    monkeypatch.setattr(Offline, "measure", figures)
-    monkeypatch.setattr(Offline, "export", files)
-    runs = []
-    original = Doubled.__init__
-    monkeypatch.setattr(Doubled, "__init__", lambda self, one: (original(self, one), runs.append(self))[0])
-    result = train(small_recipe("baseline", epochs=1), tmp_path / "run", zoo=zoo)
+def test_an_assembled_student_is_exported_as_a_program_for_torch_alone(small_recipe, tmp_path, zoo_with):
+    keep = KeepRun()
+    job = small_recipe("baseline", epochs=1)
+    result = train(job, tmp_path / "run", zoo=zoo_with(Assembling), listeners=[keep])
     assert result["test/mine"] == 12.5
     student = tmp_path / "run" / "student"
     assert (student / "more.txt").read_text() == "more"
@@ -199,7 +194,7 @@ torch.save(logits.detach(), "logits.pt")
     )
     assert done.returncode == 0, done.stderr[-2000:]
     with torch.no_grad():
-        expected = runs[-1].eval()(image).logits
+        expected = keep.run.roles["student"].eval()(image).logits
     assert torch.allclose(torch.load(tmp_path / "logits.pt"), expected, atol=1e-5)
     assert 'torch.export.load("model.pt2")' in card
 

@@ -8,24 +8,18 @@ import timm
 import torch
 from PIL import Image
 
-from kdzoo.api import Algorithm, Batch, Noise, Phase
+from kdzoo.api import Batch, Noise, Phase
 from kdzoo.api.noise import Noise as Source
+from kdzoo.builtin.distill import Distill
 from kdzoo.engine.columns import columns_of
 from kdzoo.engine.evaluate import accuracy
-from kdzoo.engine.loop import Loop
 from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
-from kdzoo.zoo import Zoo
+from kdzoo.testing.watch import KeepRun
 
 
-class TwoTasks(Algorithm):
+class TwoTasks(Distill):
     """First two classes, then all, with a head that is in another order than the data."""
-
-    name = "distill"  # it takes the builtin one's place
-    shown: list[int]
-
-    def __init__(self) -> None:
-        self.shown = []
 
     def phases(self, run):
         student = run.roles["student"]
@@ -46,18 +40,14 @@ class TwoTasks(Algorithm):
             student.model.reset_classifier(count)
             student.num_classes, student.label_names = count, names
             student.to(run.device)
-            self.shown.append(student.num_classes)
             yield Phase(f"task{number}", run.data.train, step, 1, figures, validate=number > 0)
 
 
 @pytest.fixture
-def grown(small_recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("kdzoo.jobs.session.algorithm_of", lambda recipe, zoo: TwoTasks())
-    runs = []
-    whole = Loop.train
-    monkeypatch.setattr(Loop, "train", lambda loop, *rest: (runs.append(loop.run), whole(loop, *rest))[1])
-    result = train(small_recipe("baseline"), tmp_path / "run", zoo=Zoo())
-    return result, runs[-1], tmp_path / "run"
+def grown(small_recipe, tmp_path, zoo_with):
+    keep = KeepRun()
+    result = train(small_recipe("baseline"), tmp_path / "run", zoo=zoo_with(TwoTasks), listeners=[keep])
+    return result, keep.run, tmp_path / "run"
 
 
 def test_a_head_in_another_order_is_measured_and_exported_by_the_names_of_its_classes(grown):

@@ -195,8 +195,7 @@ def test_the_task_loss_leaves_withheld_labels_out(make_run, batch):
 
 
 def test_a_weight_per_sample_weighs_samples(make_run, batch):
-    run = make_run("kd")
-    run.scheme.lessons = lambda run, batch: [Lesson("student", "teacher", weight)]
+    run = make_run("kd", lessons=lambda run, batch: [Lesson("student", "teacher", weight)])
     weight = torch.zeros(len(batch))
     assert run.teach(batch) == 0
     weight = torch.ones(len(batch))
@@ -208,8 +207,8 @@ def test_a_weight_per_sample_weighs_samples(make_run, batch):
 
 
 def test_a_weight_per_sample_with_one_loss_for_the_batch_is_refused(make_run, batch):
-    run = make_run("rkd")
-    run.scheme.lessons = lambda run, batch: [Lesson("student", "teacher", torch.ones(len(batch)))]
+    each = Lesson("student", "teacher", torch.ones(len(batch)))
+    run = make_run("rkd", lessons=lambda run, batch: [each])
     with pytest.raises(
         KdzooError, match=r"weighs each sample; knowledge 'rkd' gives one loss for the whole batch"
     ):
@@ -217,9 +216,8 @@ def test_a_weight_per_sample_with_one_loss_for_the_batch_is_refused(make_run, ba
 
 
 def test_a_derived_teacher_without_stages_is_refused_where_stages_are_compared(make_run, batch):
-    run = make_run("fitnet")
+    run = make_run("fitnet", lessons=lambda run, batch: [Lesson("student", "uniform")])
     run.derive("uniform", lambda one: Output(torch.zeros(len(one), 4)))
-    run.scheme.lessons = lambda run, batch: [Lesson("student", "uniform")]
     with pytest.raises(
         KdzooError, match=r"'uniform' of scheme .* is computed from others and has logits alone"
     ):

@@ -61,11 +61,8 @@ def test_every_connector_learns(make_run, batch):
 
 
 def test_losses_of_several_lessons_add_up_under_one_name(make_run, batch):
-    run = make_run("kd", knowledge=SUM)
-    run.scheme.lessons = lambda run, batch: [
-        Lesson("student", "teacher", 1.0),
-        Lesson("student", "teacher", 2.0),
-    ]
+    two = [Lesson("student", "teacher", 1.0), Lesson("student", "teacher", 2.0)]
+    run = make_run("kd", knowledge=SUM, lessons=lambda run, batch: two)
     batch = run.begin_step(0, batch)
     total = run.teach(batch)
     parts = run.lessons.part_losses
@@ -73,8 +70,8 @@ def test_losses_of_several_lessons_add_up_under_one_name(make_run, batch):
 
 
 def test_weights_of_samples_are_refused_by_the_part_that_has_one_loss_for_the_batch(make_run, batch):
-    run = make_run("kd", knowledge=SUM)
-    run.scheme.lessons = lambda run, batch: [Lesson("student", "teacher", torch.ones(len(batch)))]
+    each = Lesson("student", "teacher", torch.ones(len(batch)))
+    run = make_run("kd", knowledge=SUM, lessons=lambda run, batch: [each])
     batch = run.begin_step(0, batch)
     with pytest.raises(KdzooError, match="weighs each sample; knowledge 'rkd' gives one loss"):
         run.teach(batch)

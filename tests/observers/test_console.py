@@ -18,8 +18,7 @@ from kdzoo.api import (
     StepsDone,
     Warned,
 )
-from kdzoo.observers import console
-from kdzoo.observers.console import Console
+from kdzoo.observers.console import Console, _Pace
 
 METRICS = {"train/task": 1.23456, "train/teach": 0.5, "val/accuracy": 87.5, "lr": 0.0019, "seconds": 1.25}
 FOLDER = Path("/a/folder/with/a/name/that/would/not/fit/into/eighty/columns/if/lines/were/broken")
@@ -31,9 +30,11 @@ RESULT = {
 class Clock:
     """Seconds that pass when they are told to."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(console.time, "monotonic", lambda: self.now)
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def play(terminal: Terminal, *events: Event) -> str:
@@ -99,9 +100,9 @@ def test_a_run_that_stops_leaves_the_terminal_as_it_was(end: Event | None):
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
-def test_the_time_left_is_told_by_the_steps_until_there_is_a_whole_epoch(monkeypatch: pytest.MonkeyPatch):
-    clock = Clock(monkeypatch)
-    pace = console._Pace(PhaseStarted("distill", epochs=5, steps=10, epoch=1))
+def test_the_time_left_is_told_by_the_steps_until_there_is_a_whole_epoch():
+    clock = Clock()
+    pace = _Pace(PhaseStarted("distill", epochs=5, steps=10, epoch=1), clock)
     assert pace.seconds_left is None
     clock.now, pace.step = 1006.0, 5  # half an epoch in 6 s: 3.5 epochs are left
     assert pace.seconds_left == pytest.approx(42)
@@ -113,9 +114,9 @@ def test_the_time_left_is_told_by_the_steps_until_there_is_a_whole_epoch(monkeyp
     assert pace.seconds_left == pytest.approx(50)
 
 
-def test_an_epoch_of_unknown_length_counts_when_it_is_over(monkeypatch: pytest.MonkeyPatch):
-    clock = Clock(monkeypatch)
-    pace = console._Pace(PhaseStarted("distill", epochs=3, steps=None))
+def test_an_epoch_of_unknown_length_counts_when_it_is_over():
+    clock = Clock()
+    pace = _Pace(PhaseStarted("distill", epochs=3, steps=None), clock)
     pace.step = 100
     assert pace.seconds_left is None
     clock.now += 10
@@ -123,10 +124,10 @@ def test_an_epoch_of_unknown_length_counts_when_it_is_over(monkeypatch: pytest.M
     assert pace.seconds_left == pytest.approx(20)
 
 
-def test_the_time_left_is_shown(monkeypatch: pytest.MonkeyPatch):
-    clock = Clock(monkeypatch)
+def test_the_time_left_is_shown():
+    clock = Clock()
     terminal = screen()
-    observer = Console(terminal)
+    observer = Console(terminal, clock)
     observer.observe(PhaseStarted("distill", epochs=101, steps=4))
     clock.now += 75
     observer.observe(EpochEnded("distill", 1, METRICS))

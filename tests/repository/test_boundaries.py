@@ -2,8 +2,11 @@
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from kdzoo.api import hooks
 from kdzoo.registry.load import load_registry
@@ -115,6 +118,113 @@ def test_the_core_names_no_algorithm():
         named = (methods | components) & {word.lower() for word in spelled(path)}
         assert not named, f"{path}: names {named}"
         assert not family.search(path.read_text()), path
+
+
+PATCHING = {"setattr", "delattr", "setitem", "delitem", "object", "patch", "multiple"}
+"""Functions of pytest's monkeypatch and of unittest.mock that replace an attribute or an item."""
+
+
+def tracked() -> list[Path]:
+    """Every Python file of the repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).exists()]
+
+
+def ours(module: str) -> bool:
+    return module.split(".")[0] == "kdzoo" or module.startswith("kdzoo_")
+
+
+def imported_from_us(tree: ast.AST) -> set[str]:
+    """The names under which a file knows modules, classes and values of ours."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {one.asname or one.name.split(".")[0] for one in node.names if ours(one.name)}
+        elif isinstance(node, ast.ImportFrom) and not node.level and ours(node.module or ""):
+            names |= {one.asname or one.name for one in node.names}
+    return names
+
+
+def root(node: ast.AST) -> str | None:
+    """``a`` of ``a.b.c`` and ``a[b].c``; None where it begins with a call or a literal."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def patches(source: str) -> list[int]:
+    """The lines that assign to an attribute of something of ours."""
+    tree = ast.parse(source)
+    names = imported_from_us(tree)
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
+            targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else [node.target]
+            flat = [inner for one in targets for inner in (one.elts if isinstance(one, ast.Tuple) else [one])]
+            # A lambda in the place of a method is a patch, whatever the object is.
+            if any(isinstance(one, ast.Attribute) and root(one) in names for one in flat) or (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.Lambda)
+                and any(isinstance(one, ast.Attribute) and root(one) != "self" for one in flat)
+            ):
+                lines.append(node.lineno)
+        elif isinstance(node, ast.Call) and node.args:
+            function, target = node.func, node.args[0]
+            called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+            if called not in PATCHING:
+                continue
+            named = isinstance(target, ast.Constant) and isinstance(target.value, str) and ours(target.value)
+            if named or root(target) in names:
+                lines.append(node.lineno)
+    return sorted(lines)
+
+
+def test_no_file_changes_an_attribute_of_our_classes_and_modules():
+    """A patch leans on how the code is written inside, and is gone with the next change of it, often unnoticed.
+
+    Whoever looks at a run is a listener; whoever wants other behaviour passes a subclass or an argument. Patches
+    of the standard library and of other people's packages are allowed.
+    """
+    files = tracked()
+    assert Path(__file__) in files
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in patches(path.read_text())]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "monkeypatch.setattr(Loop, 'train', None)",
+        "monkeypatch.setattr(loop.time, 'monotonic', None)",
+        "monkeypatch.setattr('kdzoo.jobs.train.conduct', None)",
+        "patch.object(Loop, 'train')",
+        "mock.patch('kdzoo_response.kd.KD')",
+        "setattr(Loop, 'train', None)",
+        "Loop.train = None",
+        "loop.Loop.train = None",
+        "a, Loop.train = 1, 2",
+        "run.scheme.lessons = lambda run, batch: []",
+    ],
+)
+def test_a_patch_is_found(line):
+    imported = "import kdzoo.engine.loop as loop\nfrom kdzoo.engine.loop import Loop\n"
+    assert patches(imported + line) == [3]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "monkeypatch.setattr('sys.argv', [])",
+        "monkeypatch.setattr(shutil, 'which', None)",
+        "self.look = lambda run: None",
+        "run.steps = 3",
+        "monkeypatch.setenv('KDZOO_CACHE', 'x')",
+    ],
+)
+def test_what_is_no_patch_is_not(line):
+    assert not patches("from kdzoo.engine.loop import Loop\n" + line)
 
 
 def test_every_hook_is_documented():

@@ -12,10 +12,9 @@ from packaging.version import Version
 
 from kdzoo.cli import main as entry
 from kdzoo.registry.load import as_registry
-from kdzoo.scaffold.names import core_range, names_of
+from kdzoo.scaffold.names import KINDS, core_range, names_of
 from kdzoo.scaffold.write import package_files
 from kdzoo.version import __version__
-from kdzoo.zoo.zoo import HOOKS
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,7 +91,7 @@ def test_spellings_of_one_name(typed):
     )
 
 
-@pytest.mark.parametrize("kind", HOOKS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["on", "null", "soft-cosine"])  # the first two are values in YAML
 def test_what_is_written_is_well_formed(kind, name):
     names = names_of(name)

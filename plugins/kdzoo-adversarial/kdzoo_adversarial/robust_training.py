@@ -71,6 +71,8 @@ class RobustTraining(Algorithm):
     """
 
     name = "robust-training"
+    measured_steps = STEPS
+    """Steps of the attack that the figures are measured under."""
 
     def __init__(
         self,
@@ -136,7 +138,9 @@ class RobustTraining(Algorithm):
         figures = {}
         for role in _measured(run):
             name = "test/robust" if role == "student" else f"test/robust/{role}"
-            figures[name] = under_pgd(_answer(run, role), run.data.test, read, self.epsilon, seed)
+            figures[name] = under_pgd(
+                _answer(run, role), run.data.test, read, self.epsilon, seed, self.measured_steps
+            )
         if self.final_attack == "autoattack":
             figures["test/autoattack"] = under_autoattack(
                 _answer(run, "student"), run.data.test, read, self.epsilon, seed
@@ -147,7 +151,7 @@ class RobustTraining(Algorithm):
     def export(self, run: Run, folder: Path) -> str:
         """Nothing more than what the figures mean."""
         named = {
-            "test/robust": f"PGD-{STEPS}, steps of a quarter",
+            "test/robust": f"PGD-{self.measured_steps}, steps of a quarter",
             "test/robust/teacher": "the same, of the teacher",
             "test/autoattack": "AutoAttack, standard",
         }
@@ -218,7 +222,12 @@ class RobustTraining(Algorithm):
                 name = "val/robust" if role == "student" else f"val/robust/{role}"
                 if role == "student" or name not in known:  # a frozen teacher stays as it is
                     known[name] = under_pgd(
-                        _answer(run, role), part, _modality(run), self.epsilon, run.recipe.seed
+                        _answer(run, role),
+                        part,
+                        _modality(run),
+                        self.epsilon,
+                        run.recipe.seed,
+                        self.measured_steps,
                     )
             return dict(known)
 

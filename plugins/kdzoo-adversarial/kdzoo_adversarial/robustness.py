@@ -17,14 +17,16 @@ from kdzoo_adversarial.functional.attack import pgd, start_at
 from kdzoo_adversarial.functional.robust import label_ascent
 
 STEPS = 20
-"""Steps of the attack in the evaluation, each of a quarter of epsilon: PGD-20 as it is usually run."""
+"""Steps of the attack in the evaluation: PGD-20 as it is usually run."""
 
 Answer = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] to logits (B, K)."""
 
 
-def under_pgd(answer: Answer, batches: Iterable[Batch], modality: str, epsilon: float, seed: int) -> float:
-    """Accuracy in percent under PGD-20 on the labels, from a random start, over the labelled samples.
+def under_pgd(
+    answer: Answer, batches: Iterable[Batch], modality: str, epsilon: float, seed: int, steps: int = STEPS
+) -> float:
+    """Accuracy in percent under PGD on the labels, from a random start, over the labelled samples.
 
     A pure function: the starts are drawn from a generator of its own, so that two calls can be compared.
 
@@ -34,6 +36,7 @@ def under_pgd(answer: Answer, batches: Iterable[Batch], modality: str, epsilon: 
         modality: which of their inputs is attacked.
         epsilon: how far a pixel may be moved.
         seed: of the starts.
+        steps: of the attack, each of a quarter of epsilon.
 
     """
     right = labelled = 0
@@ -51,7 +54,7 @@ def under_pgd(answer: Answer, batches: Iterable[Batch], modality: str, epsilon: 
             start_at(image, epsilon, "uniform", generator),
             epsilon=epsilon,
             step_size=epsilon / 4,
-            steps=STEPS,
+            steps=steps,
         )
         with torch.no_grad():
             right += int(((answer(attacked).argmax(dim=1) == target) & known).sum())

@@ -5,35 +5,46 @@ import torch
 
 from kdzoo.api import KdzooError
 from kdzoo.cli.flags import layer
-from kdzoo.engine.loop import Loop
-from kdzoo.engine.run import TrainingRun
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.testing.watch import KeepRun
 from kdzoo.zoo import Zoo
-from kdzoo_adversarial.gan_supplement import GanSupplement
+
+
+class Watch(KeepRun):
+    """Keeps the run, what is taught in it, who is updated, and what its roles weighed before the first step."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches, self.updates, self.before = [], [], None
+
+    def step_began(self, run, batch, moment):
+        if self.before is None:
+            self.before = {role: state(module) for role, module in run.roles.items()}
+
+    def taught(self, run, batch, loss):
+        self.batches.append(batch)
+
+    def updated(self, run, loss, roles):
+        self.updates.append(roles)
+
+
+def state(module):
+    return {name: one.clone() for name, one in module.state_dict().items()}
 
 
 @pytest.fixture
-def trained(tmp_path, monkeypatch):
+def watch():
+    return Watch()
+
+
+@pytest.fixture
+def trained(tmp_path, watch):
     """Two epochs of one step on 20 digits: the run, the figures of its epochs, and who was updated, in order."""
     zoo = Zoo()
     registry = load_registry(zoo)
-    runs, updates = [], []
-    original_train, original_update = Loop.train, TrainingRun.update
-
-    def remembering(loop, *arguments):
-        runs.append(loop.run)
-        updates.clear()
-        return original_train(loop, *arguments)
-
-    def update(run, loss, *roles):
-        updates.append(roles)
-        original_update(run, loss, *roles)
-
-    monkeypatch.setattr(Loop, "train", remembering)
-    monkeypatch.setattr(TrainingRun, "update", update)
 
     def go(method, **settings):
         flags = layer(
@@ -49,10 +60,11 @@ def trained(tmp_path, monkeypatch):
         extra = Layer("test", dotted({"observers": [], **settings}))
         recipe = resolve(zoo=zoo, registry=registry, method=method, layers=[*flags, extra])
         folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
-        train(recipe, folder, zoo=zoo)
+        watch.updates.clear()
+        train(recipe, folder, zoo=zoo, listeners=[watch])
         events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         figures = [one["metrics"] for one in events if one["event"] == "epoch"]
-        return runs[-1], figures, list(updates)
+        return watch.run, figures, list(watch.updates)
 
     return go
 
@@ -60,16 +72,7 @@ def trained(tmp_path, monkeypatch):
 SMALL = {"algorithm.width": 4, "algorithm.batch_size": 12}
 
 
-def test_the_generator_learns_and_the_teacher_does_not(trained, monkeypatch):
-    before, during = [], []
-    improve = GanSupplement._improve
-
-    def watched(self, run, batch):
-        for into, role in ((before, "generator"), (during, "teacher")):
-            into.append({name: one.clone() for name, one in run.roles[role].state_dict().items()})
-        return improve(self, run, batch)
-
-    monkeypatch.setattr(GanSupplement, "_improve", watched)
+def test_the_generator_learns_and_the_teacher_does_not(trained, watch):
     run, figures, updates = trained(
         "gan-supplement",
         **SMALL,
@@ -78,10 +81,10 @@ def test_the_generator_learns_and_the_teacher_does_not(trained, monkeypatch):
     once = [("discriminator",), ("generator",)] * 2 + [("student", "knowledge")] * 3
     assert updates == once * 2
     for name, one in run.roles["teacher"].state_dict().items():
-        assert torch.equal(one, during[0][name]), name
+        assert torch.equal(one, watch.before["teacher"][name]), name
     after = run.roles["generator"].state_dict()
     moved = [name for name, _ in run.roles["generator"].named_parameters()]
-    assert all(not torch.equal(after[name], before[0][name]) for name in moved)
+    assert all(not torch.equal(after[name], watch.before["generator"][name]) for name in moved)
     assert {
         "train/confidence", "train/balance", "train/statistics", "train/told-apart", "train/fooling",
         "train/disagreement", "train/teach", "train/task",
@@ -107,18 +110,10 @@ def test_other_knowledge_is_taught(trained, method, knowledge):
     assert figures[-1]["train/teach"] > 0
 
 
-def test_generated_images_are_joined_to_the_real_ones_without_a_label(trained, monkeypatch):
-    seen = []
-    teach = TrainingRun.teach
-
-    def watched(run, batch, **how):
-        seen.append(batch)
-        return teach(run, batch, **how)
-
-    monkeypatch.setattr(TrainingRun, "teach", watched)
+def test_generated_images_are_joined_to_the_real_ones_without_a_label(trained, watch):
     trained("gan-supplement", **SMALL)
     trained("gan-supplement", **SMALL, **{"data.augment.mixup": 0.2})
-    plain, mixed = seen[0], seen[-1]
+    plain, mixed = watch.batches[0], watch.batches[-1]
     assert len(plain) == len(mixed) == 32
     assert plain.index[20:].tolist() == plain.target[20:].tolist() == [-1] * 12
     assert (plain.target[:20] >= 0).all()

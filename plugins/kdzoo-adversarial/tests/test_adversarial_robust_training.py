@@ -3,16 +3,17 @@ import json
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from kdzoo.api import Batch, KdzooError
 from kdzoo.cli.flags import layer
-from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.testing.watch import KeepRun
 from kdzoo.zoo import Zoo
-from kdzoo_adversarial import robustness
 from kdzoo_adversarial.functional import ard_loss, rslad_loss
 from kdzoo_adversarial.robust_training import RobustTraining
 from kdzoo_adversarial.robustness import spread_out, under_autoattack, under_pgd
@@ -22,13 +23,15 @@ REGISTRY = load_registry(ZOO)
 CLEAN = "image (clean)"
 
 
-@pytest.fixture
-def _short(monkeypatch):
+class Short(RobustTraining):
     """Measuring takes two steps, where it is not what is tested."""
-    monkeypatch.setattr(robustness, "STEPS", 2)
+
+    measured_steps = 2
 
 
-short = pytest.mark.usefixtures("_short")
+@pytest.fixture
+def short(zoo_with):
+    return zoo_with(Short)
 
 
 @pytest.fixture(scope="module")
@@ -58,56 +61,37 @@ def recipe(method, teacher, student="test_efficientnet", **settings):
     )
 
 
-class Watch:
-    """What happens in each step: the batches that were taught, the loss, and the run itself."""
+class Watch(KeepRun):
+    """Keeps the run, what the student answered to each batch that it was taught, and each loss."""
 
-    def __init__(self, monkeypatch):
-        self.taught, self.losses, self.run = [], [], None
-        self.look = lambda run: None
-        teach, update = TrainingRun.teach, TrainingRun.update
+    def __init__(self):
+        super().__init__()
+        self.lessons, self.losses = [], []
 
-        def teaching(run, batch, *, detach=True):
-            self.run = run
-            self.taught.append(batch)
-            return teach(run, batch, detach=detach)
+    def taught(self, run, batch, loss):
+        self.lessons.append((batch, run.see("student", batch).logits.detach().clone()))
 
-        def updating(run, loss, *roles):
-            self.run = run
-            self.look(run)
-            self.losses.append((loss.detach(), roles))
-            update(run, loss, *roles)
-
-        monkeypatch.setattr(TrainingRun, "teach", teaching)
-        monkeypatch.setattr(TrainingRun, "update", updating)
+    def updated(self, run, loss, roles):
+        self.losses.append(loss.detach())
 
 
-@short
 @pytest.mark.parametrize("method", ["ard", "rslad"])
-def test_the_student_sees_the_attacked_image_and_the_teacher_the_clean_one(
-    method, teacher, monkeypatch, tmp_path
-):
-    watch, expected = Watch(monkeypatch), []
-
-    def look(run):
-        *clean, attacked = watch.taught[::-1]
-        watch.taught.clear()
-        image, moved = attacked.inputs[CLEAN], attacked.inputs["image"]
-        assert 0 < (moved - image).abs().max() <= 8 / 255 + 1e-6
-        with torch.no_grad():
-            soft = run.roles["teacher"](image).logits
-        hard = run.see("student", attacked).logits
-        if method == "ard":
-            assert not clean
-            expected.append(ard_loss(hard, hard, soft, attacked.target).detach())
-        else:
-            torch.testing.assert_close(clean[0].inputs["image"], image, rtol=0, atol=0)
-            expected.append(rslad_loss(hard, run.see("student", clean[0]).logits, soft).detach())
-
-    watch.look = look
-    result = train(recipe(method, teacher), tmp_path / "run", zoo=ZOO)
-    found = [loss for loss, _ in watch.losses]
-    assert len(found) == 1
-    torch.testing.assert_close(found, expected)
+def test_the_student_sees_the_attacked_image_and_the_teacher_the_clean_one(method, teacher, short, tmp_path):
+    watch = Watch()
+    result = train(recipe(method, teacher), tmp_path / "run", zoo=short, listeners=[watch])
+    (attacked, hard), *plain = watch.lessons
+    image, moved = attacked.inputs[CLEAN], attacked.inputs["image"]
+    assert 0 < (moved - image).abs().max() <= 8 / 255 + 1e-6
+    with torch.no_grad():
+        soft = watch.run.roles["teacher"](image).logits
+    if method == "ard":
+        assert not plain
+        expected = ard_loss(hard, hard, soft, attacked.target)
+    else:
+        [(clean, easy)] = plain
+        torch.testing.assert_close(clean.inputs["image"], image, rtol=0, atol=0)
+        expected = rslad_loss(hard, easy, soft)
+    torch.testing.assert_close(watch.losses, [expected])
     # Afterwards the teacher reads what it read before.
     right = [
         (watch.run.roles["teacher"](batch.inputs["image"]).logits.argmax(1) == batch.target).float()
@@ -116,12 +100,11 @@ def test_the_student_sees_the_attacked_image_and_the_teacher_the_clean_one(
     assert result["test/teacher"] == pytest.approx(100 * torch.cat(right).mean().item())
 
 
-@short
-def test_the_teacher_stays_as_it_was_and_every_weight_of_the_student_learns(teacher, monkeypatch, tmp_path):
+def test_the_teacher_stays_as_it_was_and_every_weight_of_the_student_learns(teacher, short, tmp_path):
     from safetensors.torch import load_file
 
-    watch = Watch(monkeypatch)
-    train(recipe("rslad", teacher), tmp_path / "run", zoo=ZOO)
+    watch = KeepRun()
+    train(recipe("rslad", teacher), tmp_path / "run", zoo=short, listeners=[watch])
     stored = load_file(teacher / "model.safetensors")
     state = watch.run.roles["teacher"].model.state_dict()
     assert state.keys() == stored.keys()
@@ -133,48 +116,59 @@ def test_the_teacher_stays_as_it_was_and_every_weight_of_the_student_learns(teac
         assert student.optimizer.state[one]["exp_avg"].abs().max() > 0
 
 
-@short
-def test_plain_adversarial_training_is_the_labels_of_attacked_images(monkeypatch, tmp_path):
-    watch, seen = Watch(monkeypatch), []
-    task = TrainingRun.task
+class Answers(Watch):
+    """Keeps what the student answered in each step too."""
 
-    def remembering(run, role, batch):
-        loss = task(run, role, batch)
-        seen.append((batch, loss.detach()))
-        return loss
+    def __init__(self):
+        super().__init__()
+        self.answers = []
 
-    monkeypatch.setattr(TrainingRun, "task", remembering)
-    result = train(recipe("pgd-training", None), tmp_path / "run", zoo=ZOO)
-    assert not watch.taught
-    [(batch, task_loss)], [(loss, _)] = seen, watch.losses
+    def seen(self, run, role, batch, output):
+        if output.logits.requires_grad:
+            self.answers.append((role, batch, output.logits.detach().clone()))
+
+
+def test_plain_adversarial_training_is_the_labels_of_attacked_images(short, tmp_path):
+    watch = Answers()
+    result = train(recipe("pgd-training", None), tmp_path / "run", zoo=short, listeners=[watch])
+    assert not watch.lessons
+    [(role, batch, logits)], [loss] = watch.answers, watch.losses
+    assert role == "student"
     assert (batch.inputs["image"] != batch.inputs[CLEAN]).any()
-    torch.testing.assert_close(loss, task_loss)
+    torch.testing.assert_close(
+        loss, cross_entropy(logits, batch.target, label_smoothing=watch.run.recipe.smoothing)
+    )
     assert "test/robust" in result
     assert not [name for name in result if "teacher" in name]
 
 
-@short
-@pytest.mark.parametrize(("mode", "moves"), [("train", True), ("eval", False)])
-def test_the_attack_runs_in_the_mode_that_is_asked_for(mode, moves, monkeypatch, tmp_path):
-    seen = []
-    attack = RobustTraining._attack
+class Statistics(Listener):
+    """Whether the student's statistics moved between the begin of a step and its answer to the attacked images."""
 
-    def watching(self, run, clean, read):
+    def __init__(self):
+        self.moved, self._before = [], None
+
+    def step_began(self, run, batch, moment):
+        self._before = run.roles["student"].model.bn1.running_mean.clone()
+
+    def asked(self, run, role, batch):
         student = run.roles["student"].model
-        before = student.bn1.running_mean.clone()
-        images = attack(self, run, clean, read)
-        assert student.training
-        seen.append(bool((student.bn1.running_mean != before).any()))
-        return images
-
-    monkeypatch.setattr(RobustTraining, "_attack", watching)
-    train(recipe("pgd-training", None, **{"algorithm.attack_mode": mode}), tmp_path / "run", zoo=ZOO)
-    assert seen == [moves]
+        if role == "student" and self._before is not None:
+            assert student.training
+            self.moved.append(bool((student.bn1.running_mean != self._before).any()))
+            self._before = None
 
 
-@short
-def test_clean_and_robust_accuracy_are_in_the_metrics_and_on_the_card(teacher, tmp_path):
-    result = train(recipe("ard", teacher, epochs=2), tmp_path / "run", zoo=ZOO)
+@pytest.mark.parametrize(("mode", "moves"), [("train", True), ("eval", False)])
+def test_the_attack_runs_in_the_mode_that_is_asked_for(mode, moves, short, tmp_path):
+    look = Statistics()
+    job = recipe("pgd-training", None, **{"algorithm.attack_mode": mode})
+    train(job, tmp_path / "run", zoo=short, listeners=[look])
+    assert look.moved == [moves]
+
+
+def test_clean_and_robust_accuracy_are_in_the_metrics_and_on_the_card(teacher, short, tmp_path):
+    result = train(recipe("ard", teacher, epochs=2), tmp_path / "run", zoo=short)
     events = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     epochs = [event["metrics"] for event in events if event["event"] == "epoch"]
     assert len(epochs) == 2
@@ -202,7 +196,6 @@ def test_the_exported_student_is_the_one_that_was_attacked(tmp_path):
     assert found == pytest.approx(result["test/robust"])
 
 
-@short
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
@@ -214,32 +207,30 @@ def test_the_exported_student_is_the_one_that_was_attacked(tmp_path):
         ("ard", {"data.computed": {"edges": "edges"}, "roles.teacher.modality": "edges", "checkpoint": None}),
     ],
 )
-def test_other_knowledge_withheld_labels_and_other_modalities(method, settings, teacher, tmp_path):
+def test_other_knowledge_withheld_labels_and_other_modalities(method, settings, teacher, short, tmp_path):
     settings = dict(settings)
     if "checkpoint" in settings:
         teacher = settings.pop("checkpoint")
         settings["roles.teacher.epochs"] = 1
-    result = train(recipe(method, teacher, **settings), tmp_path / "run", zoo=ZOO)
+    result = train(recipe(method, teacher, **settings), tmp_path / "run", zoo=short)
     assert "test/robust" in result
     alike = method != "pgd-training" and "roles.teacher.modality" not in settings
     assert ("test/robust/teacher" in result) == alike
 
 
-@short
-def test_without_a_label_the_attack_leads_away_from_the_students_own_answer(monkeypatch, tmp_path):
+def test_without_a_label_the_attack_leads_away_from_the_students_own_answer(zoo_with, tmp_path):
     seen = []
-    objective = RobustTraining._objective
 
-    def watching(self, run, clean, read, answer):
-        grow = objective(self, run, clean, read, answer)
-        with torch.no_grad():
-            logits = answer(clean.inputs[read])
-            seen.append((grow(clean.inputs[read]), logits, clean.target))
-        return grow
+    class Watching(Short):
+        def _objective(self, run, clean, read, answer):
+            grow = super()._objective(run, clean, read, answer)
+            with torch.no_grad():
+                logits = answer(clean.inputs[read])
+                seen.append((grow(clean.inputs[read]), logits, clean.target))
+            return grow
 
-    monkeypatch.setattr(RobustTraining, "_objective", watching)
     settings = {"data.labels_per_class": 1, "algorithm.attack_mode": "eval"}
-    train(recipe("pgd-training", None, **settings), tmp_path / "run", zoo=ZOO)
+    train(recipe("pgd-training", None, **settings), tmp_path / "run", zoo=zoo_with(Watching))
     [(value, logits, target)] = seen
     assert (target == -1).any()
     assert (target != -1).any()

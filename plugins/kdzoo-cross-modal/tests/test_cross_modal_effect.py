@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from kdzoo.data.stream import TrainStream
+from kdzoo.builtin.distill import Distill
 
 HEAT = {"data.computed.heat": "heat", "roles.student.modality": "heat"}
 EPOCHS = 12
@@ -19,21 +19,38 @@ def labels_alone(experiment):
     return experiment("baseline", epochs=EPOCHS, labels_per_class=5, **HEAT)
 
 
+class Mispaired:
+    """Training batches in which each image comes with its neighbour's heat map."""
+
+    def __init__(self, data):
+        self._data = data
+
+    def __len__(self):
+        return len(self._data)
+
+    def set_epoch(self, epoch, start=0):
+        self._data.set_epoch(epoch, start)
+
+    def __iter__(self):
+        for batch in self._data:
+            yield replace(batch, inputs={**batch.inputs, "heat": batch.inputs["heat"].roll(1, 0)})
+
+
+class Mispairing(Distill):
+    """Distils on wrong pairs."""
+
+    def phases(self, run):
+        for phase in super().phases(run):
+            # The teacher's own training is left as it is.
+            yield replace(phase, data=Mispaired(phase.data)) if "teacher" in run.roles else phase
+
+
 @pytest.fixture
 def shuffled(experiment):
     """The label-free run of a method in which each image of a batch comes with its neighbour's heat map."""
 
     def run(method):
-        original = TrainStream.__iter__
-
-        def mispaired(stream):
-            for batch in original(stream):
-                yield replace(batch, inputs={**batch.inputs, "heat": batch.inputs["heat"].roll(1, 0)})
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(TrainStream, "__iter__", mispaired)
-            # another number of workers, so that it is not taken for the run with right pairs
-            return experiment(method, epochs=EPOCHS, labels_per_class=0, workers=1, **HEAT)
+        return experiment(method, Mispairing, epochs=EPOCHS, labels_per_class=0, **HEAT)
 
     return run
 

@@ -18,6 +18,7 @@ from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.testing.watch import KeepRun
 from kdzoo.zoo import Zoo
 from kdzoo_data_free.functional.meta import moving, pull, reptile_gradients
 from kdzoo_data_free.functional.realism import (
@@ -259,25 +260,26 @@ def test_no_training_image_is_opened(method, folder, tmp_path):
         train(recipe(folder, method, **{"data.withhold_train": False}), tmp_path / "other", zoo=Zoo())
 
 
+class KeepPhases(KeepRun):
+    """Keeps the run, and what its roles weighed when each phase began."""
+
+    def __init__(self):
+        super().__init__()
+        self.before = []
+
+    def phase_began(self, run, phase, steps, epoch):
+        self.before.append({role: _copy(one) for role, one in run.roles.items()})
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_the_teacher_stays_what_it_is_and_generator_and_student_learn(method, folder, tmp_path, monkeypatch):
-    from kdzoo.engine.loop import Loop
-
-    runs, before = [], []
-    begin = Loop._phase
-
-    def watching(loop, phase):
-        runs.append(loop.run)
-        before.append({role: _copy(one) for role, one in loop.run.roles.items()})
-        begin(loop, phase)
-
-    monkeypatch.setattr(Loop, "_phase", watching)
-    train(recipe(folder, method), tmp_path / "run", zoo=Zoo())
-    after = {role: _copy(one) for role, one in runs[-1].roles.items()}
-    first, last = before[0], before[-1]
+def test_the_teacher_stays_what_it_is_and_generator_and_student_learn(method, folder, tmp_path):
+    keep = KeepPhases()
+    train(recipe(folder, method), tmp_path / "run", zoo=Zoo(), listeners=[keep])
+    after = {role: _copy(one) for role, one in keep.run.roles.items()}
+    first, last = keep.before[0], keep.before[-1]
     assert all(torch.equal(first["teacher"][key], value) for key, value in after["teacher"].items())
     for role, was in (("generator", first), ("student", last)):
-        parameters = dict(runs[-1].roles[role].named_parameters())
+        parameters = dict(keep.run.roles[role].named_parameters())
         changed = [key for key in parameters if not torch.equal(was[role][key], after[role][key])]
         assert len(changed) == len(parameters), role
     assert all(torch.equal(first["student"][key], value) for key, value in last["student"].items())

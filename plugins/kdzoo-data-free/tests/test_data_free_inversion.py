@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from kdzoo.api import KdzooError
 from kdzoo.cli.flags import layer
-from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
@@ -192,23 +192,24 @@ class Interrupted(BaseException):
     """As Ctrl-C, at a step of our choice."""
 
 
-@pytest.mark.parametrize("stop_at", [5, 8], ids=["while images are made", "while they are taught"])
-def test_an_interrupted_run_leaves_the_images_of_a_whole_one(stop_at, pictures, tmp_path, monkeypatch):
-    asked = recipe(data_dir=pictures, **SMALL)
-    train(asked, tmp_path / "whole", zoo=ZOO)
-    steps, end_step = 0, TrainingRun.end_step
+class InterruptIn(Listener):
+    """Interrupts the run in its n-th step, when its updates are done and nothing is saved."""
 
-    def counting(run):
-        nonlocal steps
-        end_step(run)
-        steps += 1
-        if steps == stop_at:
+    def __init__(self, step):
+        self._left = step
+
+    def step_ended(self, run, batch, figures, moment):
+        self._left -= 1
+        if not self._left:
             raise Interrupted
 
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainingRun, "end_step", counting)
-        with pytest.raises(Interrupted):
-            train(asked, tmp_path / "again", zoo=ZOO)
+
+@pytest.mark.parametrize("stop_at", [5, 8], ids=["while images are made", "while they are taught"])
+def test_an_interrupted_run_leaves_the_images_of_a_whole_one(stop_at, pictures, tmp_path):
+    asked = recipe(data_dir=pictures, **SMALL)
+    train(asked, tmp_path / "whole", zoo=ZOO)
+    with pytest.raises(Interrupted):
+        train(asked, tmp_path / "again", zoo=ZOO, listeners=[InterruptIn(stop_at)])
     train(asked, tmp_path / "again", zoo=ZOO, resume=True)
     made = files(tmp_path / "whole" / "images")
     assert len(made) == 12
@@ -224,19 +225,22 @@ def test_the_images_train_another_method(pictures, tmp_path):
     assert result["test/last"] is not None
 
 
-def test_competition_counts_from_the_second_round_on(pictures, tmp_path, monkeypatch):
-    seen = []
-    losses = DeepInversion._losses
+class Competes(Listener):
+    """Whether the competition is among the losses of each step that makes images."""
 
-    def watching(self, *arguments):
-        found = losses(self, *arguments)
-        seen.append("competition" in found)
-        return found
+    def __init__(self):
+        self.steps = []
 
-    monkeypatch.setattr(DeepInversion, "_losses", watching)
+    def step_ended(self, run, batch, figures, moment):
+        if moment.phase.startswith("invert"):
+            self.steps.append("competition" in figures)
+
+
+def test_competition_counts_from_the_second_round_on(pictures, tmp_path):
+    competes = Competes()
     more = {"algorithm.rounds": 2, "algorithm.competition": 10.0}
-    train(recipe(data_dir=pictures, **SMALL, **more), tmp_path / "run", zoo=ZOO)
-    assert seen == [False] * 6 + [True] * 6
+    train(recipe(data_dir=pictures, **SMALL, **more), tmp_path / "run", zoo=ZOO, listeners=[competes])
+    assert competes.steps == [False] * 6 + [True] * 6
     assert len(files(tmp_path / "run" / "images")) == 24
 
 

@@ -13,6 +13,7 @@ from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.testing.watch import KeepRun
 from kdzoo.zoo import Zoo
 from kdzoo_multi_teacher.functional import confidence_weights, merge_partitions
 from kdzoo_multi_teacher.specialists import Specialists
@@ -26,8 +27,6 @@ SMALL = {
 @pytest.fixture(scope="module")
 def distil(tmp_path_factory):
     """distil("avg", **settings) -> the run after training on a few digits."""
-    from kdzoo.engine.loop import Loop
-
     zoo = Zoo()
 
     def run(method, **settings):
@@ -36,17 +35,9 @@ def distil(tmp_path_factory):
         recipe = resolve(
             zoo=zoo, registry=load_registry(zoo), method=method, layers=[*basic, Layer("test", dotted(quiet))]
         )
-        kept = []
-        original = Loop.train
-
-        def remembering(loop, *arguments):
-            kept.append(loop.run)
-            return original(loop, *arguments)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Loop, "train", remembering)
-            result = train(recipe, tmp_path_factory.mktemp("run") / "run", zoo=zoo)
-        return kept[-1], result
+        keep = KeepRun()
+        result = train(recipe, tmp_path_factory.mktemp("run") / "run", zoo=zoo, listeners=[keep])
+        return keep.run, result
 
     return run
 

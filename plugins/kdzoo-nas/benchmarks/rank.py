@@ -20,11 +20,11 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from kdzoo.cli.flags import layer
-from kdzoo.engine.loop import Loop
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.testing.watch import KeepRun
 from kdzoo.zoo import Zoo
 from kdzoo_nas.diswot import Judge
 from kdzoo_nas.space import plain
@@ -43,19 +43,9 @@ def run(folder: Path, method: str, **settings: Any) -> tuple[dict[str, Any], Any
     recipe = resolve(
         zoo=ZOO, registry=REGISTRY, method=method, layers=[*layer(**flags), Layer("rank", dotted(quiet))]
     )
-    kept = []
-    original = Loop.train
-
-    def remembering(loop: Loop, *arguments: Any) -> Any:
-        kept.append(loop.run)
-        return original(loop, *arguments)
-
-    Loop.train = remembering  # type: ignore[method-assign]  # the run is no part of what train returns
-    try:
-        result = train(recipe, folder, zoo=ZOO)
-    finally:
-        Loop.train = original  # type: ignore[method-assign]
-    return dict(result), kept[-1]
+    keep = KeepRun()
+    result = train(recipe, folder, zoo=ZOO, listeners=[keep])
+    return dict(result), keep.run
 
 
 def measure(

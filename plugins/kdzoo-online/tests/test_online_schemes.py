@@ -6,11 +6,11 @@ import torch
 
 from kdzoo.api import Backbone, Batch, KdzooError, Output
 from kdzoo.cli.flags import layer
-from kdzoo.engine.loop import Loop
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.testing.watch import KeepRun
 from kdzoo.zoo import Zoo
 from kdzoo_online.branch import Branch
 from kdzoo_online.functional import (
@@ -22,6 +22,14 @@ from kdzoo_online.functional import (
 SMALL = {"epochs": 1, "batch_size": 16, "train_per_class": 5, "test_per_class": 2, "student": "test_byobnet"}
 
 
+class KeepStart(KeepRun):
+    """Keeps the run, and what its roles weigh before anything is trained."""
+
+    def run_began(self, run):
+        super().run_began(run)
+        self.before = {name: start(one) for name, one in run.roles.items()}
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """trained("kdcl", **settings) -> the run after an epoch on a few digits, and its result."""
@@ -31,17 +39,9 @@ def trained(tmp_path_factory):
         quiet = {"observers": [], "checkpoint_seconds": 1e9, **settings}
         layers = [*layer(**SMALL), Layer("test", dotted(quiet))]
         recipe = resolve(zoo=zoo, registry=load_registry(zoo), method=method, layers=layers)
-        kept = []
-        original = Loop.train
-
-        def remembering(loop, *arguments):
-            kept.append((loop.run, {name: start(one) for name, one in loop.run.roles.items()}))
-            return original(loop, *arguments)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Loop, "train", remembering)
-            result = train(recipe, tmp_path_factory.mktemp("run") / "run", zoo=zoo)
-        return *kept[-1], result
+        keep = KeepStart()
+        result = train(recipe, tmp_path_factory.mktemp("run") / "run", zoo=zoo, listeners=[keep])
+        return keep.run, keep.before, result
 
     return run
 

@@ -9,11 +9,11 @@ import torch
 
 from kdzoo.api import KdzooError
 from kdzoo.cli.flags import layer
-from kdzoo.engine.loop import Loop
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.testing.watch import KeepRun, StopAfter
 from kdzoo.zoo import Zoo
 from kdzoo_quantized.insert import weight_quantizers
 from kdzoo_quantized.network import QuantizedNetwork
@@ -40,26 +40,16 @@ def trained(tmp_path_factory, teacher_file):
     zoo = Zoo()
 
     @cache
-    def run(method, student="test_resnet", exported=False, **settings):
+    def run(method, student="test_resnet", listeners=(), **settings):
         quiet = {"observers": [], "checkpoint_seconds": 1e9, **settings}
         flags = {**SMALL, "teacher_checkpoint": teacher_file, "student": student}
         layers = [*layer(**flags), Layer("test", dotted(quiet))]
         recipe = resolve(zoo=zoo, registry=load_registry(zoo), method=method, layers=layers)
-        kept = []
-        original = Loop.train
-
-        def remembering(loop, *arguments):
-            kept.append(loop.run)
-            return original(loop, *arguments)
-
+        keep = KeepRun()
         folder = tmp_path_factory.mktemp("run") / "run"
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Loop, "train", remembering)
-            if not exported:
-                patch.setattr("kdzoo.jobs.session.write_outcome", lambda *_: None)
-            result = train(recipe, folder, zoo=zoo)
+        result = train(recipe, folder, zoo=zoo, listeners=[keep, *listeners])
         rows = [json.loads(row) for row in (folder / "metrics.jsonl").read_text().splitlines()]
-        return kept[-1], rows, folder, result
+        return keep.run, rows, folder, result
 
     return run
 
@@ -69,7 +59,7 @@ def steps(run):
 
 
 def test_the_student_rounds_learns_its_steps_and_says_what_it_weighs(trained):
-    run, _, folder, result = trained("lsq-kd", exported=True, **{"algorithm.start": "teacher"})
+    run, _, folder, result = trained("lsq-kd", **{"algorithm.start": "teacher"})
     student = run.roles["student"]
     assert isinstance(student, QuantizedNetwork)
     assert all(len(module.weight.unique()) <= 4 for module, _ in weight_quantizers(student).values())
@@ -101,7 +91,7 @@ def test_a_float_phase_comes_before_the_rounding(trained):
 
 
 def test_a_frozen_teacher_stays_as_it_is(trained, teacher_file):
-    run, *_ = trained("lsq-kd", exported=True, **{"algorithm.start": "teacher"})
+    run, *_ = trained("lsq-kd", **{"algorithm.start": "teacher"})
     for name, one in torch.load(teacher_file).items():
         assert torch.equal(run.roles["teacher"].model.state_dict()[name], one), name
 
@@ -155,7 +145,7 @@ def test_other_knowledge(trained, knowledge):
 
 
 def test_every_parameter_of_the_student_learns(trained):
-    run, *_ = trained("lsq-kd", exported=True, **{"algorithm.start": "teacher"})
+    run, *_ = trained("lsq-kd", **{"algorithm.start": "teacher"})
     optimizer = run.members["student"].optimizer
     names = dict(run.roles["student"].named_parameters())
     assert {id(one) for group in optimizer.param_groups for one in group["params"]} == {
@@ -181,10 +171,9 @@ def test_every_parameter_of_the_student_learns(trained):
         ("qkd", "test_resnet", {"scheme": "joint"}, "needs a trained teacher"),
     ],
 )
-def test_refused_before_training(trained, monkeypatch, method, student, settings, message):
-    monkeypatch.setattr(Loop, "_step", lambda *_: pytest.fail("trained"))
+def test_refused_before_training(trained, method, student, settings, message):
     with pytest.raises(KdzooError, match=message):
-        trained(method, student, **settings)
+        trained(method, student, listeners=(StopAfter(0),), **settings)
 
 
 @pytest.mark.parametrize(

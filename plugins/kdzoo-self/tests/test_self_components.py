@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import kdzoo_self
 from kdzoo.api import Backbone, Batch, KdzooError, Output
 from kdzoo.cli.flags import layer
+from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
@@ -160,62 +161,70 @@ def test_alpha_changes_from_epoch_to_epoch_only():
     assert seen == pytest.approx([step // steps / epochs for step in range(steps * epochs)])
 
 
-class Watched:
-    """Looks at a run at the end of each step."""
+class AfterEachStep(Listener):
+    """Looks at a run when a step is over and the scheme has followed."""
 
-    def __init__(self, monkeypatch, look):
-        from kdzoo.engine.run import TrainingRun
+    def __init__(self, look):
+        self._look = look
+        self._pending = False
 
-        original = TrainingRun.end_step
+    def step_began(self, run, batch, moment):
+        self._catch_up(run)
 
-        def end_step(run):
-            original(run)
-            look(run)
+    def step_ended(self, run, batch, figures, moment):
+        self._pending = True
 
-        monkeypatch.setattr(TrainingRun, "end_step", end_step)
+    def phase_ended(self, run, phase):
+        self._catch_up(run)
+
+    def _catch_up(self, run):
+        if self._pending:
+            self._look(run)
+        self._pending = False
 
 
-def test_the_past_is_what_the_student_answered_and_is_kept_in_the_state(monkeypatch, tmp_path):
-    from kdzoo_self.past import OwnPast
+class Past(Listener):
+    """What the past and the student answered in each step."""
 
-    asked = []
-    look_up = OwnPast._look_up
+    def __init__(self):
+        self.answers = []
 
-    def remembering(self, run, batch):
-        output = look_up(self, run, batch)
-        if torch.is_grad_enabled():
-            asked.append(
-                (batch.index.clone(), output.logits.clone(), run.see("student", batch).logits.detach())
-            )
-        return output
+    def taught(self, run, batch, loss):
+        past, now = (run.see(role, batch).logits.detach().clone() for role in ("past", "student"))
+        self.answers.append((batch.index.clone(), past, now))
 
-    monkeypatch.setattr(OwnPast, "_look_up", remembering)
-    train(recipe("ps-kd", **{"data.val_fraction": 0.0}), tmp_path / "run", zoo=Zoo())
+
+def test_the_past_is_what_the_student_answered_and_is_kept_in_the_state(tmp_path):
+    past = Past()
+    train(recipe("ps-kd", **{"data.val_fraction": 0.0}), tmp_path / "run", zoo=Zoo(), listeners=[past])
     known: dict[int, torch.Tensor] = {}
     compared = 0
-    for index, past, now in asked:
-        for row, was, own in zip(index.tolist(), past, now, strict=True):
+    for index, then, now in past.answers:
+        for row, was, own in zip(index.tolist(), then, now, strict=True):
             torch.testing.assert_close(was, known.get(row, own))
             compared += row in known
         known |= dict(zip(index.tolist(), now, strict=True))
     assert compared > 16
 
 
-def test_the_last_batch_comes_again_with_another_view_and_its_own_targets(monkeypatch, tmp_path):
-    from kdzoo_self.last_batch import LastBatch
+class Joined(Listener):
+    """The batch of each step, and what was taught in it."""
 
-    seen = []
-    join = LastBatch._join
+    def __init__(self):
+        self.pairs = []
 
-    def remembering(self, run, batch):
-        joint = join(self, run, batch)
-        seen.append((batch, joint))
-        return joint
+    def step_began(self, run, batch, moment):
+        self._batch = batch
 
-    monkeypatch.setattr(LastBatch, "_join", remembering)
-    train(recipe("dlb", **{"data.val_fraction": 0.0}), tmp_path / "run", zoo=Zoo())
-    assert len(seen[0][1]) == 16
-    for (earlier, _), (batch, joint) in pairwise(seen):
+    def taught(self, run, batch, loss):
+        self.pairs.append((self._batch, batch))
+
+
+def test_the_last_batch_comes_again_with_another_view_and_its_own_targets(tmp_path):
+    joined = Joined()
+    train(recipe("dlb", **{"data.val_fraction": 0.0}), tmp_path / "run", zoo=Zoo(), listeners=[joined])
+    assert len(joined.pairs[0][1]) == 16
+    for (earlier, _), (batch, joint) in pairwise(joined.pairs):
         assert joint.index.tolist() == [*batch.index.tolist(), *earlier.index.tolist()]
         assert joint.target.tolist() == [*batch.target.tolist(), *earlier.target.tolist()]
         torch.testing.assert_close(joint.inputs["image"][:16], batch.inputs["image"])
@@ -229,15 +238,17 @@ def test_mixed_images_have_no_second_view(tmp_path):
         train(recipe("tf-kd", **{"data.augment.mixup": 0.2}), tmp_path / "run", zoo=Zoo())
 
 
-def test_each_generation_is_born_with_weights_of_its_own_and_the_last_one_teaches(monkeypatch, tmp_path):
+def test_each_generation_is_born_with_weights_of_its_own_and_the_last_one_teaches(tmp_path):
     states = []
 
     def look(run):
         states.append({name: one.model.fc.weight.detach().clone() for name, one in run.roles.items()})
 
-    Watched(monkeypatch, look)
     result = train(
-        recipe("ban", student="test_resnet", **{"algorithm.generations": 3}), tmp_path / "run", zoo=Zoo()
+        recipe("ban", student="test_resnet", **{"algorithm.generations": 3}),
+        tmp_path / "run",
+        zoo=Zoo(),
+        listeners=[AfterEachStep(look)],
     )
     per_phase = len(states) // 3
     first, second, third = states[per_phase - 1], states[2 * per_phase - 1], states[-1]
@@ -256,17 +267,17 @@ def test_generations_of_several_students_are_refused(tmp_path):
         train(recipe("ban", scheme="self-exits"), tmp_path / "run", zoo=Zoo())
 
 
-def test_the_average_follows_and_is_exported(monkeypatch, tmp_path):
+def test_the_average_follows_and_is_exported(tmp_path):
     from safetensors.torch import load_file
 
     kept = []
-    Watched(
-        monkeypatch,
-        lambda run: kept.append(
-            [run.roles[r].state_dict()["model.conv_stem.weight"].clone() for r in ("student", "ema")]
-        ),
+
+    def look(run):
+        kept.append([run.roles[r].state_dict()["model.conv_stem.weight"].clone() for r in ("student", "ema")])
+
+    result = train(
+        recipe("ema", **{"scheme.decay": 0.6}), tmp_path / "run", zoo=Zoo(), listeners=[AfterEachStep(look)]
     )
-    result = train(recipe("ema", **{"scheme.decay": 0.6}), tmp_path / "run", zoo=Zoo())
     for number, ((_, before), (student, now)) in enumerate(pairwise(kept), 2):
         decay = min(0.6, 1 - 1 / (number + 1))
         torch.testing.assert_close(now, decay * before + (1 - decay) * student)
@@ -291,22 +302,25 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", ["dlb", "ps-kd", "ema", "cs-kd", "ban", "byot"])
-def test_a_run_that_stops_and_goes_on_ends_as_one_that_does_not(method, monkeypatch, tmp_path):
-    job = recipe(method, checkpoint_seconds=0, **{"data.val_fraction": 0.0, "data.train_per_class": 5})
-    whole = train(job, tmp_path / "whole", zoo=Zoo())
-    count = 0
+class StopIn(Listener):
+    """Interrupts the run in its n-th step, when its updates are done and nothing is saved."""
 
-    def stop(run):
-        nonlocal count
-        count += 1
-        if count == 5:  # in the second epoch; generations: also within a later phase
+    def __init__(self, step):
+        self._left = step
+
+    def step_ended(self, run, batch, figures, moment):
+        self._left -= 1
+        if not self._left:
             raise Stopped
 
-    with monkeypatch.context() as patch:
-        Watched(patch, stop)
-        with pytest.raises(Stopped):
-            train(job, tmp_path / "stopped", zoo=Zoo())
+
+@pytest.mark.parametrize("method", ["dlb", "ps-kd", "ema", "cs-kd", "ban", "byot"])
+def test_a_run_that_stops_and_goes_on_ends_as_one_that_does_not(method, tmp_path):
+    job = recipe(method, checkpoint_seconds=0, **{"data.val_fraction": 0.0, "data.train_per_class": 5})
+    whole = train(job, tmp_path / "whole", zoo=Zoo())
+    # In the second epoch; generations: also within a later phase.
+    with pytest.raises(Stopped):
+        train(job, tmp_path / "stopped", zoo=Zoo(), listeners=[StopIn(5)])
     resumed = train(job, tmp_path / "stopped", zoo=Zoo(), resume=True)
     for name in ("model.safetensors", *extra(tmp_path / "whole")):
         assert (tmp_path / "stopped/student" / name).read_bytes() == (

@@ -1,0 +1,195 @@
+"""A loss from anywhere as a Knowledge: a function, or a module of another library."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from kdzoo.api.batch import UNLABELLED, Batch, Output
+from kdzoo.api.knowledge import Knowledge
+from kdzoo.api.maps import pool_to_smaller
+from kdzoo.api.taps import Taps
+from kdzoo.errors import KdzooError
+
+if TYPE_CHECKING:
+    from kdzoo.api.run import Run
+
+
+class LossKnowledge(Knowledge):
+    """A loss that takes the student's tensor, the teacher's, and perhaps the labels.
+
+    The loss says in its own signature what its hyper-parameters are: the arguments of a function behind the tensors,
+    or those of a module's ``__init__``. One without a type has the type of its default. An ``__init__`` of the
+    subclass that hands them to ``super().__init__`` gives them ranges.
+    """
+
+    loss: ClassVar[Any]
+    """A function ``(student, teacher) -> loss``, a class of ``nn.Module`` that is called so (an instance is made for
+    each arrow), or an instance of one (each arrow has a copy). The loss is (B,) or a scalar."""
+
+    on: ClassVar[Literal["logits", "embedding"] | int] = "logits"
+    """What is compared: logits (B, K), embeddings (B, D), or the maps (B, C, H, W) of a stage, such as -1."""
+
+    target: ClassVar[bool] = False
+    """Whether the labels are the third argument: (B,) class ids, or (B, K) probabilities where the data are mixed.
+    Samples whose label is withheld are left out of the batch first."""
+
+    project: ClassVar[bool] = True
+    """Whether the student's embedding or map goes through a linear layer or 1x1 convolution, which is learned, where
+    it has other channels than the teacher's. If not, such a pair is refused."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if (
+            hasattr(cls, "loss")
+            and "__init__" not in cls.__dict__
+            and {"loss", "target"} & cls.__dict__.keys()
+        ):
+            cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # its signature is the loss's
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        declared = _declared(type(self))
+        if isinstance(declared, nn.Module):
+            self.function: Callable[..., Any] = copy.deepcopy(declared)
+        elif _is_class(declared):
+            self.function = declared(**settings)
+        else:
+            self.function = functools.partial(declared, **settings)
+        if self.on == "embedding":
+            self.taps = Taps(embedding=True)
+        elif self.on != "logits":
+            self.taps = Taps((self.on,))
+        self.projection: nn.Module = nn.Identity()
+
+    def build(self, student: Output, teacher: Output, run: Run) -> None:
+        """Make the projection, if the two networks' channels differ.
+
+        Raises:
+            KdzooError: they differ and the loss is not to be projected, or is on logits.
+
+        """
+        ours, theirs = self._compared(student).shape[1], self._compared(teacher).shape[1]
+        if ours == theirs:
+            return
+        if self.on == "logits" or not self.project:
+            what = "classes" if self.on == "logits" else "channels"
+            raise KdzooError(
+                f"knowledge {self.name!r} compares tensors of one size; the student has {ours} {what}, the teacher "
+                f"{theirs}"
+            )
+        self.projection = nn.Linear(ours, theirs) if self.on == "embedding" else nn.Conv2d(ours, theirs, 1)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
+        """(B,) or a scalar, as the loss gives it.
+
+        Raises:
+            KdzooError: it gives something else, or wants labels and there are none.
+
+        """
+        mine, theirs = self._compared(student), self._compared(teacher)
+        if mine.ndim == 4:
+            mine, theirs = pool_to_smaller(mine, theirs)
+        ours: Tensor = self.projection(mine)
+        if not self.target:
+            return self._checked(self.function(ours, theirs), len(ours))
+        if batch.target is None:
+            raise KdzooError(f"knowledge {self.name!r} needs labels, and this batch has none")
+        known = batch.target != UNLABELLED if batch.target.ndim == 1 else None
+        if known is None or bool(known.all()):
+            return self._checked(self.function(ours, theirs, batch.target), len(ours))
+        if not bool(known.any()):
+            return ours.sum() * 0
+        loss = self._checked(self.function(ours[known], theirs[known], batch.target[known]), int(known.sum()))
+        if loss.ndim == 0:
+            return loss
+        return loss.new_zeros(len(ours)).masked_scatter(known, loss)
+
+    def _compared(self, output: Output) -> Tensor:
+        """The tensor that is compared, in float32 at least."""
+        found: Tensor
+        if self.on == "logits":
+            found = output.logits
+        elif self.on == "embedding":
+            assert output.embedding is not None, "the taps ask for it"
+            found = output.embedding
+        else:
+            (found,) = output.features
+        return found.to(torch.promote_types(found.dtype, torch.float32))
+
+    def _checked(self, loss: Any, samples: int) -> Tensor:
+        if isinstance(loss, Tensor) and loss.shape in ((), (samples,)):
+            return loss
+        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise KdzooError(
+            f"the loss of knowledge {self.name!r} must be ({samples},), one for each sample, or a scalar, not {shape}"
+        )
+
+
+def _declared(cls: type[LossKnowledge]) -> Any:
+    """The loss as the class names it, whether or not it is marked as static.
+
+    Raises:
+        KdzooError: it names none.
+
+    """
+    found = inspect.getattr_static(cls, "loss", None)
+    found = found.__func__ if isinstance(found, staticmethod) else found
+    if not callable(found):
+        raise KdzooError(f"{cls.__name__}.loss must be a function or an nn.Module, not {found!r}")
+    return found
+
+
+def _is_class(declared: Any) -> bool:
+    """Whether it makes the loss instead of being it: a class, or a partial of one."""
+    return isinstance(_origin(declared), type)
+
+
+def _origin(declared: Any) -> Any:
+    """What a partial is one of."""
+    while isinstance(declared, functools.partial):
+        declared = declared.func
+    return declared
+
+
+def _constructor(cls: type[LossKnowledge]) -> Callable[..., None]:
+    """An ``__init__`` whose keyword arguments are the loss's hyper-parameters, with the docstring of the loss."""
+
+    def __init__(self: LossKnowledge, **settings: Any) -> None:
+        LossKnowledge.__init__(self, **settings)
+
+    declared = _declared(cls)
+    taken = [] if isinstance(declared, nn.Module) else list(_settings(declared, 2 + cls.target))
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    __init__.__signature__ = inspect.Signature([itself, *taken])  # type: ignore[attr-defined]  # inspect reads it
+    __init__.__annotations__ = {one.name: one.annotation for one in taken}
+    if "Args:" not in (cls.__doc__ or ""):
+        __init__.__doc__ = inspect.getdoc(_origin(declared))
+    return __init__
+
+
+def _settings(declared: Any, tensors: int) -> Iterator[inspect.Parameter]:
+    """The arguments of a class, or those of a function behind its first ``tensors``, as typed keyword arguments."""
+    origin = _origin(declared)
+    try:
+        hints = get_type_hints(origin.__init__ if _is_class(declared) else origin, include_extras=True)
+    except NameError:  # what only a type checker imports
+        hints = {}
+    behind = 0 if _is_class(declared) else tensors
+    for one in list(inspect.signature(declared).parameters.values())[behind:]:
+        if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            annotation = hints.get(one.name) or _type_of(one.default)
+            yield one.replace(kind=one.KEYWORD_ONLY, annotation=annotation)
+
+
+def _type_of(default: Any) -> Any:
+    """What an argument without a type takes: what its default is; a whole number may stand for a real one."""
+    if type(default) is int:
+        return int | float
+    return type(default) if isinstance(default, bool | float | str) else Any

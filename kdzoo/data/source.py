@@ -1,0 +1,51 @@
+"""Which data set a recipe names: the embedded one, a folder, a plugin's, or one that timm reads."""
+
+from __future__ import annotations
+
+from kdzoo.data import digits, folder, plugin_source, timm_source
+from kdzoo.data.listing import Source
+from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.recipe.model import DataConfig
+from kdzoo.zoo import Zoo
+
+
+def data_name(config: DataConfig) -> str:
+    """The data set that is meant: whoever gives a folder and names no set means the folder."""
+    if config.data_dir is not None and "dataset" not in config.model_fields_set:
+        return "folder"
+    return config.dataset
+
+
+def find_source(config: DataConfig, zoo: Zoo | None = None) -> Source:
+    """The data set that the configuration names, with its samples found and nothing decoded.
+
+    Args:
+        config: which one, where it lies, its options.
+        zoo: whose plugins may have it; default: those that are installed, asked if nobody else has the name.
+
+    Raises:
+        UnknownName: nobody has it; names the nearest ones.
+        KdzooError: its folder or its options are not as they must be.
+
+    """
+    name, data_dir = data_name(config), config.data_dir and config.data_dir.expanduser()
+    if name in ("digits", "folder") or timm_source.reads(name):
+        if config.options:
+            raise KdzooError(f"data.options are for data sets of plugins; {name!r} takes none")
+        if name == "digits":
+            if data_dir is not None:
+                raise KdzooError(
+                    f"data.data_dir {data_dir} goes with data.dataset 'folder' or a timm data set; "
+                    "digits are embedded"
+                )
+            return digits.read(config.img_size or digits.IMG_SIZE)
+        if name == "folder":
+            if data_dir is None:
+                raise KdzooError(f"data.dataset 'folder' needs data.data_dir: {folder.ACCEPTED}")
+            return folder.scan(data_dir, train=not config.withhold_train)
+        return timm_source.scan(name, data_dir, config.img_size, config.cache_gb * 1e9)
+    zoo = zoo or Zoo()
+    brought = zoo.components("dataset")
+    if name not in brought:
+        raise UnknownName("data set", name, ("digits", "folder", *timm_source.KNOWN, *brought), zoo.hint)
+    return plugin_source.read(zoo.find("dataset", name), config)
