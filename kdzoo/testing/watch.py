@@ -93,6 +93,20 @@ def _watched(
     return Watched(keep.run, result, weights_of(keep.run), _left(folder))
 
 
+def trained_weights(subject: Subject, changes: Mapping[str, Any]) -> Mapping[str, str]:
+    """Role -> hash of its weights when the small recipe is trained; nothing is measured or exported.
+
+    Args:
+        subject: the component.
+        changes: further keys of the recipe, dotted.
+    """
+    keep = KeepRun()
+    with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place, suppress(Stop):
+        folder = Path(place) / "run"
+        train(subject.recipe(**changes), folder, zoo=subject.zoo, listeners=[keep, StopAtEnd()])
+    return weights_of(keep.run)
+
+
 class KeepRun(Listener):
     """Keeps the run that it is told of."""
 
@@ -108,6 +122,14 @@ class KeepRun(Listener):
         """The run, once it has begun."""
         assert self._run is not None
         return self._run
+
+
+class StopAtEnd(Listener):
+    """Interrupts the run when training is done, before anything is measured."""
+
+    def run_ended(self, run: Run) -> None:
+        """Interrupt."""
+        raise Stop
 
 
 class StopAfter(Listener):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origin
 
 import torch
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from kdzoo.testing.card import text_of
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.rehearsal import Rehearsal, leaves, rehearse, same_seed, tensors_of, value
 from kdzoo.testing.subject import Subject
-from kdzoo.testing.watch import watch
+from kdzoo.testing.watch import trained_weights, watch
 from kdzoo.zoo.hyperparameters import schema
 
 _HOT = 50.0
@@ -85,7 +85,7 @@ class _Variation:
         self.kind = subject.found.kind
         self.model = schema(subject.found.component)
         self.own: Mapping[str, Any] = subject.configured().settings
-        self._unchanged: dict[str, object] = {}
+        self._unchanged: dict[tuple[str, str], object] = {}
 
     def value(self, name: str) -> Any:
         """What it is in the subject's recipe."""
@@ -97,12 +97,15 @@ class _Variation:
         return [one for one in values if self._allowed(name, one)]
 
     def shows(self, name: str, context: Mapping[str, Any]) -> bool:
-        """Whether anything changes with one of them."""
-        key = repr(context)
-        if key not in self._unchanged:
-            self._unchanged[key] = self._outcome(context)
+        """Whether anything changes with one of them.
+
+        Of a run, the weights are compared first: measuring and exporting a student can take longer than training it.
+        """
+        lesson = self.kind == "knowledge" and "epochs" not in context
+        looks: tuple[Look, ...] = (self._lessons,) if lesson else (self._weights, self._all)
         return any(
-            self._outcome({**context, self.subject.key(name): one}) != self._unchanged[key]
+            _outcome(look, {**context, self.subject.key(name): one}) != self._without_change(look, context)
+            for look in looks
             for one in self.alternatives(name)
         )
 
@@ -128,18 +131,38 @@ class _Variation:
             return False
         return True
 
-    def _outcome(self, changes: Mapping[str, Any]) -> object:
-        """What must change: the lesson's loss and gradients, or what a run leaves (of knowledge, a longer one).
+    def _without_change(self, look: Look, context: Mapping[str, Any]) -> object:
+        key = look.__name__, repr(context)
+        if key not in self._unchanged:
+            self._unchanged[key] = _outcome(look, context)
+        return self._unchanged[key]
 
-        A refusal is an outcome too.
-        """
-        try:
-            if self.kind == "knowledge" and "epochs" not in changes:
-                return [_answer(lesson) for lesson in rehearse(self.subject, **changes)]
-            done = watch(self.subject, changes=changes)
-            return done.weights, done.left
-        except (KdzooError, ValueError, RuntimeError) as error:
-            return type(error).__name__, str(error)
+    def _lessons(self, changes: Mapping[str, Any]) -> object:
+        return [_answer(lesson) for lesson in rehearse(self.subject, **changes)]
+
+    def _weights(self, changes: Mapping[str, Any]) -> object:
+        return trained_weights(self.subject, changes)
+
+    def _all(self, changes: Mapping[str, Any]) -> object:
+        done = watch(self.subject, changes=changes)
+        return done.weights, done.left
+
+
+class Look(Protocol):
+    """What the subject does with these changes of its recipe: losses and gradients, or what a run leaves."""
+
+    __name__: str
+
+    def __call__(self, changes: Mapping[str, Any]) -> object:
+        """Something that can be compared."""
+
+
+def _outcome(look: Look, changes: Mapping[str, Any]) -> object:
+    """What is seen; a refusal is an outcome too."""
+    try:
+        return look(changes)
+    except (KdzooError, ValueError, RuntimeError) as error:
+        return type(error).__name__, str(error)
 
 
 @check(
