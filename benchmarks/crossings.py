@@ -24,6 +24,8 @@ learned, each with a sentence that says why and what to take instead ({refused} 
 small ResNet as teacher and a small EfficientNet as student, at 32 pixels;
 `simkd` with its own algorithm, `catkd` at 64 pixels, `vit-attention` between two vision transformers.
 
+A sum of knowledges (`--knowledge kd --knowledge at`) crosses with a scheme where each of its parts does.
+
 | knowledge | schemes | why not |
 |---|---|---|
 """
