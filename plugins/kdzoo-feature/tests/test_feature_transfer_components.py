@@ -159,9 +159,9 @@ def test_ft_keeps_the_two_apart(part):
 
 
 def recipe_run(epochs, knowledge="ft"):
-    component = None if knowledge is None else SimpleNamespace(name=knowledge)
     run = Lender()
-    run.recipe = SimpleNamespace(epochs=epochs, knowledge=component)
+    taught = () if knowledge is None else (SimpleNamespace(name=knowledge),)
+    run.recipe = SimpleNamespace(epochs=epochs, knowledge=taught)
     run.data = SimpleNamespace(train=())
     return run
 
