@@ -41,9 +41,10 @@ from kdzoo.backbone import Backbone
 from kdzoo.cli.flags import layer
 from kdzoo.data.open import open_data
 from kdzoo.engine.checkpoint import CheckpointFile
-from kdzoo.engine.components import algorithm_of, classroom_of, scheme_of
+from kdzoo.engine.components import algorithm_of, knowledge_of, scheme_of
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
+from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
 from kdzoo.jobs.train import make_fabric
 from kdzoo.recipe.identity import Identity
@@ -74,7 +75,9 @@ class Times:
         return f"{1000 * min(self.epochs):.1f} to {1000 * max(self.epochs):.1f}"
 
 
-def kdzoo_run(data_dir: Path, epochs: int, folder: Path) -> tuple[TrainingRun, Zoo, Recipe]:
+def kdzoo_run(
+    data_dir: Path, epochs: int, folder: Path, observe: Callable[[Event], None]
+) -> tuple[TrainingRun, Zoo, Recipe]:
     """The engine's run for the method kd, as ``kdzoo distill`` builds it."""
     zoo = Zoo()
     teacher = folder / "teacher.pth"
@@ -93,7 +96,8 @@ def kdzoo_run(data_dir: Path, epochs: int, folder: Path) -> tuple[TrainingRun, Z
     data = open_data(recipe.data, seed=0, device=fabric.device, channels_last=True)
     networks = Networks(recipe, data, fabric.device, lambda role, config: teacher)
     scheme = scheme_of(recipe, zoo)
-    run = TrainingRun(recipe, data, fabric, scheme, classroom_of(recipe, zoo), networks)
+    listeners = [Reporter(observe)]
+    run = TrainingRun(recipe, data, fabric, scheme, knowledge_of(recipe, zoo), networks, listeners=listeners)
     scheme.enroll(run)
     return run, zoo, recipe
 
@@ -252,8 +256,14 @@ def measure(data_dir: Path, epochs: int, workers: int) -> str:
     """Run everything and return the report as Markdown."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        times = {"kdzoo": Times(), "hand": Times(), "timm": Times()}
+
+        def observe(event: Event) -> None:
+            if isinstance(event, EpochEnded):
+                times["kdzoo"].epochs.append(event.metrics["seconds"] / steps)
+
         opened = time.perf_counter()
-        run, zoo, recipe = kdzoo_run(data_dir, epochs, folder)
+        run, zoo, recipe = kdzoo_run(data_dir, epochs, folder, observe)
         opened = time.perf_counter() - opened
         train = run.data.train
         steps = len(train)
@@ -264,11 +274,6 @@ def measure(data_dir: Path, epochs: int, workers: int) -> str:
         store = decoded(data_dir)
         hand = HandWritten(*store, teachers[0], epochs)
         timm_loop = TimmLoop(data_dir, teachers[1], workers)
-        times = {"kdzoo": Times(), "hand": Times(), "timm": Times()}
-
-        def observe(event: Event) -> None:
-            if isinstance(event, EpochEnded):
-                times["kdzoo"].epochs.append(event.metrics["seconds"] / steps)
 
         def others() -> None:
             times["hand"].epochs.append(hand.epoch() / hand.steps)
@@ -276,7 +281,7 @@ def measure(data_dir: Path, epochs: int, workers: int) -> str:
             times["timm"].epochs.append(seconds / count)
 
         alternate = Alternate(algorithm_of(recipe, zoo).phases, epochs, others)
-        Loop(run, observe, CheckpointFile(folder, Identity({})), dict).train(alternate, None)
+        Loop(run, CheckpointFile(folder, Identity({})), dict).train(alternate, None)
         for one in times.values():
             del one.epochs[0]  # warm-up: page cache, allocator, worker start
         parts = split_of_an_epoch(run, times["kdzoo"].median / 1000)
