@@ -11,7 +11,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """install("kdzoo-x", "module source", requires=("kdzoo==0.1.0",))."""
+    """install("kdzoo-x", "module source", requires=("kdzoo==0.2.0",))."""
     monkeypatch.syspath_prepend(str(tmp_path))
     made: list[str] = []
 
