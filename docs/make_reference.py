@@ -67,6 +67,7 @@ SECTIONS = {
         "Warned",
         "RunEnded",
         "RunFailed",
+        "RunStopped",
     ),
 }
 """The names of the API in the order in which a reader meets them; ``hookimpl`` stands with the hooks."""

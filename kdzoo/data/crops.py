@@ -37,7 +37,7 @@ def boxes(drawn: Tensor, sizes: Tensor, scale: tuple[float, float], ratio: tuple
     wide = (width * height * areas * ratios).sqrt().round()
     tall = (width * height * areas / ratios).sqrt().round()
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
-    first = fits.to(torch.int8).argmax(0, keepdim=True)
+    first = fits.to(torch.uint8).argmax(0, keepdim=True)
     wide, tall = wide.gather(0, first)[0], tall.gather(0, first)[0]
     left = (uniform(drawn[-2]).to(torch.float64) * (width - wide + 1)).floor()
     top = (uniform(drawn[-1]).to(torch.float64) * (height - tall + 1)).floor()
