@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,3 +65,13 @@ class Fault:
 
 class NotFinite(KdzooError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+def ending(code: int | None) -> str:
+    """How a process ended, in words, by its exit code; that of a shell for a signal, 128 + number, is one too."""
+    number = 0 if code is None else -code if code < 0 else code - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"exited with code {code}"
+    return f"was killed by {name}{', perhaps for want of memory' * (number == signal.SIGKILL)}"

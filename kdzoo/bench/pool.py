@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, ending
 from kdzoo.zoo.plugin import first_line
 
 _SECONDS_TO_STOP = 15.0
@@ -156,7 +156,7 @@ class _Worker:
             if self._pipe.poll():  # without it a child of the dead worker that holds the pipe would block us
                 return Outcome(key, *self._pipe.recv())
         self._process.join()
-        return Outcome(key, error=f"the worker process {_death(self._process.exitcode)}")
+        return Outcome(key, error=f"the worker process {ending(self._process.exitcode)}")
 
     def ask_to_end(self, *, at_once: bool) -> None:
         if self._process is None or self._pipe is None:
@@ -192,7 +192,7 @@ class _Worker:
 
 
 class Interrupted(BaseException):
-    """The pool wants the worker to stop in the middle of its task."""
+    """The pool, or somebody else, wants the worker to stop in the middle of its task."""
 
 
 def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -> None:
@@ -206,8 +206,12 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -
     try:
         while (task := pipe.recv()) is not None:
             pipe.send(_answer(function, task))
-    except (Interrupted, EOFError):
+    except EOFError:
         return
+    except Interrupted:
+        sys.exit(
+            128 + signal.SIGTERM
+        )  # as a shell says it: the parent can tell it from a worker that was done
 
 
 def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None, str]:
@@ -223,7 +227,7 @@ def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None,
 
 def _stop(number: int, frame: Any) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only once: nothing may interrupt the cleanup
-    raise Interrupted("the pool was closed")
+    raise Interrupted("stopped by SIGTERM")
 
 
 def _die_with_parent() -> None:
@@ -242,14 +246,6 @@ def _redirect(log: Path) -> None:
         stream.flush()
         os.dup2(file, stream.fileno())
     os.close(file)
-
-
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        why = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
-        return f"was killed by {name}{why}"
-    return f"exited with code {code}"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from timm.data.readers.reader_image_folder import find_images_and_targets
 from kdzoo.data.listing import Source, digest
 from kdzoo.errors import KdzooError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+_FORMATS = frozenset("AVIF BMP DIB GIF JPEG JPEG2000 MPO PNG PPM QOI TGA TIFF WEBP".split())
+"""Pillow's names of the formats that photographs come in."""
+
 ACCEPTED = "a folder with train/ and test/ (or val/), each holding one sub-folder of images per class"
 
 
@@ -45,6 +47,13 @@ class FolderListing:
     def manifest(self) -> str:
         """Digest of the names and sizes."""
         return digest(fact for facts in self._facts for fact in facts[:2])
+
+
+@cache
+def suffixes() -> tuple[str, ...]:
+    """The suffixes that Pillow knows for formats of photographs, ``.jfif`` as well as ``.jpg``."""
+    registered = Image.registered_extensions().items()
+    return tuple(sorted(suffix for suffix, name in registered if name in _FORMATS and suffix != ".pfm"))
 
 
 def scan(data_dir: Path, *, train: bool = True) -> Source:
@@ -90,7 +99,7 @@ def scan(data_dir: Path, *, train: bool = True) -> Source:
 
 def _find(root: Path) -> dict[str, list[str]]:
     """Class name -> its images, both in order."""
-    pairs, class_ids = find_images_and_targets(str(root), types=SUFFIXES)
+    pairs, class_ids = find_images_and_targets(str(root), types=suffixes())
     names = tuple(class_ids)
     found: dict[str, list[str]] = {name: [] for name in names}
     for file, number in pairs:
@@ -98,7 +107,7 @@ def _find(root: Path) -> dict[str, list[str]]:
             found[names[number]].append(file)
     found = {name: files for name, files in found.items() if files}
     if not found:
-        raise KdzooError(f"no images below {root}; accepted: {ACCEPTED}, as {', '.join(SUFFIXES)}")
+        raise KdzooError(f"no images below {root}; accepted: {ACCEPTED}, as {', '.join(suffixes())}")
     if "" in found:
         raise KdzooError(f"{found[''][0]} lies outside any class sub-folder; accepted: {ACCEPTED}")
     return found
@@ -106,7 +115,7 @@ def _find(root: Path) -> dict[str, list[str]]:
 
 def images_below(root: Path) -> dict[str, str]:
     """Path below ``root`` -> the file, for every image there; names that begin with a dot are passed over."""
-    pairs, _ = find_images_and_targets(str(root), types=SUFFIXES)
+    pairs, _ = find_images_and_targets(str(root), types=suffixes())
     found = {_below(root, file): file for file, _ in pairs}
     return {key: file for key, file in found.items() if "/." not in f"/{key}"}
 
