@@ -79,21 +79,21 @@ def read(path: Path, rows: Sequence[int], side: int, report: Callable[[int], Non
         Damaged: the files are not as they were written, or were written by a version that knew no check sums.
     """
     shape = len(rows), side, side, 3
-    header = _header(shape)
+    header, size = _header(shape), math.prod(shape)
     try:
         with path.open("rb") as file:
             facts = _Facts.read(path)
             if not facts.bad.keys() <= set(rows):
                 raise Damaged(f"{path.stem}.json names images that the set does not have")
-            if os.fstat(file.fileno()).st_size != len(header) + math.prod(shape):
+            if os.fstat(file.fileno()).st_size != len(header) + size:
                 raise Damaged("its size is wrong")
-            sums = _sums(file, len(header), math.prod(shape), lambda done: report(done // (side * side * 3)))
+            sums = _sums(file, len(header), size, lambda done: report(done // (side * side * 3)))
             if file.read(len(header)) != header or sums != facts.sums:
                 raise Damaged("its content is not what was written")
-            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            mapping = mmap.mmap(file.fileno(), len(header) + size, access=mmap.ACCESS_COPY)
     except (FileNotFoundError, NotADirectoryError):
         raise Missing from None
-    except (OSError, ValueError) as error:  # ValueError: cut since its size was compared
+    except (OSError, ValueError) as error:  # ValueError: it was cut since then
         raise Damaged(str(error)) from None
     # can be written to, in memory alone: torch warns of arrays that cannot
     images = np.ndarray(shape, np.uint8, mapping, len(header))

@@ -121,7 +121,7 @@ class Streaming:
         loading = iter(self._loader(batches))
         if signal.getsignal(signal.SIGCHLD) != before:
             # torch's handler would raise in the middle of a training step; the next batch says it too
-            signal.signal(signal.SIGCHLD, before)
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
         workers = [one for one in multiprocessing.active_children() if one not in others]
         while True:
             try:

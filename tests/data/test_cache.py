@@ -211,7 +211,9 @@ def test_the_file_system_fails_in_the_middle(tmp_path):
     def fill(pixels):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    with pytest.raises(KdzooError, match=r"cannot write the cache .*: Read-only file system; set KDZOO_CACHE"):
+    with pytest.raises(
+        KdzooError, match=r"cannot write the cache .*: Read-only file system; set KDZOO_CACHE"
+    ):
         fetch(tmp_path, fill)
     assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
 
@@ -383,3 +385,37 @@ def test_of_a_set_too_large_only_what_is_needed_is_decoded(make_folder, open_):
         for batch, same in zip(getattr(data, split), getattr(whole, split), strict=True):
             assert batch.index.tolist() == same.index.tolist()
             assert np.array_equal(batch.inputs["image"], same.inputs["image"])
+
+
+CUT = textwrap.dedent("""
+    import os, sys
+    from pathlib import Path
+    import torch
+    from kdzoo.data.open import open_data
+    from kdzoo.errors import KdzooError
+    from kdzoo.recipe.model import DataConfig
+    place = Path(sys.argv[2])
+    config = DataConfig(data_dir=sys.argv[1], batch_size=8)
+    data = open_data(config, seed=0, device=torch.device("cpu"), cache_dir=place)
+    batches = iter(data.train)
+    next(batches)
+    for path in place.glob("train-*.npy"):
+        os.truncate(path, 100)
+    for read in (lambda: next(batches), lambda: data.fetch(data.train.split.index[:2])):
+        try:
+            read()
+        except KdzooError as error:
+            print(error)
+""")
+
+
+def test_a_set_that_is_cut_under_a_run_is_an_error_and_no_signal(make_folder, tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        CUT,
+        str(make_folder(size=32, train=20, test=1)),
+        str(tmp_path / "cache"),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.count("were cut by another program")) == (0, 2), ended.stderr

@@ -84,6 +84,17 @@ def test_hash_follows_content_split_and_subset(make_folder, open_, tmp_path):
     assert len({data.content_hash for data in [reference, *different]}) == 6
 
 
+def test_every_suffix_of_photographs_is_read(make_folder, open_):
+    folder = make_folder(train=1, test=1, classes=["one"])
+    for suffix in ("jfif", "jpe", "JPG", "jp2", "tga", "apng", "txt", "pfm", "pdf"):
+        name = "JPEG" if suffix in ("txt", "pfm", "pdf") else None
+        Image.new("RGB", (8, 8)).save(folder / "train" / "one" / f"a.{suffix}", name)
+    keys = open_(folder, val_fraction=0).names
+    assert sorted(keys) == [
+        f"one/{name}" for name in ("000.png", "a.JPG", "a.apng", "a.jfif", "a.jp2", "a.jpe", "a.tga")
+    ]
+
+
 def gradient(width, height):
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     return np.stack([across * 2, down * 2, np.zeros_like(across)], -1).astype(np.uint8)
