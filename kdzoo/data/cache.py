@@ -81,7 +81,7 @@ def fetch(
         ) from error
     except (Missing, Damaged) as reason:
         raise KdzooError(
-            f"the cache of decoded images {path} was changed while it was in use ({str(reason) or 'removed'}); run again"
+            f"the cache of decoded images {path} was changed while it was in use: {reason}; run again"
         ) from None
 
 

@@ -14,7 +14,7 @@ from timm.data.readers.reader_image_folder import find_images_and_targets
 from kdzoo.data.listing import Source, digest
 from kdzoo.errors import KdzooError
 
-_FORMATS = frozenset("AVIF BMP DIB GIF JPEG JPEG2000 MPO PNG PPM QOI TGA TIFF WEBP".split())
+_FORMATS = "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"
 """Pillow's names of the formats that photographs come in."""
 
 ACCEPTED = "a folder with train/ and test/ (or val/), each holding one sub-folder of images per class"
@@ -52,8 +52,9 @@ class FolderListing:
 @cache
 def suffixes() -> tuple[str, ...]:
     """The suffixes that Pillow knows for formats of photographs, ``.jfif`` as well as ``.jpg``."""
-    registered = Image.registered_extensions().items()
-    return tuple(sorted(suffix for suffix, name in registered if name in _FORMATS and suffix != ".pfm"))
+    known = Image.registered_extensions().items()
+    # a .pfm holds floating-point numbers of any range
+    return tuple(sorted(suffix for suffix, name in known if name in _FORMATS and suffix != ".pfm"))
 
 
 def scan(data_dir: Path, *, train: bool = True) -> Source:

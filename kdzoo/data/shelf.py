@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +21,8 @@ from kdzoo.data.once import Once
 from kdzoo.recipe.model import DataConfig
 
 _FORMAT = 1  # to be counted up when the same files begin to decode to other pixels
+_LARGE = 1 << 29
+"""Bytes of a stored set from which its check is worth a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +97,18 @@ class Shelves:
 
         def fill(into: Pixels) -> dict[int, str]:
             started = time.perf_counter()
-            bad = decode(listing, wanted, into, self._workers, partial(report, "decoding"))
+            bad = decode(listing, wanted, into, self._workers, report)
             self.seconds += time.perf_counter() - started
             check(bad)
             return bad
 
-        def report(what: str, done: int) -> None:
+        def report(done: int, what: str = "decoding") -> None:
             if self.progress is not None:
                 self.progress(f"{what} {split}", done, len(wanted))
+
+        def compared(done: int) -> None:
+            if len(wanted) * self.img_size**2 * 3 >= _LARGE:
+                report(done, "checking")
 
         def check(bad: Mapping[int, str]) -> None:
             named = {listing.names[row]: reason for row, reason in bad.items()}
@@ -118,7 +123,7 @@ class Shelves:
             self.img_size,
             fill,
             warn=self.warn,
-            report=partial(report, "checking"),
+            report=compared,
         )
         check(found.bad)
         return Shelf(found.images, rows, found.digest, found.bad, found.check)

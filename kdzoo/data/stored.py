@@ -92,7 +92,7 @@ def read(path: Path, rows: Sequence[int], side: int, report: Callable[[int], Non
                 raise Damaged("its content is not what was written")
             mapping = mmap.mmap(file.fileno(), len(header) + size, access=mmap.ACCESS_COPY)
     except (FileNotFoundError, NotADirectoryError):
-        raise Missing from None
+        raise Missing("there is none") from None
     except (OSError, ValueError) as error:  # ValueError: it was cut since then
         raise Damaged(str(error)) from None
     # can be written to, in memory alone: torch warns of arrays that cannot

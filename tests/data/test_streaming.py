@@ -80,8 +80,8 @@ def test_an_unreadable_image_is_a_row_of_the_journal(make_folder, tmp_path, cach
     victim = folder / "test" / "dog" / "002.png"
     victim.write_bytes(b"")
     settings = {
-        "data.data_dir": folder, "data.cache_gb": cache_gb, "data.workers": 0, "data.bad_images": 0.2, "observers": [],
-        "roles.student.model": "test_efficientnet", "epochs": 1, "data.batch_size": 8,
+        "data.data_dir": folder, "data.cache_gb": cache_gb, "data.workers": 0, "data.bad_images": 0.2,
+        "observers": [], "roles.student.model": "test_efficientnet", "epochs": 1, "data.batch_size": 8,
     }  # fmt: skip
     zoo = Zoo()
     layers = [Layer("test", dotted(settings))]
