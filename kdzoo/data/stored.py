@@ -66,7 +66,7 @@ class Decoded:
 
 
 def read(path: Path, rows: Sequence[int], side: int, report: Callable[[int], None]) -> Decoded:
-    """The set that :func:`write` stored, every byte compared with its check sum (CRC-32, about 4 GB/s a core).
+    """The set that :func:`write` stored, every byte compared with a check sum (CRC-32: 154 MB in 0.06 s on one core).
 
     Args:
         path: the ``.npy``.
