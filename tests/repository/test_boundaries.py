@@ -44,8 +44,9 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "version", "counter_rng", "deprecation", "cores", "seeds"),
+    ("errors", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
     ("files", "places"),
+    ("owner",),
     ("recipe",),
     ("api",),
     ("zoo", "builtin"),
