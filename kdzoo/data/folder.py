@@ -36,7 +36,7 @@ class FolderListing:
     @cached_property
     def _facts(self) -> list[tuple[str, int, int]]:
         """Name below the root, size, and time of modification of each file."""
-        return [(key, *_size_and_time(name)) for key, name in zip(self.keys, self.names, strict=True)]
+        return [(key, *size_and_time(name)) for key, name in zip(self.keys, self.names, strict=True)]
 
     @cached_property
     def stamp(self) -> str:
@@ -126,10 +126,11 @@ def _below(root: Path, file: str) -> str:
     return file[len(str(root)) + 1 :].replace(os.sep, "/")
 
 
-def _size_and_time(file: str) -> tuple[int, int]:
+def size_and_time(file: str) -> tuple[int, int]:
+    """Bytes, and the time of modification in nanoseconds; -1 and -1 for a dangling link."""
     try:
         stat = os.stat(file)
-    except OSError:  # a dangling link: decoding will find it unreadable
+    except OSError:  # decoding will find it unreadable
         return -1, -1
     return stat.st_size, stat.st_mtime_ns
 
