@@ -72,10 +72,10 @@ class NotFinite(KdzooError):
 
 
 def ending(code: int | None) -> str:
-    """How a process ended, in words, by its exit code; that of a shell for a signal, 128 + number, is one too."""
+    """How a process ended, in words, by its exit code; 128 + number is what one exits with that a signal stopped."""
     number = 0 if code is None else -code if code < 0 else code - 128
     try:
-        name = signal.Signals(number).name
+        how = f"{'killed' if number == -(code or 0) else 'stopped'} by {signal.Signals(number).name}"
     except ValueError:
         return f"exited with code {code}"
-    return f"was killed by {name}{', perhaps for want of memory' * (number == signal.SIGKILL)}"
+    return f"was {how}{', perhaps for want of memory' * (number == signal.SIGKILL)}"

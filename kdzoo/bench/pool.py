@@ -206,10 +206,10 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -
         with STOP.listening([signal.SIGTERM]):
             while (task := pipe.recv()) is not None:
                 pipe.send(_answer(function, task))
+    except Stopped as error:
+        sys.exit(error.exit_code)
     except EOFError:
         return
-    except Stopped as stopped:
-        sys.exit(stopped.exit_code)  # not 0: somebody else than the pool may have sent the signal
 
 
 def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None, str]:

@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from kdzoo.data import stored
 from kdzoo.data.listing import Pixels
-from kdzoo.data.stored import Damaged, Decoded, Missing
-from kdzoo.errors import KdzooError
+from kdzoo.data.stored import Decoded, Missing
+from kdzoo.errors import Damaged, KdzooError
 from kdzoo.places import cache_folder
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kdzoo.cores import available_cores
 from kdzoo.data.listing import Pixels
-from kdzoo.errors import KdzooError
+from kdzoo.errors import Damaged, KdzooError
 from kdzoo.files import replacing
 
 _CHUNK = 1 << 22
@@ -28,10 +28,6 @@ _CHUNK = 1 << 22
 
 class Missing(Exception):
     """Nothing is stored there."""
-
-
-class Damaged(Exception):
-    """What is stored is not believed; the message is the reason."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,7 +133,7 @@ class Streaming:
                     raise
                 ended.join()
                 # torch's processes take a SIGTERM of their parent for a wish, and exit with 0
-                how = ending(ended.exitcode or -signal.SIGTERM)
+                how = ending(ended.exitcode or 128 + signal.SIGTERM)
                 raise KdzooError(
                     f"a process that reads the images of {self._what} {how}; data.workers sets their number"
                 ) from error

@@ -46,7 +46,7 @@ def test_one_bad_task_costs_itself_and_nothing_else(act: Any) -> None:
         "exit": {"do": "exit"},
         "vanish": {"do": "vanish"},
         "kill": {"do": "kill"},
-        "terminate": {"do": "terminate"},
+        "stop": {"do": "stop"},
         "b": {"do": "square", "number": 4},
         "c": {"do": "square", "number": 5},
     }
@@ -60,7 +60,7 @@ def test_one_bad_task_costs_itself_and_nothing_else(act: Any) -> None:
     assert "in act" in outcomes["raise"].traceback
     assert outcomes["exit"].error == "SystemExit: a plugin exits"
     assert outcomes["vanish"].error == "the worker process exited with code 7"
-    assert outcomes["terminate"].error == "the worker process was killed by SIGTERM"
+    assert outcomes["stop"].error == "the worker process was stopped by SIGTERM"
     assert outcomes["kill"].error == "the worker process was killed by SIGKILL, perhaps for want of memory"
 
 
