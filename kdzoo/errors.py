@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,3 +69,13 @@ class Damaged(KdzooError):
 
 class NotFinite(KdzooError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+def ending(code: int | None) -> str:
+    """How a process ended, in words, by its exit code; 128 + number is what one exits with that a signal stopped."""
+    number = 0 if code is None else -code if code < 0 else code - 128
+    try:
+        how = f"{'killed' if number == -(code or 0) else 'stopped'} by {signal.Signals(number).name}"
+    except ValueError:
+        return f"exited with code {code}"
+    return f"was {how}{', perhaps for want of memory' * (number == signal.SIGKILL)}"

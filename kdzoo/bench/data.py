@@ -53,6 +53,7 @@ class SuiteData:
             seed=0,
             device=torch.device("cpu"),
             progress=lambda label, done, total: self._notify(Preparing(label, done, total)),
+            warn=self._tell,
             once=self._once,
         )
         for note in data.notes:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, ending
 from kdzoo.stopping import Stop, Stopped
 from kdzoo.zoo.plugin import first_line
 
@@ -160,7 +160,7 @@ class _Worker:
             if self._pipe.poll():  # without it a child of the dead worker that holds the pipe would block us
                 return Outcome(key, *self._pipe.recv())
         self._process.join()
-        return Outcome(key, error=f"the worker process {_death(self._process.exitcode)}")
+        return Outcome(key, error=f"the worker process {ending(self._process.exitcode)}")
 
     def ask_to_end(self, *, at_once: bool) -> None:
         if self._process is None or self._pipe is None:
@@ -239,16 +239,6 @@ def _redirect(log: Path) -> None:
         stream.flush()
         os.dup2(file, stream.fileno())
     os.close(file)
-
-
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        why = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
-        return f"was killed by {name}{why}"
-    if code is not None and code > 128:
-        return f"was stopped by {signal.Signals(code - 128).name}"
-    return f"exited with code {code}"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from timm.data.readers.reader_image_folder import find_images_and_targets
 from kdzoo.data.listing import Source, digest
 from kdzoo.errors import KdzooError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+_FORMATS = "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"
+"""Pillow's names of the formats that photographs come in."""
+
 ACCEPTED = "a folder with train/ and test/ (or val/), each holding one sub-folder of images per class"
 
 
@@ -34,7 +36,7 @@ class FolderListing:
     @cached_property
     def _facts(self) -> list[tuple[str, int, int]]:
         """Name below the root, size, and time of modification of each file."""
-        return [(key, *_size_and_time(name)) for key, name in zip(self.keys, self.names, strict=True)]
+        return [(key, *size_and_time(name)) for key, name in zip(self.keys, self.names, strict=True)]
 
     @cached_property
     def stamp(self) -> str:
@@ -45,6 +47,14 @@ class FolderListing:
     def manifest(self) -> str:
         """Digest of the names and sizes."""
         return digest(fact for facts in self._facts for fact in facts[:2])
+
+
+@cache
+def suffixes() -> tuple[str, ...]:
+    """The suffixes that Pillow knows for formats of photographs, ``.jfif`` as well as ``.jpg``."""
+    known = Image.registered_extensions().items()
+    # a .pfm holds floating-point numbers of any range
+    return tuple(sorted(suffix for suffix, name in known if name in _FORMATS and suffix != ".pfm"))
 
 
 def scan(data_dir: Path, *, train: bool = True) -> Source:
@@ -90,7 +100,7 @@ def scan(data_dir: Path, *, train: bool = True) -> Source:
 
 def _find(root: Path) -> dict[str, list[str]]:
     """Class name -> its images, both in order."""
-    pairs, class_ids = find_images_and_targets(str(root), types=SUFFIXES)
+    pairs, class_ids = find_images_and_targets(str(root), types=suffixes())
     names = tuple(class_ids)
     found: dict[str, list[str]] = {name: [] for name in names}
     for file, number in pairs:
@@ -98,7 +108,7 @@ def _find(root: Path) -> dict[str, list[str]]:
             found[names[number]].append(file)
     found = {name: files for name, files in found.items() if files}
     if not found:
-        raise KdzooError(f"no images below {root}; accepted: {ACCEPTED}, as {', '.join(SUFFIXES)}")
+        raise KdzooError(f"no images below {root}; accepted: {ACCEPTED}, as {', '.join(suffixes())}")
     if "" in found:
         raise KdzooError(f"{found[''][0]} lies outside any class sub-folder; accepted: {ACCEPTED}")
     return found
@@ -106,7 +116,7 @@ def _find(root: Path) -> dict[str, list[str]]:
 
 def images_below(root: Path) -> dict[str, str]:
     """Path below ``root`` -> the file, for every image there; names that begin with a dot are passed over."""
-    pairs, _ = find_images_and_targets(str(root), types=SUFFIXES)
+    pairs, _ = find_images_and_targets(str(root), types=suffixes())
     found = {_below(root, file): file for file, _ in pairs}
     return {key: file for key, file in found.items() if "/." not in f"/{key}"}
 
@@ -116,10 +126,11 @@ def _below(root: Path, file: str) -> str:
     return file[len(str(root)) + 1 :].replace(os.sep, "/")
 
 
-def _size_and_time(file: str) -> tuple[int, int]:
+def size_and_time(file: str) -> tuple[int, int]:
+    """Bytes, and the time of modification in nanoseconds; -1 and -1 for a dangling link."""
     try:
         stat = os.stat(file)
-    except OSError:  # a dangling link: decoding will find it unreadable
+    except OSError:  # decoding will find it unreadable
         return -1, -1
     return stat.st_size, stat.st_mtime_ns
 

@@ -66,6 +66,6 @@ def digest(parts: Iterable[object]) -> str:
     """sha256 over the ``str`` of each part, kept apart from its neighbours."""
     running = hashlib.sha256()
     for part in parts:
-        running.update(str(part).encode())
+        running.update(str(part).encode(errors="surrogateescape"))  # a file's name may be no UTF-8
         running.update(b"\0")
     return running.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -31,11 +31,15 @@ class Memory:
         store: (N, H, W, C) uint8, on the device or on the CPU.
         position: (n,) int64: where in the store each sample of the split lies.
         device: where the pieces are wanted.
+        check: is called before images are read out of a store on the CPU, which may be a mapped file.
 
     """
 
-    def __init__(self, store: Tensor, position: Tensor, device: torch.device) -> None:
+    def __init__(
+        self, store: Tensor, position: Tensor, device: torch.device, check: Callable[[], None]
+    ) -> None:
         self._store = store
+        self._check = check if store.device.type == "cpu" else lambda: None
         self._position = position.to(store.device)
         self._device = device
 
@@ -47,6 +51,7 @@ class Memory:
         everything = torch.cat(list(batches)).to(self._device)
         on_device = torch.split(everything, [len(chosen) for chosen in batches])
         for chosen, here in zip(batches, on_device, strict=True):
+            self._check()
             if self._store.device == self._position.device == here.device:
                 yield Piece(self._store, self._position[here], here)
             else:
@@ -54,6 +59,7 @@ class Memory:
 
     def pick(self, chosen: Tensor) -> Piece:
         """The images at these positions (on the device); the host waits only if it holds the store."""
+        self._check()
         if self._store.device == chosen.device:
             return Piece(self._store, self._position.index_select(0, chosen), chosen)
         return self._carried(chosen.to(self._store.device), chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.cores import available_cores
-from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
@@ -46,6 +45,7 @@ def open_data(
     world: int = 1,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    warn: Callable[[str], None] = lambda message: None,
     once: Once | None = None,
     zoo: Zoo | None = None,
 ) -> DataSet:
@@ -63,7 +63,8 @@ def open_data(
         rank: of this process.
         world: number of processes.
         cache_dir: where decoded sets are kept; default: the user's cache, or ``KDZOO_CACHE``.
-        progress: is told how far the decoding is: label, images done, images in total.
+        progress: is told how far decoding and checking are: label, images done, images in total.
+        warn: is told of stored images that are damaged, and of unreadable images that are met in a set that streams.
         once: what other data sets have found and decoded already; what this one finds is added to it.
         zoo: whose plugins may have the data set; default: those that are installed.
 
@@ -84,9 +85,14 @@ def open_data(
     }
     scanned = time.perf_counter() - started
 
-    shelves = Shelves(config, img_size, cache_dir or cache.folder(), progress, once)
+    shelves = Shelves(config, img_size, cache_dir, progress, warn, once)
     parts, shelved = _decode(source, pairs, config, shelves)
     skipped = [*_unreadable(source, pairs, shelved)]
+
+    def meet(name: str) -> None:
+        skipped.append(name)
+        warn(f"{name}: unreadable image, left out")
+
     if shelved:
         images = {modality: _from_memory(parts, own, device, once) for modality, own in shelved.items()}
     else:
@@ -94,7 +100,7 @@ def open_data(
         images = {IMAGE: {
             name: Streaming(
                 part.listing, part.split.index, img_size=img_size, workers=workers, device=device,
-                tolerated=config.bad_images, what=f"the split {name}", skipped=skipped.append,
+                tolerated=config.bad_images, what=f"the split {name}", skipped=meet,
             )
             for name, part in parts.items()
         }}  # fmt: skip
@@ -240,8 +246,9 @@ def _from_memory(
         for name, shelf in shelved.items()
     }
     return {
-        name: Memory(stores[part.origin], shelved[part.origin].position(part.split.index), device)
+        name: Memory(stores[part.origin], shelf.position(part.split.index), device, shelf.check)
         for name, part in parts.items()
+        for shelf in (shelved[part.origin],)
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +21,8 @@ from kdzoo.data.once import Once
 from kdzoo.recipe.model import DataConfig
 
 _FORMAT = 1  # to be counted up when the same files begin to decode to other pixels
+_LARGE = 1 << 29
+"""Bytes of a stored set from which its check is worth a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Shelf:
         rows: (n,) int64: the listing's rows, ascending.
         digest: of the pixels.
         bad: row -> reason for each sample that cannot be read.
+        check: raises a KdzooError if reading the images would end the process.
 
     """
 
@@ -39,6 +42,7 @@ class Shelf:
     rows: Tensor
     digest: str
     bad: Mapping[int, str]
+    check: Callable[[], None] = lambda: None
 
     def position(self, index: Tensor) -> Tensor:
         """Where the samples with these rows lie in :attr:`images`."""
@@ -52,8 +56,9 @@ class Shelves:
     Attributes:
         config: what to decode, and with how many threads.
         img_size: side in pixels.
-        place: the cache's folder.
+        place: the cache's folder; None: the usual one.
         progress: is told how far it is.
+        warn: is told what the user should know.
         once: the shelves that are filled already.
         seconds: spent in decoding so far.
 
@@ -61,8 +66,9 @@ class Shelves:
 
     config: DataConfig
     img_size: int
-    place: Path
+    place: Path | None
     progress: Progress | None = None
+    warn: Callable[[str], None] = lambda message: None
     once: Once = field(default_factory=Once)
     seconds: float = field(default=0.0, init=False)
 
@@ -96,9 +102,13 @@ class Shelves:
             check(bad)
             return bad
 
-        def report(done: int) -> None:
+        def report(done: int, what: str = "decoding") -> None:
             if self.progress is not None:
-                self.progress(f"decoding {split}", done, len(wanted))
+                self.progress(f"{what} {split}", done, len(wanted))
+
+        def compared(done: int) -> None:
+            if len(wanted) * self.img_size**2 * 3 >= _LARGE:
+                report(done, "checking")
 
         def check(bad: Mapping[int, str]) -> None:
             named = {listing.names[row]: reason for row, reason in bad.items()}
@@ -106,10 +116,17 @@ class Shelves:
 
         part = "all" if len(wanted) == len(listing.names) else digest(wanted)
         key = digest((_FORMAT, PIL.__version__, self.img_size, listing.stamp, part))
-        shape = (len(wanted), self.img_size, self.img_size, 3)
-        found = cache.fetch(self.place, f"{split}-{self.img_size}px-{key[:32]}", shape, fill)
+        found = cache.fetch(
+            cache.folder(self.place),
+            f"{split}-{self.img_size}px-{key[:32]}",
+            wanted,
+            self.img_size,
+            fill,
+            warn=self.warn,
+            report=compared,
+        )
         check(found.bad)
-        return Shelf(found.images, rows, found.digest, found.bad)
+        return Shelf(found.images, rows, found.digest, found.bad, found.check)
 
     @property
     def _workers(self) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +17,7 @@ from torch.utils.data import Dataset
 from kdzoo.data.decode import check_readable, read
 from kdzoo.data.listing import Listing, Pixels
 from kdzoo.data.stream import Piece
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, ending
 
 
 class Sample(NamedTuple):
@@ -92,7 +95,7 @@ class Streaming:
         """The images of each batch of positions in the split."""
         if not batches:
             return
-        for images, chosen, bad in self._loader(batches):
+        for images, chosen, bad in self._loaded(batches):
             self._note(bad)
             if not len(chosen):
                 raise KdzooError(f"no image of a batch of {self._what} can be read: {'; '.join(self._bad)}")
@@ -106,6 +109,37 @@ class Streaming:
             f"this method fetches single images, and {self._what} streams from its files, being too large for "
             "memory; raise data.cache_gb or use fewer images (data.train_per_class)"
         )
+
+    def _loaded(self, batches: Sequence[Tensor]) -> Iterator[Any]:
+        """What :func:`_collate` makes of each batch.
+
+        Raises:
+            KdzooError: a decoding process was killed; says by which signal.
+        """
+        others = multiprocessing.active_children()
+        before = signal.getsignal(signal.SIGCHLD)
+        loading = iter(self._loader(batches))
+        if signal.getsignal(signal.SIGCHLD) != before:
+            # torch's handler would raise in the middle of a training step; the next batch says it too
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+        workers = [one for one in multiprocessing.active_children() if one not in others]
+        while True:
+            try:
+                batch = next(loading, None)
+            except (RuntimeError, OSError, EOFError) as error:  # torch has one for each way to notice
+                gone = wait([one.sentinel for one in workers], timeout=1)
+                ended = next((one for one in workers if one.sentinel in gone), None)
+                if ended is None:
+                    raise
+                ended.join()
+                # torch's processes take a SIGTERM of their parent for a wish, and exit with 0
+                how = ending(ended.exitcode or 128 + signal.SIGTERM)
+                raise KdzooError(
+                    f"a process that reads the images of {self._what} {how}; data.workers sets their number"
+                ) from error
+            if batch is None:
+                return
+            yield batch
 
     def _loader(self, batches: Sequence[Tensor]) -> Any:
         epoch = _Epoch(self._listing, self._rows, torch.cat(list(batches)), self._img_size)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.decode import fit, usual_side
+from kdzoo.data.folder import size_and_time
 from kdzoo.data.listing import Targets, digest
 from kdzoo.errors import KdzooError
 
@@ -92,5 +93,5 @@ def _files(root: Path | None) -> Iterator[str]:
     for folder, folders, names in os.walk(root) if root else ():
         folders.sort()
         for name in sorted(names):
-            stat = os.stat(os.path.join(folder, name))
-            yield f"{folder}/{name}\0{stat.st_size}\0{stat.st_mtime_ns}"
+            size, modified = size_and_time(os.path.join(folder, name))
+            yield f"{folder}/{name}\0{size}\0{modified}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,12 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
 
 
 def plan_teacher(
-    recipe: Recipe, role: RoleConfig, job: Job, resources: Resources, progress: Progress | None = None
+    recipe: Recipe,
+    role: RoleConfig,
+    job: Job,
+    resources: Resources,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> Planned:
     """The job that trains a teacher in the cache, in a folder that carries the hash of what decides its weights.
 
@@ -75,11 +81,12 @@ def plan_teacher(
         job: what the teacher's run is for.
         resources: shared with the run that needs it.
         progress: is told how far the decoding of its data is.
+        warn: is told if stored images are damaged.
     """
     alone = teacher_recipe(recipe, role)
     identity = identity_of(
         alone,
-        facts_of(resources.open(alone, progress)),
+        facts_of(resources.open(alone, progress, warn)),
         components_of(alone, resources.zoo),
         processes=resources.fabric.world_size,
         weights_only=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lightning_fabric import Fabric
@@ -36,7 +37,12 @@ class Resources:
         """Whether this is the process that writes."""
         return bool(self.fabric.global_rank == 0)
 
-    def open(self, recipe: Recipe, progress: Progress | None = None) -> DataSet:
+    def open(
+        self,
+        recipe: Recipe,
+        progress: Progress | None = None,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> DataSet:
         """The data of a recipe; what it shares with another job's data is neither found nor decoded anew."""
         return open_data(
             recipe.data,
@@ -46,6 +52,7 @@ class Resources:
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
             progress=progress,
+            warn=warn,
             once=self.once,
             zoo=self.zoo,
         )

@@ -98,7 +98,7 @@ class Session:
             KdzooError: the data or the checkpoint cannot be opened.
         """
         tell = self.announcer.notify
-        self.data = self.resources.open(self.recipe, self._progress)
+        self.data = self.resources.open(self.recipe, self._progress, self._warn)
         for note in self.data.notes:
             tell(Warned(note))
         for path in self.data.skipped:
@@ -192,6 +192,9 @@ class Session:
     def _progress(self, label: str, done: int, total: int) -> None:
         self.announcer.notify(Preparing(label, done, total))
 
+    def _warn(self, message: str) -> None:
+        self.announcer.notify(Warned(message))
+
     def _build(self) -> tuple[TrainingRun, Loop]:
         """The run, nobody enrolled yet, and its loop."""
         recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
@@ -219,7 +222,7 @@ class Session:
         """
         tags = self.planned.job.tags[1:]
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
-        planned = plan_teacher(self.recipe, config, job, self.resources, self._progress)
+        planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self._warn)
         if not is_trained(planned):
             if self._missing is not None:
                 self._missing.append(planned)

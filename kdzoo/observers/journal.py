@@ -89,11 +89,12 @@ class Journal:
             return
         content = {one.name: getattr(event, one.name) for one in fields(event) if one.name != "folder"}
         row = {"event": name, "time": round(time.time(), 3), **content}
-        line = json.dumps(self._plain(row), ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(self._plain(row), ensure_ascii=False, allow_nan=False) + "\n"
+        line = text.encode(errors="backslashreplace")  # a file's name may be no UTF-8, and JSON knows \udcff
         self._keep()
         with self._writing(), self.path.open("ab") as file:
-            file.write(line.encode())
-        self._rows += line.encode()
+            file.write(line)
+        self._rows += line
 
     def _keep(self) -> None:
         """Write the rows again that somebody else has removed or changed."""

@@ -43,7 +43,8 @@ def open_(tmp_path: Path) -> Opener:
     """``open_data`` on the CPU with a cache of the test's own; keywords of DataConfig and of open_data."""
 
     def opened(data_dir: Path | None = None, **given: object) -> DataSet:
-        keywords = {name: given.pop(name) for name in ("seed", "rank", "world", "progress") if name in given}
+        own = "seed", "rank", "world", "progress", "warn"
+        keywords = {name: given.pop(name) for name in own if name in given}
         if data_dir is not None:
             given["data_dir"] = data_dir
         config = DataConfig.model_validate({"batch_size": 8, **given})

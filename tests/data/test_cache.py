@@ -1,3 +1,6 @@
+import errno
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -5,16 +8,20 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from kdzoo.api import KdzooError
 from kdzoo.data import cache
+from kdzoo.data.open import open_data
+from kdzoo.places import cache_folder
+from kdzoo.recipe.model import DataConfig
 
-SHAPE = (4, 2, 2, 3)
+ROWS, SIDE = (0, 3, 5, 6), 2
 
 
 def fill(pixels):
-    pixels[:] = np.arange(48, dtype=np.uint8).reshape(SHAPE)
+    pixels[:] = np.arange(48, dtype=np.uint8).reshape(4, 2, 2, 3)
     return {3: "broken"}
 
 
@@ -22,15 +29,34 @@ def never(pixels):
     raise AssertionError("this should have been found in the cache")
 
 
+def fetch(place, fill=fill, **given):
+    return cache.fetch(place, "a", ROWS, SIDE, fill, **given)
+
+
 def test_decoded_once_then_mapped(tmp_path):
-    first, again = cache.fetch(tmp_path, "a", SHAPE, fill), cache.fetch(tmp_path, "a", SHAPE, never)
+    first, again = fetch(tmp_path), fetch(tmp_path, never)
     for found in (first, again):
-        assert isinstance(found.images, np.memmap)
         assert np.array_equal(found.images.reshape(-1), np.arange(48))
         assert found.bad == {3: "broken"}
-        assert found.digest == first.digest
+        assert found.digest == hashlib.sha256(bytes(range(48))).hexdigest()
     again.images[:] = 0  # must not reach the file
-    assert cache.fetch(tmp_path, "a", SHAPE, never).images.max() == 47
+    assert fetch(tmp_path, never).images.max() == 47
+
+
+def test_the_file_is_one_of_numpy(tmp_path):
+    assert np.array_equal(fetch(tmp_path).images, np.load(tmp_path / "a.npy"))
+
+
+def test_a_set_without_images(tmp_path):
+    for what in (lambda pixels: {}, never):
+        assert cache.fetch(tmp_path, "a", (), SIDE, what).images.shape == (0, 2, 2, 3)
+
+
+def test_reasons_may_quote_names_that_are_no_text(tmp_path):
+    def fill(pixels):
+        return {0: "cannot identify '\udcff.png'"}
+
+    assert fetch(tmp_path, fill).bad == fetch(tmp_path, never).bad == {0: r"cannot identify '\udcff.png'"}
 
 
 def test_a_failure_leaves_nothing(tmp_path):
@@ -38,30 +64,208 @@ def test_a_failure_leaves_nothing(tmp_path):
         raise KdzooError("too many broken images")
 
     with pytest.raises(KdzooError, match="too many"):
-        cache.fetch(tmp_path, "a", SHAPE, fail)
+        fetch(tmp_path, fail)
     assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
 
 
-@pytest.mark.parametrize("name", ["a.npy", "a.json"])
-@pytest.mark.parametrize("damage", [b"", b"rubbish", None])
-def test_a_damaged_entry_is_made_anew(tmp_path, name, damage):
-    whole = cache.fetch(tmp_path, "a", SHAPE, fill).digest
-    path = tmp_path / name
-    path.write_bytes(path.read_bytes()[:-10] if damage is None else damage)
-    assert cache.fetch(tmp_path, "a", SHAPE, fill).digest == whole
-    cache.fetch(tmp_path, "a", SHAPE, never)
+def flip(place):
+    content = bytearray((place / "a.npy").read_bytes())
+    content[-7] ^= 1
+    (place / "a.npy").write_bytes(content)
+
+
+def edit(**changes):
+    """Change the .json, its seal too, as somebody would who knows how."""
+
+    def damage(place):
+        about = place / "a.json"
+        facts = json.loads(about.read_text()) | changes
+        facts = {name: value for name, value in facts.items() if value is not None}
+        plain = json.dumps({name: facts[name] for name in facts if name != "seal"}, separators=(",", ":"))
+        about.write_text(json.dumps({**facts, "seal": hashlib.sha256(plain.encode()).hexdigest()}))
+
+    return damage
+
+
+def swap(place):
+    """Another set's files, whole and of the same form."""
+    cache.fetch(place, "b", ROWS, SIDE, lambda pixels: {})
+    for suffix in (".npy", ".json"):
+        (place / f"b{suffix}").rename(place / f"a{suffix}")
+
+
+DAMAGES = {
+    "one bit": flip,
+    "every pixel": lambda place: np.save(place / "a.npy", np.full((4, 2, 2, 3), 9, np.uint8)),
+    "another form": lambda place: np.save(place / "a.npy", np.zeros((6, 8), np.uint8)),
+    "a pickle": lambda place: np.save(place / "a.npy", np.array([{}], object)),
+    "cut": lambda place: os.truncate(place / "a.npy", 100),
+    "longer": lambda place: os.truncate(place / "a.npy", 500),
+    "empty": lambda place: (place / "a.npy").write_bytes(b""),
+    "another set": swap,
+    "no json": lambda place: (place / "a.json").unlink(),
+    "json cut": lambda place: os.truncate(place / "a.json", 30),
+    "json empty": lambda place: (place / "a.json").write_bytes(b""),
+    "binary json": lambda place: (place / "a.json").write_bytes(b"\xff\x00\xfe"),
+    "deep json": lambda place: (place / "a.json").write_text("[" * 100_000),
+    "json a list": lambda place: (place / "a.json").write_text("[1, 2]"),
+    "an older version": lambda place: (place / "a.json").write_text(
+        '{"digest": "0", "bad": {"3": "broken"}}'
+    ),
+    "digest edited": lambda place: (place / "a.json").write_text(
+        (place / "a.json").read_text().replace('"digest":"', '"digest":"0', 1)
+    ),
+    "a row edited": lambda place: (place / "a.json").write_text(
+        (place / "a.json").read_text().replace('"3"', '"5"')
+    ),
+    "row out of range": edit(bad={"4": "no such row"}),
+    "negative row": edit(bad={"-1": "no such row"}),
+    "row no number": edit(bad={"x": "broken"}),
+    "reason no text": edit(bad={"3": 1}),
+    "bad a list": edit(bad=["broken"]),
+    "no sums": edit(sums=None),
+    "sums of text": edit(sums=["1"]),
+    "too few sums": edit(sums=[]),
+    "negative sum": edit(sums=[-1]),
+    "no digest": edit(digest=None),
+    "an unknown key": edit(more=1),
+}
+
+
+def test_editing_makes_valid_seals(tmp_path):
+    fetch(tmp_path)
+    edit()(tmp_path)
+    fetch(tmp_path, never)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_entry_is_decoded_again_with_one_warning(tmp_path, damage):
+    def content(**given):
+        found = fetch(tmp_path, **given)
+        return found.digest, found.bad, found.images.tolist()
+
+    whole, warnings = content(warn=never), []
+    damage(tmp_path)
+    assert content(warn=warnings.append) == whole
+    (warning,) = warnings
+    assert warning.startswith(f"{tmp_path / 'a.npy'}: ")
+    assert warning.endswith("; its images are decoded again")
+    assert "\n" not in warning
+    fetch(tmp_path, never, warn=never)
+
+
+def test_each_part_of_a_large_set_has_its_check_sum(tmp_path):
+    """Three sums of 4 MiB each; the progress counts images."""
+    rows, seen = range(40), []
+
+    def fill(pixels):
+        pixels[:] = 7
+        return {}
+
+    def get(fill, **given):
+        return cache.fetch(tmp_path, "a", rows, 300, fill, **given)
+
+    whole = get(fill).digest
+    get(never, report=seen.append)
+    assert seen == [15, 31, 40]
+    for at in (1 << 22, 40 * 300 * 300 * 3):
+        with (tmp_path / "a.npy").open("r+b") as file:
+            file.seek(at)
+            file.write(b"\x06")
+        warnings = []
+        assert get(fill, warn=warnings.append).digest == whole
+        assert len(warnings) == 1
+
+
+def test_a_file_that_is_cut_while_it_is_in_use(tmp_path):
+    found = fetch(tmp_path)
+    found.check()
+    os.truncate(tmp_path / "a.npy", 100)
+    with pytest.raises(KdzooError, match=r"a\.npy: the decoded images were cut .* run again"):
+        found.check()
+
+
+def test_a_file_that_is_replaced_or_removed_stays_in_use(tmp_path):
+    found = fetch(tmp_path)
+    (tmp_path / "a.npy").unlink()
+    found.check()
+    assert found.images.max() == 47
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(KdzooError, match=r"cannot write the cache .*file/cache/a\.npy: .*KDZOO_CACHE"):
-        cache.fetch(tmp_path / "file" / "cache", "a", SHAPE, fill)
+        fetch(tmp_path / "file" / "cache")
 
 
-def test_the_place(monkeypatch, tmp_path):
-    monkeypatch.setenv("KDZOO_CACHE", str(tmp_path))
-    assert cache.folder() == tmp_path / "datasets"
-    assert cache.folder(tmp_path / "here") == tmp_path / "here"
+def test_what_a_cache_holds_is_read_without_writing(tmp_path):
+    fetch(tmp_path)
+    for path in tmp_path.glob("*.lock"):
+        path.unlink()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path, *tmp_path.iterdir())}
+    fetch(tmp_path, never)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path, *tmp_path.iterdir())} == before
+
+
+def test_the_file_system_fails_in_the_middle(tmp_path):
+    def fill(pixels):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with pytest.raises(
+        KdzooError, match=r"cannot write the cache .*: Read-only file system; set KDZOO_CACHE"
+    ):
+        fetch(tmp_path, fill)
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
+
+
+class TestPlace:
+    def test_the_place(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("KDZOO_CACHE", str(tmp_path))
+        assert cache.folder() == tmp_path / "datasets"
+        assert cache.folder(tmp_path / "here") == tmp_path / "here"
+
+    def test_home_relative_and_empty(self, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setenv("KDZOO_CACHE", "~/x")
+        assert cache_folder() == tmp_path / "home" / "x"
+        monkeypatch.setenv("KDZOO_CACHE", "x")
+        assert cache_folder() == tmp_path / "x"
+        monkeypatch.setenv("KDZOO_CACHE", "")
+        usual = cache_folder()
+        monkeypatch.delenv("KDZOO_CACHE")
+        assert cache_folder() == usual != tmp_path
+
+    @pytest.mark.parametrize(
+        ("chosen", "said"),
+        [
+            ("~nobody-has-this-name/x", "no such user has a home folder"),
+            ("/dev/null", "is not a folder"),
+            ("a-file", "is not a folder"),
+        ],
+    )
+    def test_refused(self, chosen, said, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "a-file").write_text("")
+        monkeypatch.setenv("KDZOO_CACHE", chosen)
+        with pytest.raises(KdzooError, match=f"^KDZOO_CACHE {chosen}:? {said}$"):
+            cache_folder()
+
+    @pytest.mark.parametrize("chosen", ["/dev/null", "/dev/null/x", "/proc/x", "x" * 300])
+    def test_nothing_is_asked_of_it_before_something_is_decoded(self, chosen, monkeypatch, make_folder):
+        monkeypatch.setenv("KDZOO_CACHE", chosen)
+        folder = make_folder(train=4, test=2)
+
+        def opened(**given):
+            config = DataConfig(data_dir=folder, batch_size=8, workers=0, **given)
+            return open_data(config, seed=0, device=torch.device("cpu"))
+
+        assert len(list(opened(cache_gb=0).test)) == 1
+        with pytest.raises(
+            KdzooError, match=r"^(KDZOO_CACHE|cannot write the cache of decoded images) [^\n]*$"
+        ):
+            opened()
 
 
 SCRIPT = textwrap.dedent("""
@@ -80,7 +284,7 @@ SCRIPT = textwrap.dedent("""
         time.sleep(0.5)
         pixels[len(pixels) // 2 :] = 8
         return {}
-    found = cache.fetch(place, "a", (100, 8, 8, 3), fill)
+    found = cache.fetch(place, "a", range(100), 8, fill)
     print(found.digest, found.images[0, 0, 0, 0], found.images[99, 0, 0, 0])
 """)
 
@@ -114,7 +318,7 @@ def test_leftovers_of_long_ago_are_swept(tmp_path):
     for name, age in (("old.part", 2), ("new.part", 0)):
         (tmp_path / name).write_text("")
         os.utime(tmp_path / name, (0, (tmp_path / name).stat().st_mtime - age * 86400))
-    cache.fetch(tmp_path, "a", SHAPE, fill)
+    fetch(tmp_path)
     assert [path.name for path in tmp_path.glob("*.part")] == ["new.part"]
 
 
@@ -176,3 +380,37 @@ def test_of_a_set_too_large_only_what_is_needed_is_decoded(make_folder, open_):
         for batch, same in zip(getattr(data, split), getattr(whole, split), strict=True):
             assert batch.index.tolist() == same.index.tolist()
             assert np.array_equal(batch.inputs["image"], same.inputs["image"])
+
+
+CUT = textwrap.dedent("""
+    import os, sys
+    from pathlib import Path
+    import torch
+    from kdzoo.data.open import open_data
+    from kdzoo.errors import KdzooError
+    from kdzoo.recipe.model import DataConfig
+    place = Path(sys.argv[2])
+    config = DataConfig(data_dir=sys.argv[1], batch_size=8)
+    data = open_data(config, seed=0, device=torch.device("cpu"), cache_dir=place)
+    batches = iter(data.train)
+    next(batches)
+    for path in place.glob("train-*.npy"):
+        os.truncate(path, 100)
+    for read in (lambda: next(batches), lambda: data.fetch(data.train.split.index[:2])):
+        try:
+            read()
+        except KdzooError as error:
+            print(error)
+""")
+
+
+def test_a_set_that_is_cut_under_a_run_is_an_error_and_no_signal(make_folder, tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        CUT,
+        str(make_folder(size=32, train=20, test=1)),
+        str(tmp_path / "cache"),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.count("were cut by another program")) == (0, 2), ended.stderr

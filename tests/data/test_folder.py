@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -82,6 +83,28 @@ def test_hash_follows_content_split_and_subset(make_folder, open_, tmp_path):
     different.append(open_(moved))
     assert len({data.hash for data in [reference, *different]}) == 6
     assert len({data.content_hash for data in [reference, *different]}) == 6
+
+
+def test_a_file_s_name_may_be_no_text(make_folder, open_):
+    folder = make_folder(train=2, test=1)
+    victim = folder / "train" / "cat" / os.fsdecode(b"\xff.png")
+    Image.new("RGB", (8, 8)).save(victim)
+    assert len(open_(folder, val_fraction=0).train.split) == 7
+    victim.write_bytes(b"no image")
+    for _ in range(2):
+        data = open_(folder, val_fraction=0, bad_images=0.2)
+        assert (data.skipped, len(data.train.split)) == ((str(victim),), 6)
+
+
+def test_every_suffix_of_photographs_is_read(make_folder, open_):
+    folder = make_folder(train=1, test=1, classes=["one"])
+    for suffix in ("jfif", "jpe", "JPG", "jp2", "tga", "apng", "txt", "pfm", "pdf"):
+        name = "JPEG" if suffix in ("txt", "pfm", "pdf") else None
+        Image.new("RGB", (8, 8)).save(folder / "train" / "one" / f"a.{suffix}", name)
+    keys = open_(folder, val_fraction=0).names
+    assert sorted(keys) == [
+        f"one/{name}" for name in ("000.png", "a.JPG", "a.apng", "a.jfif", "a.jp2", "a.jpe", "a.tga")
+    ]
 
 
 def gradient(width, height):

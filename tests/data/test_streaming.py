@@ -1,6 +1,19 @@
 """Sets that are read anew in every epoch yield what decoded ones yield."""
 
+import multiprocessing
+import os
+import signal
+
+import pytest
 import torch
+
+from kdzoo.api import KdzooError
+from kdzoo.jobs.train import train
+from kdzoo.observers.journal import read_journal
+from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
+from kdzoo.zoo import Zoo
 
 
 def test_agrees_with_the_decoded_set(make_folder, open_, tmp_path):
@@ -46,3 +59,47 @@ def test_a_hash_without_decoding(make_folder, open_):
     assert open_(folder, cache_gb=0).hash == first.hash
     (folder / "train" / "owl" / "003.png").unlink()
     assert open_(folder, cache_gb=0).hash != first.hash
+
+
+def test_an_unreadable_image_is_told_when_it_is_met_and_once(make_folder, open_):
+    folder, told = make_folder(train=20, test=4), []
+    victim = folder / "test" / "dog" / "002.png"
+    victim.write_bytes(b"")
+    data = open_(folder, cache_gb=0, workers=0, bad_images=0.2, warn=told.append)
+    assert told == []
+    for _ in range(2):
+        list(data.test)
+    assert told == [f"{victim}: unreadable image, left out"]
+    assert data.skipped == (str(victim),)
+
+
+@pytest.mark.parametrize("cache_gb", [4, 0])
+def test_an_unreadable_image_is_a_row_of_the_journal(make_folder, tmp_path, cache_gb):
+    """The same whether it is met in decoding or while streaming."""
+    folder = make_folder(size=32, train=8, test=4)
+    victim = folder / "test" / "dog" / os.fsdecode(b"\xff.png")  # no text, as file names may be
+    victim.write_bytes(b"")
+    settings = {
+        "data.data_dir": folder, "data.cache_gb": cache_gb, "data.workers": 0, "data.bad_images": 0.2,
+        "observers": [], "roles.student.model": "test_efficientnet", "epochs": 1, "data.batch_size": 8,
+    }  # fmt: skip
+    zoo = Zoo()
+    layers = [Layer("test", dotted(settings))]
+    recipe = resolve(zoo=zoo, registry=load_registry(zoo), method="baseline", layers=layers)
+    train(recipe, tmp_path / "run", zoo=zoo)
+    rows = read_journal(tmp_path / "run" / "metrics.jsonl")
+    said = [row["message"] for row in rows if row["event"] == "warning"]
+    assert said.count(f"{victim}: unreadable image, left out") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_process_is_one_line_that_says_the_signal(make_folder, open_, number):
+    data = open_(make_folder(size=200, train=40, test=1), cache_gb=0, workers=1, batch_size=4)
+    handler = signal.getsignal(signal.SIGCHLD)
+    batches = iter(data.train)
+    next(batches)
+    (process,) = multiprocessing.active_children()
+    os.kill(process.pid, number)
+    with pytest.raises(KdzooError, match=rf"images of the split train was (stopped|killed) by {number.name}"):
+        list(batches)
+    assert signal.getsignal(signal.SIGCHLD) == handler

@@ -44,6 +44,7 @@ def test_its_cache_follows_its_files(mnist, open_):
     for _ in range(2):
         open_(mnist, dataset="torch/mnist", progress=lambda label, done, total: seen.append(label))
     assert seen == ["decoding train", "decoding test"]
+    (mnist / "dangling").symlink_to("nowhere")
     images = mnist / "MNIST" / "raw" / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1] + b"\xff")
     open_(mnist, dataset="torch/mnist", progress=lambda label, done, total: seen.append(label))

@@ -44,8 +44,8 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "places", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
-    ("files",),
+    ("errors", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
+    ("files", "places"),
     ("owner",),
     ("recipe",),
     ("api",),

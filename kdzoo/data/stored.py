@@ -1,0 +1,184 @@
+"""A decoded set in two files: pixels in a ``.npy``, and in a ``.json`` beside it what they must be to be believed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import mmap
+import os
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from kdzoo.cores import available_cores
+from kdzoo.data.listing import Pixels
+from kdzoo.errors import Damaged, KdzooError
+from kdzoo.files import replacing
+
+_CHUNK = 1 << 22
+"""Bytes that one check sum stands for."""
+
+
+class Missing(Exception):
+    """Nothing is stored there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A decoded set.
+
+    Attributes:
+        images: (n, H, W, C) uint8, mapped from the file; writing to it never reaches the file.
+        digest: sha256 of the pixels.
+        bad: row -> reason for each sample that could not be read; its pixels are zero.
+        path: the file.
+        mapping: what ``images`` are a view of; it keeps the file open.
+    """
+
+    images: Pixels
+    digest: str
+    bad: Mapping[int, str]
+    path: Path
+    mapping: mmap.mmap
+
+    def check(self) -> None:
+        """Look whether the file still has its length; to read what was cut off would end the process by SIGBUS.
+
+        Raises:
+            KdzooError: it has not.
+        """
+        if self.mapping.size() < len(self.mapping):
+            raise KdzooError(
+                f"{self.path}: the decoded images were cut by another program while they were in use; run again, "
+                "and they are decoded again"
+            )
+
+
+def read(path: Path, rows: Sequence[int], side: int, report: Callable[[int], None]) -> Decoded:
+    """The set that :func:`write` stored, every byte compared with a check sum (CRC-32: 154 MB in 0.06 s on one core).
+
+    Args:
+        path: the ``.npy``.
+        rows: the samples' rows in their listing.
+        side: of the images, in pixels.
+        report: called with the number of images compared so far.
+
+    Raises:
+        Missing: there is no such file.
+        Damaged: the files are not as they were written, or were written by a version that knew no check sums.
+    """
+    shape = len(rows), side, side, 3
+    header, size = _header(shape), math.prod(shape)
+    try:
+        with path.open("rb") as file:
+            facts = _Facts.read(path)
+            if not facts.bad.keys() <= set(rows):
+                raise Damaged(f"{path.stem}.json names images that the set does not have")
+            if os.fstat(file.fileno()).st_size != len(header) + size:
+                raise Damaged("its size is wrong")
+            sums = _sums(file, len(header), size, lambda done: report(done // (side * side * 3)))
+            if file.read(len(header)) != header or sums != facts.sums:
+                raise Damaged("its content is not what was written")
+            mapping = mmap.mmap(file.fileno(), len(header) + size, access=mmap.ACCESS_COPY)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Missing("there is none") from None
+    except (OSError, ValueError) as error:  # ValueError: it was cut since then
+        raise Damaged(str(error)) from None
+    # can be written to, in memory alone: torch warns of arrays that cannot
+    images = np.ndarray(shape, np.uint8, mapping, len(header))
+    return Decoded(images, facts.digest, facts.bad, path, mapping)
+
+
+def write(path: Path, rows: Sequence[int], side: int, fill: Callable[[Pixels], Mapping[int, str]]) -> None:
+    """Store what ``fill`` writes to zeros (n, side, side, 3); it returns the rows that it could not read, and why.
+
+    Raises:
+        OSError: there is no room, or no permission.
+    """
+    shape = len(rows), side, side, 3
+    header = _header(shape)
+    with replacing(path) as part, part.open("w+b") as file:
+        file.write(header)
+        _reserve(file, len(header) + math.prod(shape))
+        pixels = np.memmap(file, np.uint8, "r+", len(header), shape)
+        bad = fill(pixels)
+        running, sums, flat = hashlib.sha256(), [], pixels.reshape(-1)
+        for start in range(0, len(flat), _CHUNK):
+            chunk = flat[start : start + _CHUNK].tobytes()
+            running.update(chunk)
+            sums.append(zlib.crc32(chunk))
+        pixels.flush()
+        facts = _Facts(key=path.stem, digest=running.hexdigest(), bad=_encodable(bad), sums=tuple(sums))
+        facts.write(path)  # first, so that whoever finds the images finds this too
+
+
+class _Facts(BaseModel):
+    """The ``.json``. Its ``seal`` is the check sum of the other fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    key: str
+    digest: str
+    bad: dict[int, str]
+    sums: tuple[int, ...]
+    seal: str = ""
+
+    def write(self, path: Path) -> None:
+        with replacing(path.with_suffix(".json")) as part:
+            part.write_text(
+                self.model_copy(update={"seal": self._seal()}).model_dump_json(), encoding="utf-8"
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> _Facts:
+        try:
+            facts = cls.model_validate_json(path.with_suffix(".json").read_bytes())
+        except (OSError, ValueError):
+            raise Damaged(f"{path.stem}.json is missing, damaged or of an older version") from None
+        if facts.seal != facts._seal() or facts.key != path.stem:
+            raise Damaged(f"{path.stem}.json is not what was written")
+        return facts
+
+    def _seal(self) -> str:
+        return hashlib.sha256(self.model_dump_json(exclude={"seal"}).encode()).hexdigest()
+
+
+def _encodable(bad: Mapping[int, str]) -> dict[int, str]:
+    """Reasons quote file names, which may hold bytes that are no UTF-8."""
+    return {row: reason.encode(errors="backslashreplace").decode() for row, reason in bad.items()}
+
+
+def _sums(file: IO[bytes], start: int, size: int, report: Callable[[int], None]) -> tuple[int, ...]:
+    """The check sums of a file from ``start`` on. Read, not mapped: a broken disk is an error here, not a signal."""
+
+    def one(offset: int) -> int:
+        return zlib.crc32(os.pread(file.fileno(), min(_CHUNK, size - offset), start + offset))
+
+    sums: list[int] = []
+    with ThreadPoolExecutor(available_cores(), thread_name_prefix="check") as pool:
+        for each in pool.map(one, range(0, size, _CHUNK)):
+            sums.append(each)
+            report(min(size, len(sums) * _CHUNK))
+    return tuple(sums)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What numpy writes before the pixels."""
+    written = io.BytesIO()
+    np.lib.format.write_array_header_1_0(written, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return written.getvalue()
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    # a full disk must be an error here: a memory map that finds no room later is killed by a signal
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
