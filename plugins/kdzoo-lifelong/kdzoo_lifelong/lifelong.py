@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run, refuse_mixing
 from kdzoo_lifelong.book import SETTINGS, Book
 from kdzoo_lifelong.curriculum import Task, cut
 from kdzoo_lifelong.growing import inherit
@@ -272,12 +272,8 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Ten
 
 
 def _check(run: Run, tasks: int) -> None:
-    augment, role = run.recipe.data.augment, run.recipe.roles["student"]
-    if augment is not None and (augment.mixup or augment.cutmix):
-        raise KdzooError(
-            f"algorithm {run.recipe.algorithm.name!r} needs to know which class an image is of: set "
-            "data.augment.mixup and data.augment.cutmix to 0"
-        )
+    refuse_mixing(run, f"algorithm {run.recipe.algorithm.name!r} makes tasks of classes")
+    role = run.recipe.roles["student"]
     if tasks > 1 and (role.checkpoint is not None or role.model.startswith("local-dir:")):
         raise KdzooError(
             "the student learns its classes task by task, and weights of a network that was trained on all of them "

@@ -120,11 +120,13 @@ class Search(Algorithm):
 def search_images(run: Run, batches: int) -> list[Batch]:
     """Labelled and unlabelled batches to judge candidates by, always the same of a run.
 
-    Of the validation split if there is one, else the first of the training split's first epoch.
+    Of the validation split if there is one, else the first of the training split's first epoch, not mixed.
     """
     if run.data.val is not None:
         return list(islice(run.data.val, batches))
-    return training_images(run, batches)
+    seen = training_images(run, batches)
+    mixed = any(batch.target is not None and batch.target.is_floating_point() for batch in seen)
+    return [run.data.fetch(batch.index) for batch in seen] if mixed else seen
 
 
 def training_images(run: Run, batches: int) -> list[Batch]:

@@ -259,11 +259,11 @@ def test_the_last_batch_comes_again_with_another_view_and_its_own_targets(tmp_pa
         assert (joint.inputs["image"][16:] != earlier.inputs["image"]).any()
 
 
-def test_mixed_images_have_no_second_view(tmp_path):
-    with pytest.raises(KdzooError, match="mixed images"):
-        train(recipe("dlb", **{"data.augment.mixup": 0.2}), tmp_path / "run", zoo=Zoo())
-    with pytest.raises(KdzooError, match="without mixup and cutmix"):
-        train(recipe("tf-kd", **{"data.augment.mixup": 0.2}), tmp_path / "run", zoo=Zoo())
+@pytest.mark.parametrize("method", ["dlb", "tf-kd", "cs-kd", "ps-kd", "ema"])
+def test_mixed_images_are_refused_before_anything_is_learned(method, tmp_path):
+    for kind in ("mixup", "cutmix"):
+        with pytest.raises(KdzooError, match="mixup or cutmix blends two images"):
+            train(recipe(method, **{f"data.augment.{kind}": 0.2}), tmp_path / kind, zoo=Zoo())
 
 
 def test_each_generation_is_born_with_weights_of_its_own_and_the_last_one_teaches(tmp_path):
