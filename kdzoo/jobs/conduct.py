@@ -7,6 +7,7 @@ from typing import Any
 
 from kdzoo.engine.components import components_of
 from kdzoo.engine.listeners import Listener
+from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.jobs.folder import RunFolder
 from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import Planned
@@ -46,10 +47,18 @@ def conduct(
 
 
 def train_teacher(planned: Planned, resources: Resources) -> None:
-    """Train a teacher unless the cache has it; go on where an interrupted run stopped."""
+    """Train a teacher unless the cache has it; go on where an interrupted run stopped.
+
+    Raises:
+        KdzooError: bad input, or a loss of the teacher's that is not finite.
+    """
     with alone(planned, resources):
         if not resources.fabric.broadcast(is_trained(planned)):
-            conduct(planned, resources, resume=True)
+            try:
+                conduct(planned, resources, resume=True)
+            except NotFinite as error:
+                why = f"{planned.job.name}, which is trained first: {error}; --teacher-lr is its own"
+                raise KdzooError(why) from None
 
 
 def _check_same(planned: Planned, resources: Resources) -> None:

@@ -38,6 +38,7 @@ class Specialists(Algorithm):
     """
 
     name = "specialists"
+    reads_teacher = True
 
     def __init__(
         self,

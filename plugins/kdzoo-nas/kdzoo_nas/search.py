@@ -37,6 +37,7 @@ class Search(Algorithm):
 
     """
 
+    reads_teacher = True
     fraction = 0.0
     """Part of the recipe's epochs in which the search trains, before the architecture is found; 0 = none."""
 
