@@ -42,6 +42,8 @@ class Incremental(Algorithm):
 
     classes: Literal["new", "seen"] = "seen"
     joint = False
+    validates = True
+    """Whether the student's logits are its answers while a task is learned."""
     balance = 0.0
     """Epochs on the memory after a task, as a part of the recipe's epochs; 0 = none."""
 
@@ -160,6 +162,7 @@ class Incremental(Algorithm):
                 lambda batch, task=task: self.step(run, batch, task),  # type: ignore[misc]  # bound now
                 run.recipe.epochs,
                 lambda task=task: self._ended(run, task, memory),  # type: ignore[misc]  # bound now
+                self.validates,
             )
             if self.settles(task):
                 yield self.settle(run, task, memory)

@@ -114,7 +114,7 @@ class Search(Algorithm):
         return (
             f"## The architecture\n\nFound by `{self.name}` among {len(saved['trace']['candidates'])} candidates; "
             "`search.json` has them all, `architecture.json` the one that was found. Untrained it is\n\n"
-            f'```python\ntimm.create_model(\n    "{saved["model"]}"{arguments},\n)\n```'
+            f'```python\nimport timm\n\nmodel = timm.create_model(\n    "{saved["model"]}"{arguments},\n)\n```'
         )
 
 
