@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from kdzoo.api.run import Run
 from kdzoo.errors import KdzooError
-
-if TYPE_CHECKING:
-    from kdzoo.api.run import Run
 
 
 def refuse_mixing(run: Run, who: str, *, instead: str = "") -> None:
