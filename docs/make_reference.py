@@ -52,6 +52,7 @@ SECTIONS = {
         "Reduction",
         "reduce",
         "choice",
+        "refuse_mixing",
         "evaluating",
         "seeded",
     ),

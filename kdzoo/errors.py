@@ -23,12 +23,14 @@ _MOST = 60
 class UnknownName(KdzooError):
     """A name that nothing answers to, with the nearest ones that something does."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "", *, of: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         shown = f"{', '.join(known[:_MOST])}{f' and {len(known) - _MOST} more' if len(known) > _MOST else ''}"
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {shown or 'none'}"
-        super().__init__(f"unknown {what} {name!r}; {offer}{' ' + hint if hint else ''}")
+        super().__init__(
+            f"unknown {what} {name!r}{' of ' + of if of else ''}; {offer}{' ' + hint if hint else ''}"
+        )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.loss_knowledge import LossKnowledge
     from kdzoo.api.maps import pool_to_smaller
+    from kdzoo.api.mixing import refuse_mixing
     from kdzoo.api.modes import evaluating
     from kdzoo.api.network import Backbone
     from kdzoo.api.noise import Noise
@@ -54,6 +55,7 @@ _LAZY = {
     "choice": "options",
     "evaluating": "modes",
     "reduce": "options",
+    "refuse_mixing": "mixing",
     "seeded": "seeds",
     "without_autocast": "precision",
     "pool_to_smaller": "maps",
@@ -119,6 +121,7 @@ __all__ = [
     "hookimpl",
     "pool_to_smaller",
     "reduce",
+    "refuse_mixing",
     "seeded",
     "softened_kl",
     "without_autocast",

@@ -52,6 +52,10 @@ class Algorithm(ABC):
 
     name: ClassVar[str]
 
+    reads_teacher: ClassVar[bool] = False
+    """Whether it reads the role ``teacher`` even where nothing is taught. A recipe without knowledge and without such
+    an algorithm has no teacher."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
 

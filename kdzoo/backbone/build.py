@@ -65,7 +65,7 @@ def build_backbone(
     for key, instead in _SET_ELSEWHERE.items():
         if key in config.kwargs:
             raise KdzooError(f"kwargs of model {config.model!r}: {key} cannot be set here; {instead}")
-    name, local = _resolve(config.model, zoo)
+    name, local = find_model(config.model, zoo)
     model = _create(name, config, num_classes, channels)
     own = get_model_input_config(model)
     size = tuple(own["input_size"][1:])
@@ -81,11 +81,16 @@ def build_backbone(
     return backbone
 
 
-def _resolve(name: str, zoo: Zoo | None) -> tuple[str, bool]:
-    """The name as timm takes it, and whether it is a folder's.
+def find_model(name: str, zoo: Zoo | None = None) -> tuple[str, bool]:
+    """The name of a model as timm takes it, and whether it is a folder's.
+
+    Args:
+        name: what a role's ``model`` may be.
+        zoo: whose plugins may have it; default: those that are installed.
 
     Raises:
         KdzooError: nothing has that name.
+
     """
     try:
         source, rest = parse_model_name(name)

@@ -24,6 +24,7 @@ class TimmTask(Algorithm):
     """
 
     name = "timm-task"
+    reads_teacher = True
 
     def __init__(
         self, task: str = "timm.task:LogitDistillationTask", arguments: dict[str, Any] | None = None

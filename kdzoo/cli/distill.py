@@ -10,7 +10,7 @@ import typer
 from kdzoo.cli.flags import FLAGS, MACHINE, REGISTRY
 from kdzoo.cli.options import recipe_flags
 from kdzoo.cli.output import print_json
-from kdzoo.recipe.layers import COMPONENTS, Layer, parse_set, sources_of
+from kdzoo.recipe.layers import COMPONENTS, Layer, models_of, parse_set, sources_of
 
 
 def _option(*names: str, help: str, panel: str | None = None, **more: Any) -> Any:
@@ -41,6 +41,7 @@ def distill(
     Flags win over --recipe, and both over the method's own settings. In brackets: the recipe's key that a flag sets.
     """
     from kdzoo.api.observer import Job
+    from kdzoo.backbone import find_model
     from kdzoo.errors import KdzooError
     from kdzoo.jobs.train import make_fabric, train
     from kdzoo.recipe.identity import Differs
@@ -69,6 +70,8 @@ def distill(
         file=recipe,
         layers=given,
     )
+    for model in models_of(given):  # one of a role that nothing reads is not in the recipe
+        find_model(model, zoo)
     if quiet or json:
         kept = tuple(name for name in resolved.observers if name != "console")
         resolved = resolved.model_copy(update={"observers": kept})

@@ -127,8 +127,8 @@ class Loop:
                 saved = None
             else:
                 self.position.phase, self.position.epoch, self.position.step = number, 0, 0
-                # Between phases the task or the network may change: only the last phase's epochs are compared.
-                self.position.chosen = None
+                # Between phases the task or the network may change: only the last phase's epochs count.
+                self.position.chosen, self.position.last_val = None, None
             self._phase(phase)
             self.position.epochs_before += phase.epochs
             self.position.epoch = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdzoo.engine.components import components_of
 from kdzoo.engine.listeners import Listener
-from kdzoo.errors import Damaged, KdzooError
+from kdzoo.errors import Damaged, KdzooError, NotFinite
 from kdzoo.jobs.folder import RunFolder, damage, finished
 from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import Planned
@@ -65,18 +65,30 @@ def conduct(
 
 
 def train_teacher(planned: Planned, resources: Resources) -> None:
-    """Train a teacher unless the cache has it: from where an interrupted run stopped, anew if that is damaged."""
+    """Train a teacher unless the cache has it: from where an interrupted run stopped, anew if that is damaged.
+
+    Raises:
+        KdzooError: bad input, or a loss of the teacher's that is not finite.
+    """
     with alone(planned, resources):
         if resources.fabric.broadcast(is_trained(planned)):
             return
         try:
-            conduct(planned, resources, resume=True)
-        except Damaged as error:
-            resources.fabric.barrier()
-            if resources.main:
-                shutil.rmtree(planned.folder, ignore_errors=True)
-            resources.fabric.barrier()
-            conduct(planned, resources, resume=True, notes=[f"{error}; the teacher is trained anew"])
+            _train(planned, resources)
+        except NotFinite as error:
+            why = f"{planned.job.name}, which is trained first: {error}; --teacher-lr is its own"
+            raise KdzooError(why) from None
+
+
+def _train(planned: Planned, resources: Resources) -> None:
+    try:
+        conduct(planned, resources, resume=True)
+    except Damaged as error:
+        resources.fabric.barrier()
+        if resources.main:
+            shutil.rmtree(planned.folder, ignore_errors=True)
+        resources.fabric.barrier()
+        conduct(planned, resources, resume=True, notes=[f"{error}; the teacher is trained anew"])
 
 
 @contextmanager

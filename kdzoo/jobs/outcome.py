@@ -30,6 +30,8 @@ def measure(
 ) -> dict[str, Any]:
     """Read the test split, once: the last epoch and the one that validation chose, under different names.
 
+    Every figure is of the student as it is exported; where the last phase did not validate it, that is done here.
+
     Args:
         run: trained to the end.
         algorithm: what trained it; it and the scheme may add figures of their own.
@@ -37,12 +39,15 @@ def measure(
         known: role -> test accuracy of teachers that were measured when they were trained.
     """
     test = partial(accuracy, run, "student", run.data.test)
+    last_val = position.last_val
+    if last_val is None and run.data.val is not None:
+        last_val = accuracy(run, "student", run.data.val)
     result: dict[str, Any] = {
         "method": run.recipe.method,
         "seed": run.recipe.seed,
         "epochs": position.epochs_before,
         "test/last": test(),
-        "val/last": position.last_val,
+        "val/last": last_val,
     }
     if position.chosen is not None:
         result["epoch/chosen"] = position.chosen.epoch

@@ -22,8 +22,8 @@ logits:
 import json
 import torch
 
-classes = json.load(open("config.json"))["label_names"]
-model = torch.export.load("model.pt2").module()
+classes = json.load(open("{folder}/config.json"))["label_names"]
+model = torch.export.load("{folder}/model.pt2").module()
 image = torch.rand(1, {channels}, {height}, {width})
 print(classes[model(image).argmax(dim=1)[0]])
 ```
@@ -43,7 +43,11 @@ class _Logits(nn.Module):
 
 
 def write_program(
-    student: Assembled, folder: Path, classes: Sequence[str], image_shape: tuple[int, int, int]
+    student: Assembled,
+    folder: Path,
+    classes: Sequence[str],
+    image_shape: tuple[int, int, int],
+    name: str = "",
 ) -> str:
     """Write ``model.pt2`` and ``config.json``; Markdown that says how it is used.
 
@@ -52,6 +56,7 @@ def write_program(
         folder: where to.
         classes: the class names in the order of the logits.
         image_shape: (C, H, W) of its images.
+        name: of the folder when all is written; default: the one that it has.
 
     """
     network = _Logits(copy.deepcopy(student)).cpu().eval()
@@ -68,4 +73,4 @@ def write_program(
     channels, height, width = image_shape
     description = {"label_names": list(classes), "input_size": list(image_shape), "range": [0, 1]}
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    return _USAGE.format(channels=channels, height=height, width=width)
+    return _USAGE.format(folder=name or folder.name, channels=channels, height=height, width=width)

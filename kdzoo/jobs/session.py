@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from kdzoo.api.observer import Event, Job, Preparing, RunEnded, RunFailed, RunStarted, RunStopped, Warned
+from kdzoo.backbone import find_model
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
 from kdzoo.engine.gallery import Gallery
@@ -91,13 +92,15 @@ class Session:
         self.announcer.close()
 
     def open(self) -> None:
-        """Open the data and the checkpoint.
+        """See that every role's model exists; open the data and the checkpoint.
 
         Raises:
             Differs: the checkpoint is that of another run.
-            KdzooError: the data or the checkpoint cannot be opened.
+            KdzooError: nothing is called as a model is, or the data or the checkpoint cannot be opened.
         """
         tell = self.announcer.notify
+        for role in self.recipe.roles.values():
+            find_model(role.model, self.resources.zoo)
         self.data = self.resources.open(self.recipe, self._progress, self._warn)
         for note in self.data.notes:
             tell(Warned(note))

@@ -120,6 +120,15 @@ def sources_of(layers: Iterable[Layer]) -> dict[str, str]:
     return {key: f"{source} {key}" if source == "--set" else source for key, source in merged.sources.items()}
 
 
+def models_of(layers: Iterable[Layer]) -> list[str]:
+    """The models that the layers name, of whatever role."""
+    merged = Merged()
+    for layer in layers:
+        merged.add(layer)
+    roles = merged.values.get("roles", {}).values()
+    return [str(role["model"]) for role in roles if isinstance(role, dict) and role.get("model") is not None]
+
+
 def _component(old: Any, new: Any) -> Any:
     """Naming another component drops the settings of the one before."""
     if isinstance(new, str):

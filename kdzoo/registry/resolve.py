@@ -56,9 +56,15 @@ def resolve(
     for kind in ("scheme", "algorithm"):
         if merged.values.get(kind) is None:
             raise KdzooError("what shall be run? pass --method NAME (kdzoo list shows them) or --recipe FILE")
-    if not merged.values.get("knowledge"):
+    if not merged.values.get("knowledge") and not _reads_teacher(merged, zoo):
         merged.values.get("roles", {}).pop("teacher", None)
     return _checked(merged, zoo)
+
+
+def _reads_teacher(merged: Merged, zoo: Zoo) -> bool:
+    algorithm = merged.values["algorithm"]
+    name = algorithm.get("name") if isinstance(algorithm, dict) else None
+    return isinstance(name, str) and bool(zoo.find("algorithm", name).component.reads_teacher)
 
 
 def _add_method(merged: Merged, registry: Registry, name: str) -> None:

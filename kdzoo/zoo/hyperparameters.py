@@ -86,8 +86,8 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: st
     prefix = f"{source}: " if source else ""
     for key in settings:
         if key not in model.model_fields:
-            what = f"{found.kind} {found.name!r}: hyper-parameter"
-            raise KdzooError(prefix + str(UnknownName(what, key, model.model_fields)))
+            of = f"{found.kind} {found.name!r}"
+            raise KdzooError(prefix + str(UnknownName("hyper-parameter", key, model.model_fields, of=of)))
     try:
         checked = model.model_validate(dict(settings))
     except ValidationError as error:

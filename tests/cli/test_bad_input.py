@@ -49,6 +49,13 @@ def refused(answer, *parts: str) -> None:
         (("--method", "kd", "--lr", "-1"), ("--lr", "optim.lr", "greater than 0")),
         (("--method", "kd", "--opt", "adamm"), ("optim.opt 'adamm'",)),
         (("--method", "kd", "--student", "resnet_18"), ("unknown timm model 'resnet_18'", "resnet18")),
+        (("--method", "baseline", "--teacher", "resnet_18"), ("unknown timm model 'resnet_18'", "resnet18")),
+        (("--method", "dml", "--teacher", "resnet_18"), ("unknown timm model 'resnet_18'", "resnet18")),
+        (("--method", "byot", "--teacher", "local-dir:gone"), ("gone",)),
+        (
+            ("--method", "kd", "--algorithm", "qat", "--set", "algorithm.bits=4"),
+            ("--set: unknown hyper-parameter 'bits' of algorithm 'qat'", "did you mean weight_bits"),
+        ),
         (("--method", "kd", "--dataset", "digitz"), ("digitz",)),
         (("--method", "kd", "--data-dir", "nowhere"), ("nowhere",)),
         (("--method", "kd", "--teacher-checkpoint", "gone.pth"), ("gone.pth", "no such file")),
@@ -188,6 +195,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     answer = kdzoo("distill", "--method", "baseline", *NETWORKS, *flags, *more)
     refused(answer, "not finite", "last good checkpoint")
     assert not (tmp_path / "run" / "student").exists()
+
+
+def test_a_teacher_whose_loss_is_not_finite_is_named(kdzoo, folder, tmp_path):
+    flags = (
+        "--data-dir",
+        folder,
+        "--output",
+        tmp_path / "run",
+        "-b",
+        "4",
+        "--opt",
+        "sgd",
+        "--teacher-lr",
+        "1e30",
+    )
+    more = ("--set", "checkpoint_seconds=0", "--set", "optim.warmup_epochs=0", "--teacher-epochs", "50")
+    answer = kdzoo("distill", "--method", "kd", *NETWORKS, *flags, *more)
+    refused(answer, "teacher test_resnet, which is trained first: the loss is not finite", "--teacher-lr")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_plugin_that_fails_to_import_is_named_when_it_is_needed(kdzoo, tmp_path, monkeypatch):

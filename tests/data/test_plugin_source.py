@@ -237,7 +237,7 @@ def test_a_plugin_s_set_needs_no_folder_and_a_folder_that_it_takes_is_given(open
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"sise": 3}, "unknown dataset 'colours': hyper-parameter 'sise'; did you mean side"),
+        ({"sise": 3}, "unknown hyper-parameter 'sise' of dataset 'colours'; did you mean side"),
         ({"side": -1}, r"data\.options\.side \(colours\): Input should be greater than 0, not -1"),
         ({"form": "jpeg"}, r"data\.options\.form \(colours\): Input should be 'array', "),
         ({"data_dir": "x"}, r"data\.options\.data_dir: set data\.data_dir"),

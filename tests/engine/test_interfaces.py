@@ -196,7 +196,7 @@ torch.save(logits.detach(), "logits.pt")
     with torch.no_grad():
         expected = keep.run.roles["student"].eval()(image).logits
     assert torch.allclose(torch.load(tmp_path / "logits.pt"), expected, atol=1e-5)
-    assert 'torch.export.load("model.pt2")' in card
+    assert 'torch.export.load("student/model.pt2")' in card
 
 
 def test_numbered_teachers_are_trained_from_initialisations_of_their_own(make_run):

@@ -10,7 +10,12 @@ from timm.task import FeatureDistillationTask, LogitDistillationTask
 
 import kdzoo
 from kdzoo.api import KdzooError
+from kdzoo.cli.flags import layer
 from kdzoo.jobs.train import train
+from kdzoo.recipe.layers import Layer
+from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
+from kdzoo.testing.teacher import with_random_teachers
 from kdzoo.zoo import Zoo
 
 
@@ -128,3 +133,20 @@ def test_what_is_no_task_is_refused_in_a_line(small_recipe, tmp_path, settings, 
     recipe = small_recipe("kd", epochs=1, algorithm={"name": "timm-task", **settings})
     with pytest.raises(KdzooError, match=says):
         train(recipe, tmp_path / "run", zoo=Zoo())
+
+
+@pytest.mark.parametrize("said", ["timm-task", {"name": "timm-task"}])
+def test_a_task_gets_the_teacher_that_the_recipe_names_without_a_knowledge(said, tmp_path):
+    taught = recipe_of(said, teacher="test_resnet")
+    assert taught.knowledge == ()
+    assert taught.roles["teacher"].model == "test_resnet"
+    result = train(with_random_teachers(taught), tmp_path / "run", zoo=Zoo())
+    assert result["test/teacher"] >= 0
+
+
+def recipe_of(algorithm, **flags):
+    zoo = Zoo()
+    small = {"epochs": 1, "train_per_class": 2, "test_per_class": 2, "batch_size": 8, "val_fraction": 0.0}
+    layers = [*layer(student="test_efficientnet", **small, **flags)]
+    layers.append(Layer("test", {"algorithm": algorithm, "observers": []}))
+    return resolve(zoo=zoo, registry=load_registry(zoo), method="baseline", layers=layers)

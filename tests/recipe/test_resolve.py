@@ -67,6 +67,12 @@ def test_a_method_without_knowledge_needs_no_teacher(zoo):
     assert set(go(zoo, method="baseline").roles) == {"student"}
 
 
+def test_an_algorithm_that_reads_the_teacher_keeps_it_where_nothing_is_taught(zoo):
+    assert set(go(zoo, "algorithm=timm-task", method="baseline").roles) == {"student", "teacher"}
+    assert set(go(zoo, "knowledge=null", method="sandwich").roles) == {"student", "teacher"}
+    assert set(go(zoo, "knowledge=null", method="kd").roles) == {"student"}
+
+
 def test_data_dir_alone_means_an_image_folder(zoo, tmp_path):
     assert go(zoo, data_dir=tmp_path).data.dataset == "folder"
     assert go(zoo, data_dir=tmp_path, dataset="torch/cifar10").data.dataset == "torch/cifar10"

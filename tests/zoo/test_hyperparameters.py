@@ -50,7 +50,7 @@ def test_defaults_are_filled_in_and_text_is_converted():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"heet": 1}, r"recipe.yaml: unknown scheme 'sample': hyper-parameter 'heet'; did you mean heat\?"),
+        ({"heet": 1}, r"recipe.yaml: unknown hyper-parameter 'heet' of scheme 'sample'; did you mean heat\?"),
         ({"heat": 0}, r"recipe.yaml: scheme.heat \(sample\): .*greater than 0, not 0"),
         ({"heat": "warm"}, r"scheme.heat .*valid number.*not 'warm'"),
         ({"mode": "c"}, r"scheme.mode .*'a' or 'b', not 'c'"),

@@ -41,6 +41,7 @@ class FeatureGan(Algorithm):
     """
 
     name = "feature-gan"
+    reads_teacher = True
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class FeatureGan(Algorithm):
         if "teacher" not in run.roles:
             raise KdzooError(
                 "algorithm 'feature-gan': a discriminator tells the student from the role 'teacher', and there is "
-                "none; pass --teacher MODEL with scheme offline and a knowledge (algorithm.teach_weight may be 0)"
+                "none; pass --teacher MODEL with scheme offline"
             )
         if self.condition == "label" and run.recipe.data.labels_per_class == 0:
             raise KdzooError(

@@ -51,6 +51,7 @@ class GanSupplement(Algorithm):
     """
 
     name = "gan-supplement"
+    reads_teacher = True
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class GanSupplement(Algorithm):
         if "teacher" not in run.roles:
             raise KdzooError(
                 "algorithm 'gan-supplement': the teacher judges the generated images, and there is no role "
-                "'teacher'; pass --teacher MODEL, scheme offline, and a knowledge to teach, such as kd"
+                "'teacher'; pass --teacher MODEL with scheme offline"
             )
         reading = {modality_of(run, role) for role in ("student", "teacher")}
         if len(reading) > 1:

@@ -150,6 +150,13 @@ def test_a_game_on_logits_alone_needs_no_labels_and_no_knowledge(trained):
     assert blind.roles["discriminators"][0].layers[0].in_features == 10
 
 
+@pytest.mark.parametrize("method", ["gan-supplement", "feature-gan"])
+def test_the_teacher_judges_where_nothing_is_taught(trained, method):
+    run, figures, _ = trained(method, **{"knowledge": None})
+    assert "teacher" in run.roles
+    assert figures[-1]["train/teach"] == 0
+
+
 def test_labels_can_be_the_condition(trained):
     mixed = {"algorithm.condition": "label", "data.augment.mixup": 0.2}
     _, figures, _ = trained("feature-gan", **mixed)
@@ -159,8 +166,8 @@ def test_labels_can_be_the_condition(trained):
 @pytest.mark.parametrize(
     ("method", "settings", "message"),
     [
-        ("gan-supplement", {"knowledge": None}, "no role 'teacher'; pass --teacher"),
-        ("feature-gan", {"knowledge": None}, "pass --teacher MODEL"),
+        ("gan-supplement", {"scheme": "mutual"}, "no role 'teacher'; pass --teacher"),
+        ("feature-gan", {"scheme": "mutual"}, "pass --teacher MODEL"),
         ("feature-gan", {"algorithm.logit_weight": 0, "algorithm.embedding_weight": 0}, "no discriminator"),
         ("feature-gan", {"algorithm.condition": "label", "data.labels_per_class": 0}, "condition=teacher"),
         ("feature-gan", {"algorithm.stages": [-9]}, "stages, -5 to -1"),

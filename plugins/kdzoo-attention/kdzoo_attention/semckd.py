@@ -21,7 +21,8 @@ class SemCKD(Knowledge):
         soft_weight: weight of KL(teacher || student) on the logits beside the layers' loss, which weighs 1.
         temperature: of that divergence, which is multiplied by temperature².
         points: how many values describe how alike a sample is to its batch.
-        form: ``paper`` sums over the student's layers, ``code`` takes their mean as the authors' code.
+        form: ``code`` takes the mean over the student's layers as the authors' code, to which the method's weight of
+            400 belongs; ``paper`` takes the sum.
         stages: the student's layers, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's layers, of any number; None means the same numbers.
     """
@@ -34,7 +35,7 @@ class SemCKD(Knowledge):
         soft_weight: NonNegativeFloat = 0.0025,
         temperature: PositiveFloat = 4.0,
         points: PositiveInt = 64,
-        form: Literal["paper", "code"] = "paper",
+        form: Literal["paper", "code"] = "code",
         stages: Stages = (-4, -3, -2),
         teacher_stages: Stages | None = None,
     ) -> None:

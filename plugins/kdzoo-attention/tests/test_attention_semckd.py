@@ -4,6 +4,8 @@ import torch
 from torch.autograd import gradcheck
 
 from kdzoo.api import Batch, Output, softened_kl
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
 from kdzoo_attention.functional import cross_layer_loss, layer_attention, similarity_profiles
 from kdzoo_attention.semckd import SemCKD
 
@@ -150,6 +152,19 @@ def test_the_code_form_is_the_mean_over_the_students_layers():
         for form in ("paper", "code")
     )
     torch.testing.assert_close(paper, 2 * code)
+
+
+def test_the_methods_weight_is_that_of_the_mean():
+    """The authors' 400 stands before a loss that they divide by the number of the student's layers."""
+    method = load_registry(Zoo()).methods["semckd"]
+    settings = method.knowledge[0].settings
+    assert (settings["form"], method.algorithm.settings["teach_weight"]) == ("code", 400.0)
+    assert settings["soft_weight"] * method.algorithm.settings["teach_weight"] == 1.0
+    student, teacher = output(OURS).detach(), output(THEIRS, 10).detach()
+    torch.testing.assert_close(
+        built(student, teacher)(student, teacher, rows(5)),
+        built(student, teacher, **settings)(student, teacher, rows(5)),
+    )
 
 
 def test_half_precision_is_computed_in_float32():

@@ -123,7 +123,12 @@ class Vertices(nn.Module):
 
 
 def _same_class(batch: Batch) -> Tensor | None:
-    """(B, B) bool: both labels are known and the same; None where the batch has no class ids."""
-    if batch.target is None or batch.target.ndim != 1:
+    """(B, B) bool: both labels are known and the same; None where the batch has no labels."""
+    if batch.target is None:
         return None
+    if batch.target.is_floating_point():
+        raise KdzooError(
+            "knowledge.negatives 'classes' (hkd) reads class ids, and mixup or cutmix blends labels: set "
+            "data.augment.mixup and data.augment.cutmix to 0, or take knowledge.negatives=all"
+        )
     return (batch.target[:, None] == batch.target) & (batch.target != UNLABELLED)

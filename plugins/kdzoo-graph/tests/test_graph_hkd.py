@@ -139,6 +139,9 @@ def test_samples_of_one_class_can_be_no_negatives():
     usual = knowledge(student, teacher, without)
     torch.testing.assert_close(knowledge(student, teacher, unlabelled), usual)
     torch.testing.assert_close(knowledge(student, teacher, alike), torch.zeros(6).double())
+    mixed = Batch(BATCH.index, BATCH.inputs, torch.full((6, 4), 0.25))
+    with pytest.raises(KdzooError, match=r"take knowledge\.negatives=all"):
+        knowledge(student, teacher, mixed)
 
 
 def test_terms_without_weight_have_no_parameters():

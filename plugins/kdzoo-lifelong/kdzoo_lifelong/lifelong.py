@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run, refuse_mixing
 from kdzoo_lifelong.book import SETTINGS, Book
 from kdzoo_lifelong.curriculum import Task, cut
 from kdzoo_lifelong.growing import inherit
@@ -42,6 +42,8 @@ class Incremental(Algorithm):
 
     classes: Literal["new", "seen"] = "seen"
     joint = False
+    validates = True
+    """Whether the student's logits are its answers while a task is learned."""
     balance = 0.0
     """Epochs on the memory after a task, as a part of the recipe's epochs; 0 = none."""
 
@@ -160,6 +162,7 @@ class Incremental(Algorithm):
                 lambda batch, task=task: self.step(run, batch, task),  # type: ignore[misc]  # bound now
                 run.recipe.epochs,
                 lambda task=task: self._ended(run, task, memory),  # type: ignore[misc]  # bound now
+                self.validates,
             )
             if self.settles(task):
                 yield self.settle(run, task, memory)
@@ -272,12 +275,8 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Ten
 
 
 def _check(run: Run, tasks: int) -> None:
-    augment, role = run.recipe.data.augment, run.recipe.roles["student"]
-    if augment is not None and (augment.mixup or augment.cutmix):
-        raise KdzooError(
-            f"algorithm {run.recipe.algorithm.name!r} needs to know which class an image is of: set "
-            "data.augment.mixup and data.augment.cutmix to 0"
-        )
+    refuse_mixing(run, f"algorithm {run.recipe.algorithm.name!r} makes tasks of classes")
+    role = run.recipe.roles["student"]
     if tasks > 1 and (role.checkpoint is not None or role.model.startswith("local-dir:")):
         raise KdzooError(
             "the student learns its classes task by task, and weights of a network that was trained on all of them "

@@ -15,7 +15,9 @@ import torch
 import kdzoo_lifelong
 from kdzoo.api import Backbone, KdzooError, Output
 from kdzoo.cli.flags import KEYS, layer
+from kdzoo.engine.evaluate import accuracy
 from kdzoo.jobs.train import train
+from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
@@ -341,3 +343,13 @@ def test_pod_refuses_another_network():
     maps = [Output(torch.zeros(2, 2), (torch.zeros(2, 3, 4, side),), torch.zeros(2, 3)) for side in (4, 5)]
     with pytest.raises(KdzooError, match="take scheme 'previous-self'"):
         Pod(stages=(-1,)).build(*maps, run=None)
+
+
+def test_all_figures_of_icarl_are_those_of_what_is_exported(life):
+    one = life("icarl", **{"val_fraction": 0.3, "algorithm.tasks": 2, "algorithm.memory": 20})
+    assert "test/chosen" not in one.result
+    assert one.result["val/last"] == accuracy(one.run, "student", one.run.data.val)
+    assert one.result["test/last"] == accuracy(one.run, "student", one.run.data.test)
+    rows = [row for row in read_journal(one.folder / "metrics.jsonl") if row["event"] == "epoch"]
+    assert not any("val/accuracy" in row["metrics"] for row in rows), "the sigmoids do not answer"
+    assert rows[-1]["metrics"]["class-incremental"] == pytest.approx(one.result["test/last"])

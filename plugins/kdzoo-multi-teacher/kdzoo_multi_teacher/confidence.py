@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kdzoo.api import Batch, KdzooError, Lesson, Run
+from kdzoo.api import Batch, Lesson, Run, refuse_mixing
 from kdzoo_multi_teacher.functional import confidence_weights
 from kdzoo_multi_teacher.teachers import Teachers
 
@@ -20,13 +20,17 @@ class ConfidenceAware(Teachers):
 
     name = "confidence-aware"
 
+    def enroll(self, run: Run) -> None:
+        """Enroll the student and every teacher."""
+        refuse_mixing(
+            run,
+            "scheme 'confidence-aware' weighs teachers by class ids",
+            instead="take scheme entropy-weighted",
+        )
+        super().enroll(run)
+
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """One lesson of each teacher, weighed for each sample."""
         if batch.target is None:
             return self.weighed([1 / len(self.roles)] * len(self.roles))
-        if batch.target.is_floating_point():
-            raise KdzooError(
-                "scheme 'confidence-aware' weighs teachers by class ids, and mixup or cutmix blends them: turn both "
-                "off in data.augment, or take scheme entropy-weighted"
-            )
         return self.weighed(confidence_weights(self.logits(run, batch), batch.target))

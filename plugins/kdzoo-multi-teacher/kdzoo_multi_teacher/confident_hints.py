@@ -8,7 +8,17 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from kdzoo.api import Algorithm, Backbone, Batch, KdzooError, Output, Phase, Run, pool_to_smaller
+from kdzoo.api import (
+    Algorithm,
+    Backbone,
+    Batch,
+    KdzooError,
+    Output,
+    Phase,
+    Run,
+    pool_to_smaller,
+    refuse_mixing,
+)
 from kdzoo_multi_teacher.functional import confidence_weights
 
 
@@ -69,6 +79,11 @@ class ConfidentHints(Algorithm):
 
     def _enroll(self, run: Run) -> dict[str, str]:
         """Hint role -> teacher role."""
+        refuse_mixing(
+            run,
+            "algorithm 'confident-hints' weighs maps by class ids",
+            instead="set algorithm.feature_weight to 0",
+        )
         teachers = [role for role in run.roles if role.startswith("teacher")]
         if len(teachers) < 2:
             raise KdzooError(
@@ -96,7 +111,7 @@ class ConfidentHints(Algorithm):
                 answers[role].features[0].float(), run.see(teacher, batch).features[-1].detach().float()
             )
             distances.append((own - other).square().mean(dim=(1, 2, 3)))
-        if batch.target is None or batch.target.is_floating_point():
+        if batch.target is None:
             return torch.stack(distances).mean()
         with torch.no_grad():
             weights = confidence_weights([answer.logits for answer in answers.values()], batch.target)

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdzoo.api import UNLABELLED, Algorithm, Backbone, Batch, KdzooError, Output, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Backbone, Batch, KdzooError, Output, Phase, Run, refuse_mixing
 from kdzoo_multi_teacher.functional import merge_partitions
 
 Classes = tuple[Annotated[int, Field(ge=0)], ...]
@@ -38,6 +38,7 @@ class Specialists(Algorithm):
     """
 
     name = "specialists"
+    reads_teacher = True
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Specialists(Algorithm):
 
     def phases(self, run: Run) -> Iterator[Phase]:
         """``specialists``, then ``distill``; both go over the training split."""
+        refuse_mixing(run, "algorithm 'specialists' teaches its specialists class ids")
         if "teacher" not in run.roles:
             raise KdzooError("algorithm 'specialists' needs a generalist: pass --teacher MODEL")
         groups = self._groups(run)
@@ -70,10 +72,8 @@ class Specialists(Algorithm):
         views = [_view(group, len(run.data.classes), run.device) for group in groups]
 
         def train(batch: Batch) -> Mapping[str, Tensor]:
-            if batch.target is None or batch.target.is_floating_point():
-                raise KdzooError(
-                    "specialists learn from class ids: turn mixup and cutmix off in data.augment"
-                )
+            if batch.target is None:
+                raise KdzooError("specialists learn from class ids, and these batches have none")
             losses = []
             for name, view in zip(names, views, strict=True):
                 target = torch.where(batch.target < 0, UNLABELLED, view[batch.target.clamp_min(0)])

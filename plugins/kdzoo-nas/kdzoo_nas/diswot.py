@@ -150,6 +150,4 @@ def _classes(batch: Batch, logits: Tensor) -> Tensor:
     seen = logits.argmax(dim=1)
     if batch.target is None:
         return seen
-    if batch.target.is_floating_point():
-        return batch.target.argmax(dim=1)
     return torch.where(batch.target == UNLABELLED, seen, batch.target)

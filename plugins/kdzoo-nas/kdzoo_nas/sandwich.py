@@ -174,8 +174,7 @@ class Judge:
                 reference = self._answer(largest, image, statistics)
             target = reference.argmax(dim=1)
             if batch.target is not None:
-                known = batch.target.argmax(dim=1) if batch.target.is_floating_point() else batch.target
-                target = torch.where(known == UNLABELLED, target, known)
+                target = torch.where(batch.target == UNLABELLED, target, batch.target)
             self._seen.append((image, reference, target))
 
     def __call__(self, architecture: Architecture) -> float:

@@ -37,6 +37,7 @@ class Search(Algorithm):
 
     """
 
+    reads_teacher = True
     fraction = 0.0
     """Part of the recipe's epochs in which the search trains, before the architecture is found; 0 = none."""
 
@@ -113,18 +114,20 @@ class Search(Algorithm):
         return (
             f"## The architecture\n\nFound by `{self.name}` among {len(saved['trace']['candidates'])} candidates; "
             "`search.json` has them all, `architecture.json` the one that was found. Untrained it is\n\n"
-            f'```python\ntimm.create_model(\n    "{saved["model"]}"{arguments},\n)\n```'
+            f'```python\nimport timm\n\nmodel = timm.create_model(\n    "{saved["model"]}"{arguments},\n)\n```'
         )
 
 
 def search_images(run: Run, batches: int) -> list[Batch]:
     """Labelled and unlabelled batches to judge candidates by, always the same of a run.
 
-    Of the validation split if there is one, else the first of the training split's first epoch.
+    Of the validation split if there is one, else the first of the training split's first epoch, not mixed.
     """
     if run.data.val is not None:
         return list(islice(run.data.val, batches))
-    return training_images(run, batches)
+    seen = training_images(run, batches)
+    mixed = any(batch.target is not None and batch.target.is_floating_point() for batch in seen)
+    return [run.data.fetch(batch.index) for batch in seen] if mixed else seen
 
 
 def training_images(run: Run, batches: int) -> list[Batch]:

@@ -9,11 +9,14 @@ import timm
 import torch
 
 from kdzoo.api import Backbone, KdzooError
+from kdzoo.data.open import open_data
+from kdzoo.recipe.model import DataConfig
 from kdzoo_nas.blocks import Blocks
 from kdzoo_nas.budget import budget, latency
 from kdzoo_nas.evolution import best, evolve
 from kdzoo_nas.families import family_of
 from kdzoo_nas.nsga import nsga2
+from kdzoo_nas.search import search_images
 from kdzoo_nas.space import Options, Space, Stage, from_plain, plain
 from kdzoo_nas.supernet import Builder, SuperNet
 from kdzoo_nas.trace import Trace
@@ -263,3 +266,16 @@ def test_a_trace_is_kept_written_and_drawn(tmp_path):
     left, right = trace.figure().axes
     assert left.get_ylabel() == "score"
     assert right.get_xlabel() == "parameters"
+
+
+def test_candidates_are_judged_by_images_that_are_not_mixed():
+    def seen(**augment):
+        config = DataConfig(
+            dataset="digits", train_per_class=4, batch_size=8, val_fraction=0.0, augment=augment
+        )
+        return search_images(SimpleNamespace(data=open_data(config, seed=0, device=CPU)), 2)
+
+    for mixed, plain_one in zip(seen(mixup=1.0), seen(mixup=0.0), strict=True):
+        assert torch.equal(mixed.index, plain_one.index)
+        assert torch.equal(mixed.target, plain_one.target)
+        assert torch.equal(mixed.inputs["image"], plain_one.inputs["image"])

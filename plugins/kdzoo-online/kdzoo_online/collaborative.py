@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from kdzoo.api import Batch, KdzooError, Output, Run
+from kdzoo.api import Batch, Output, Run, refuse_mixing
 from kdzoo_online.functional import best_peer, linear_logits, mean_logits, minimum_logits
 from kdzoo_online.peers import Peers
 
@@ -40,12 +40,11 @@ class Collaborative(Peers):
 
     def enroll(self, run: Run) -> None:
         """Enroll every peer, and derive their ensemble."""
-        augment = run.recipe.data.augment
-        mixed = augment is not None and (augment.mixup or augment.cutmix)
-        if mixed and (self.views or self.ensemble != "mean"):
-            raise KdzooError(
-                "scheme 'collaborative' reads class ids and other views of the same images, and mixup or cutmix "
-                "blends both: turn them off in data.augment, or take scheme.ensemble=mean with scheme.views=false"
+        if self.views or self.ensemble != "mean":
+            refuse_mixing(
+                run,
+                "scheme 'collaborative' reads class ids and other views of the same images",
+                instead="take scheme.ensemble=mean with scheme.views=false",
             )
         super().enroll(run)
         run.derive("ensemble", lambda batch: Output(self._target(run, batch)))
@@ -62,6 +61,6 @@ class Collaborative(Peers):
                 continue
             with torch.no_grad():
                 logits.append(run.see(role, run.data.fetch(batch.index, view=view)).logits)
-        if self.ensemble == "mean" or batch.target is None or batch.target.is_floating_point():
+        if self.ensemble == "mean" or batch.target is None:
             return mean_logits(logits)
         return _BY_LABEL[self.ensemble](logits, batch.target)

@@ -13,6 +13,8 @@ from kdzoo_quantized.functional.folding import fold_norm
 
 _CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding)
 _NORM = torch.ops.aten.batch_norm.default
+_WEIGHED = (*_CONVOLUTIONS, torch.ops.aten.linear.default)
+"""Operations whose second argument is the weight that int8 stores."""
 
 
 class Flat(nn.Module):
@@ -83,7 +85,7 @@ def traced(
         The graph, which answers with a tuple; the stages that it shows; whether the embedding comes last in it.
 
     Raises:
-        KdzooError: torch.export cannot follow the model.
+        KdzooError: torch.export cannot follow the model, or the model computes its weights.
 
     """
     own = plain_copy(backbone)
@@ -98,7 +100,24 @@ def traced(
     # A graph module that torch.export made refuses train() and eval(); an ordinary one over the same graph does not.
     graph = fx.GraphModule(unlifted, unlifted.graph)
     fold_norms(graph)
+    _refuse_computed_weights(graph, backbone.name)
     return graph, stages, embedding
+
+
+def weights_of(graph: fx.GraphModule) -> list[fx.Node]:
+    """What each convolution and linear layer takes for its weight."""
+    layers: list[Any] = [node for node in graph.graph.nodes if node.target in _WEIGHED]
+    return [node.args[1] for node in layers]
+
+
+def _refuse_computed_weights(graph: fx.GraphModule, model: str) -> None:
+    layers = weights_of(graph)
+    computed = [weight for weight in layers if weight.op != "get_attr"]
+    if computed:
+        raise KdzooError(
+            f"model {model!r} computes the weights of {len(computed)} of its {len(layers)} layers anew in each pass, "
+            "as weight standardisation does, and torchao leaves those in float; take a student that stores them"
+        )
 
 
 def plain_copy(backbone: Backbone) -> Backbone:

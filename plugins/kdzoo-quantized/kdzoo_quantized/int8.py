@@ -23,6 +23,7 @@ _BATCH_SIZES = (1, 32)
 _CARD = """## In eight bits
 
 `{file}` is this student in int8, {how}: a program for torch alone, from images in [0, 1] to logits.
+Its second import makes the operators known that round; without it torch cannot read the file.{left}
 
 | what | float | int8 |
 |---|---|---|
@@ -30,8 +31,9 @@ _CARD = """## In eight bits
 
 {latency}```python
 import torch
+import torch.ao.quantization.fx._decomposed
 
-model = torch.export.load("{file}").module()
+model = torch.export.load("{folder}/{file}").module()
 logits = model(torch.rand(1, {channels}, {height}, {width}))
 ```
 """
@@ -90,6 +92,7 @@ class Int8(Algorithm):
         self.compile = compile
         self._rounded: FakeQuantized | None = None
         self._program = b""
+        self._left: tuple[str, ...] = ()
         self._figures: dict[str, float] = {}
         self._float_accuracy = 0.0
 
@@ -147,6 +150,7 @@ class Int8(Algorithm):
             rounded = FakeQuantized(student, shape, learns=False)
             for batch in islice(run.data.train, self.calibration_batches):
                 rounded(batch.inputs[modality].cpu())
+        self._left = rounded.left_in_float
         program, float_program = rounded.int8(), export(First(Flat(plain_copy(student))), shape)
         self._program = _bytes(program)
         networks = {"int8": program.module(), "float": float_program.module()}
@@ -179,11 +183,12 @@ class Int8(Algorithm):
             label = f"milliseconds for {size} image{'s' if size > 1 else ''}"
             rows.append((label, figures[_latency("float", size)], figures[_latency("int8", size)]))
         table = "\n".join(f"| {what} | {_number(one)} | {_number(two)} |" for what, one, two in rows)
+        left = f" In float stays what torchao does not round: {', '.join(self._left)}." if self._left else ""
         how = "rounded while it learned (QAT)" if self._rounded else "calibrated after training (PTQ)"
         channels, height, width = _image_shape(run)
         return _CARD.format(
-            file=_FILE, how=how, table=table, latency=self._how_measured(), channels=channels, height=height,
-            width=width,
+            file=_FILE, folder="student", left=left, how=how, table=table, latency=self._how_measured(),
+            channels=channels, height=height, width=width,
         )  # fmt: skip
 
     def _how_measured(self) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from kdzoo.api import Assembled, Backbone, KdzooError, Output, Probe
-from kdzoo_quantized.graph import First, drop_unused, export, traced
+from kdzoo_quantized.graph import First, drop_unused, export, traced, weights_of
 
 
 def load_torchao() -> SimpleNamespace:
@@ -49,6 +49,9 @@ class FakeQuantized(Assembled):
         image_shape: (C, H, W) of the images.
         learns: rounded while it learns (QAT); else only observed until it is converted (PTQ).
 
+    Attributes:
+        left_in_float: the weights that torchao's quantizer does not round, by their names in the model.
+
     Raises:
         KdzooError: torchao is not installed, or torch.export cannot follow the model.
 
@@ -71,6 +74,8 @@ class FakeQuantized(Assembled):
             module for module in self.graph.modules() if isinstance(module, ao.fake.FakeQuantizeBase)
         ]
         self._observing: bool | None = None
+        left = (str(one.target) for one in weights_of(self.graph) if one.op == "get_attr")
+        self.left_in_float = tuple(name.removeprefix("backbone.model.") for name in left)
         if not any(node.op == "call_module" for node in self.graph.graph.nodes):
             raise KdzooError(
                 f"model {backbone.name!r}: torchao's X86InductorQuantizer finds nothing in it to quantize; "

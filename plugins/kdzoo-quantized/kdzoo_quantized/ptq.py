@@ -48,6 +48,7 @@ class PostTraining(Algorithm):
     """
 
     name = "ptq-distill"
+    reads_teacher = True
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class QuantizationAware(Algorithm):
     """
 
     name = "qat"
+    reads_teacher = True
 
     def __init__(
         self,

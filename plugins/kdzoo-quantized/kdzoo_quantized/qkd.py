@@ -42,6 +42,7 @@ class QuantizationAwareDistillation(Algorithm):
     """
 
     name = "qkd"
+    reads_teacher = True
 
     def __init__(
         self,

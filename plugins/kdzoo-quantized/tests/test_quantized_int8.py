@@ -1,5 +1,6 @@
 import io
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from kdzoo.api import Backbone, Batch, KdzooError
 from kdzoo_quantized.functional.folding import fold_norm
 from kdzoo_quantized.graph import fold_norms, traced
-from kdzoo_quantized.int8 import Int8, accuracy
+from kdzoo_quantized.int8 import _CARD, Int8, accuracy
 from kdzoo_quantized.latency import milliseconds
 from kdzoo_quantized.pt2e import FakeQuantized
 from kdzoo_quantized.units import UnitOutput
@@ -181,6 +182,38 @@ def test_the_program_stores_int8_and_answers_as_what_rounded(network, rounded, i
             same = rounded(images).logits
             assert (own - same).norm() / same.norm() < 0.02
         torch.testing.assert_close(loaded(images[:1]), own[:1])
+
+
+def test_the_file_is_read_in_another_process_as_the_card_says(rounded, images, tmp_path):
+    """There torchao is not imported, which makes the operators known in this one."""
+    (tmp_path / "student").mkdir()
+    torch.export.save(rounded.int8(), tmp_path / "student" / "int8.pt2")
+    torch.save(images, tmp_path / "images.pt")
+    code = _CARD.partition("```python\n")[2].partition("```")[0]
+    script = code.format(folder="student", file="int8.pt2", channels=1, height=28, width=28)
+    script += "import sys\nassert 'torchao' not in sys.modules and 'kdzoo' not in sys.modules\n"
+    script += "torch.save(model(torch.load('images.pt')), 'logits.pt')\n"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    with torch.no_grad():
+        expected = rounded.int8().module()(images)
+    torch.testing.assert_close(torch.load(tmp_path / "logits.pt"), expected)
+
+
+@pytest.mark.parametrize("name", ["test_nfnet", "resnetv2_50x1_bit"])
+def test_a_network_that_computes_its_weights_is_refused(name):
+    import timm
+
+    network = Backbone(timm.create_model(name, num_classes=10), input_size=(64, 64))
+    with pytest.raises(KdzooError, match=rf"model '{name}' computes the weights of \d+ of its \d+ layers"):
+        traced(network, (3, 64, 64))
+
+
+def test_what_torchao_does_not_round_is_named(rounded):
+    import timm
+
+    assert rounded.left_in_float == ()
+    network = Backbone(timm.create_model("lcnet_035", num_classes=10), input_size=(32, 32))
+    assert FakeQuantized(network, (3, 32, 32), learns=False).left_in_float == ("classifier.weight",)
 
 
 def test_accuracy_leaves_unlabelled_images_out():

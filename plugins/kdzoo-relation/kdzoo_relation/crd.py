@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Batch, Knowledge, Output, Run, Taps
+from kdzoo.api import UNLABELLED, Batch, Knowledge, Output, Run, Taps, refuse_mixing
 from kdzoo_relation.bank import Bank
 from kdzoo_relation.functional import info_nce_loss, nce_loss
 from kdzoo_relation.functional.vectors import unit
@@ -58,6 +58,7 @@ class CRD(Knowledge):
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
         """A projection for each network, and the banks, of the size of the training set."""
+        refuse_mixing(run, "knowledge 'crd' contrasts each image with images of other classes")
         self.ours = Projection(student, self.width)
         self.theirs = Projection(teacher, self.width)
         labels = run.data.labels

@@ -35,7 +35,8 @@ def output(seed, width, *shapes):
 
 def made_up_run(labels=LABELS):
     draw = torch.Generator().manual_seed(5)
-    return SimpleNamespace(data=SimpleNamespace(labels=labels), generator=lambda name: draw)
+    recipe = SimpleNamespace(data=SimpleNamespace(augment=None))
+    return SimpleNamespace(recipe=recipe, data=SimpleNamespace(labels=labels), generator=lambda name: draw)
 
 
 def built(knowledge, student, teacher, labels=LABELS):

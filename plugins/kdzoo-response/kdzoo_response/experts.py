@@ -10,7 +10,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from kdzoo.api import Batch, KdzooError, Lesson, Output, Run, Scheme
+from kdzoo.api import Batch, KdzooError, Lesson, Output, Run, Scheme, refuse_mixing
 from kdzoo_response.tables import read_table
 
 File = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
@@ -40,12 +40,7 @@ class Experts(Scheme):
 
     def enroll(self, run: Run) -> None:
         """Read the file, and enroll the student and the derived teacher."""
-        augment = run.recipe.data.augment
-        if augment is not None and (augment.mixup or augment.cutmix):
-            raise KdzooError(
-                "scheme 'experts' has soft labels for single samples, and data.augment.mixup and cutmix blend "
-                "two: turn them off"
-            )
+        refuse_mixing(run, "scheme 'experts' has soft labels for single images")
         table = torch.from_numpy(read_table(self.labels, run.data.names, run.data.classes))
         known = ~table.isnan().any(dim=1)
         lacking = self._lacking(run, known)

@@ -212,6 +212,19 @@ def test_ofa_without_enhancement_is_two_cross_entropies(student, teacher):
     torch.testing.assert_close(ofa_loss(student, teacher, TARGET, form="code"), soft)
 
 
+def test_ofa_takes_the_cross_entropy_inside_with_the_whole_mixture(student, teacher):
+    onehot = torch.nn.functional.one_hot(TARGET, CLASSES).to(student)
+    mixed = 0.6 * onehot + 0.4 * onehot.roll(1, 0)
+    extra = torch.nn.functional.cross_entropy(student, mixed) - torch.nn.functional.cross_entropy(
+        student, TARGET
+    )
+    with_ids = ofa_loss(student, teacher, TARGET, gamma=1.4)
+    torch.testing.assert_close(ofa_loss(student, teacher, mixed, gamma=1.4), with_ids + extra)
+    torch.testing.assert_close(ofa_loss(student, teacher, onehot, gamma=1.4), with_ids)
+    nothing = ofa_loss(student, teacher, torch.zeros_like(mixed), gamma=1.4)
+    torch.testing.assert_close(nothing, ofa_loss(student, teacher, None, gamma=1.4))
+
+
 def test_hard_is_the_cross_entropy_with_the_teachers_decision(student, teacher, rows):
     expected = [-np.log(softmax(s)[t.argmax()]) for s, t, _ in rows]
     same(hard_loss(student, teacher, reduction="none"), expected)

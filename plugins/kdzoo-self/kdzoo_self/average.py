@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from safetensors.torch import save_file
 
-from kdzoo.api import Batch, Lesson, Output, Ramp, Run, Scheme
+from kdzoo.api import Batch, Lesson, Output, Ramp, Run, Scheme, refuse_mixing
 from kdzoo_self.functional import follow
 
 STEP = "ema/step"
@@ -54,6 +54,7 @@ class WeightAverage(Scheme):
 
     def enroll(self, run: Run) -> None:
         """Enroll the student and its average, which begins as a copy."""
+        refuse_mixing(run, "scheme 'ema' shows the average each image under another augmentation")
         student = run.enroll("student", run.build("student"))
         modality = run.recipe.roles["student"].modality  # a copy does not know what it reads
         run.enroll("ema", copy.deepcopy(student), learns=False, modality=modality)

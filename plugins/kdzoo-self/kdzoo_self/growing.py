@@ -14,10 +14,12 @@ from kdzoo.api import Algorithm, Batch, Phase, Ramp, Run
 
 
 class GrowingTrust(Algorithm):
-    """(1 - alpha) x supervised loss + alpha x distillation loss; alpha grows from epoch to epoch, from 0.
+    """(1 - alpha) x supervised loss + alpha x distillation loss; alpha grows from epoch to epoch.
+
+    It is 0 in the first epoch, in which a student has no past to learn from, and ``alpha`` x t / E in epoch t of E.
 
     Args:
-        alpha: what it would reach at the end of the last epoch.
+        alpha: what it is in the last epoch.
     """
 
     name = "growing-trust"
@@ -30,7 +32,7 @@ class GrowingTrust(Algorithm):
         epochs = run.recipe.epochs
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
-            alpha = self.alpha(_epoch_began(batch.progress, epochs))
+            alpha = self.share(batch.progress, epochs)
             teach = run.teach(batch)
             task = torch.stack([run.task(role, batch) for role in run.students]).sum()
             run.update((1 - alpha) * task + alpha * teach, *run.students, "knowledge")
@@ -38,7 +40,13 @@ class GrowingTrust(Algorithm):
 
         yield Phase("distill", run.data.train, step, epochs)
 
+    def share(self, progress: float, epochs: int) -> float:
+        """Alpha in the epoch at ``progress``.
 
-def _epoch_began(progress: float, epochs: int) -> float:
-    """The progress at which the present epoch began; a hair's breadth is for what division rounds off."""
-    return math.floor(progress * epochs + 1e-9) / epochs
+        Args:
+            progress: of the phase, in [0, 1).
+            epochs: of the phase.
+
+        """
+        before = math.floor(progress * epochs + 1e-9)  # a hair's breadth for what division rounds off
+        return self.alpha((before + 1) / epochs) if before else 0.0

@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, KdzooError, Phase, Run, softened_kl
+from kdzoo.api import Algorithm, Batch, Phase, Run, refuse_mixing, softened_kl
 
 INDEX, LOGITS = "last-batch/index", "last-batch/logits"
 
@@ -39,12 +39,7 @@ class LastBatch(Algorithm):
 
     def phases(self, run: Run) -> Iterator[Phase]:
         """One phase over the training split."""
-        augment = run.recipe.data.augment
-        if augment is not None and (augment.mixup or augment.cutmix):
-            raise KdzooError(
-                "algorithm 'last-batch' shows each batch a second time under another augmentation, and mixed images "
-                "have no second view: turn data.augment.mixup and data.augment.cutmix off"
-            )
+        refuse_mixing(run, "algorithm 'last-batch' shows each batch a second time under another augmentation")
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             joint = self._join(run, batch)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from kdzoo.api import Batch, Lesson, Output, Run, Scheme
+from kdzoo.api import Batch, Lesson, Output, Run, Scheme, refuse_mixing
 
 TABLE = "own-past/logits"
 
@@ -27,6 +27,7 @@ class OwnPast(Scheme):
 
     def enroll(self, run: Run) -> None:
         """Enroll the student, and its past as a teacher that is looked up."""
+        refuse_mixing(run, "scheme 'own-past' remembers the last answer to each image")
         run.enroll("student", run.build("student"))
         run.derive("past", lambda batch: self._look_up(run, batch))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from kdzoo.api import Batch, Lesson, Output, Run, Scheme
+from kdzoo.api import Batch, Lesson, Output, Run, Scheme, refuse_mixing
 from kdzoo_self.functional import draw_same_class
 
 
@@ -24,6 +24,7 @@ class SameClass(Scheme):
 
     def enroll(self, run: Run) -> None:
         """Enroll the student, and its answers to the partners as a teacher."""
+        refuse_mixing(run, "scheme 'same-class' pairs each image with another one of its class")
         run.enroll("student", run.build("student"))
         run.derive("partner", lambda batch: self._answer(run, batch))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from kdzoo.api import UNLABELLED, Batch, KdzooError, Output, Run, Scheme
+from kdzoo.api import UNLABELLED, Batch, KdzooError, Output, Run, Scheme, refuse_mixing
 from kdzoo_self.functional import virtual_logits
 
 
@@ -36,6 +36,7 @@ class VirtualTeacher(Scheme):
 
     def enroll(self, run: Run) -> None:
         """Enroll the student, and the teacher as a computation."""
+        refuse_mixing(run, "scheme 'virtual' makes its teacher from class ids")
         run.enroll("student", run.build("student"))
         run.derive("virtual", lambda batch: self._answer(run, batch))
 
@@ -44,10 +45,10 @@ class VirtualTeacher(Scheme):
         return [("student", "virtual")]
 
     def _answer(self, run: Run, batch: Batch) -> Output:
-        if batch.target is None or batch.target.is_floating_point():
+        if batch.target is None:
             raise KdzooError(
                 "scheme 'virtual' makes its teacher from class ids, and these batches have none: take data with "
-                "labels, without mixup and cutmix"
+                "labels"
             )
         own = run.see("student", batch).logits.detach().float()
         made = virtual_logits(batch.target.clamp(min=0), own.shape[1], correct=self.correct, form=self.form)

@@ -19,7 +19,7 @@ from kdzoo.zoo import Zoo
 from kdzoo_self.byot import Byot
 from kdzoo_self.exit import Exit
 from kdzoo_self.functional import first_confident
-from kdzoo_self.growing import _epoch_began
+from kdzoo_self.growing import GrowingTrust
 from kdzoo_self.progressive import Progressive
 
 
@@ -155,10 +155,38 @@ def test_the_exported_exits_answer_as_the_trained_ones(tmp_path):
         Progressive.load(tmp_path)
 
 
-def test_alpha_changes_from_epoch_to_epoch_only():
-    steps, epochs = 7, 9
-    seen = [_epoch_began(step / (steps * epochs), epochs) for step in range(steps * epochs)]
-    assert seen == pytest.approx([step // steps / epochs for step in range(steps * epochs)])
+class Blend(Listener):
+    """How much of each step's loss was taught: (loss - task) / (teach - task), by epoch."""
+
+    def __init__(self):
+        self.losses = []
+        self.shares = {}
+
+    def updated(self, run, loss, roles):
+        self.losses.append(loss.item())
+
+    def step_ended(self, run, batch, figures, moment):
+        task, teach = figures["task"].item(), figures["teach"].item()
+        self.shares.setdefault(moment.epoch, []).append((self.losses[-1] - task) / (teach - task))
+
+
+def test_alpha_is_the_authors_in_every_epoch(tmp_path):
+    """Theirs is alpha x (epoch + 1) / E from 0, with the label as the past of the first epoch: plain training."""
+    blend = Blend()
+    settings = {"data.val_fraction": 0.0, "epochs": 4, "data.batch_size": 8}
+    train(recipe("ps-kd", **settings), tmp_path / "run", zoo=Zoo(), listeners=[blend])
+    assert [len(shares) for shares in blend.shares.values()] == [5] * 4
+    expected = {1: 0.0, 2: 0.4, 3: 0.6, 4: 0.8}
+    for epoch, shares in blend.shares.items():
+        assert shares == pytest.approx([expected[epoch]] * 5, abs=1e-5)
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(7, 9), (3, 240), (13, 1)])
+def test_alpha_changes_from_epoch_to_epoch_only(steps, epochs):
+    growing = GrowingTrust(alpha=0.8)
+    seen = [growing.share(step / (steps * epochs), epochs) for step in range(steps * epochs)]
+    by_epoch = [0.0, *(0.8 * epoch / epochs for epoch in range(2, epochs + 1))]
+    assert seen == pytest.approx([by_epoch[step // steps] for step in range(steps * epochs)])
 
 
 class AfterEachStep(Listener):
@@ -231,11 +259,11 @@ def test_the_last_batch_comes_again_with_another_view_and_its_own_targets(tmp_pa
         assert (joint.inputs["image"][16:] != earlier.inputs["image"]).any()
 
 
-def test_mixed_images_have_no_second_view(tmp_path):
-    with pytest.raises(KdzooError, match="mixed images"):
-        train(recipe("dlb", **{"data.augment.mixup": 0.2}), tmp_path / "run", zoo=Zoo())
-    with pytest.raises(KdzooError, match="without mixup and cutmix"):
-        train(recipe("tf-kd", **{"data.augment.mixup": 0.2}), tmp_path / "run", zoo=Zoo())
+@pytest.mark.parametrize("method", ["dlb", "tf-kd", "cs-kd", "ps-kd", "ema"])
+def test_mixed_images_are_refused_before_anything_is_learned(method, tmp_path):
+    for kind in ("mixup", "cutmix"):
+        with pytest.raises(KdzooError, match="mixup or cutmix blends two images"):
+            train(recipe(method, **{f"data.augment.{kind}": 0.2}), tmp_path / kind, zoo=Zoo())
 
 
 def test_each_generation_is_born_with_weights_of_its_own_and_the_last_one_teaches(tmp_path):

@@ -54,7 +54,7 @@ def cross_layer_loss(
     teachers: Sequence[Tensor],
     attention: Tensor,
     *,
-    form: Literal["paper", "code"] = "paper",
+    form: Literal["paper", "code"] = "code",
     reduction: Reduction = "mean",
 ) -> Tensor:
     """Mean squared differences of every pair of layers, weighed by ``attention``.
@@ -64,7 +64,7 @@ def cross_layer_loss(
             T layers; where sizes differ, the larger map of a pair is average-pooled to the smaller.
         teachers: T maps (B, C', H', W').
         attention: (B, S, T).
-        form: ``"paper"`` sums over the student's layers, ``"code"`` takes their mean.
+        form: ``"code"`` takes the mean over the student's layers, ``"paper"`` the sum.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

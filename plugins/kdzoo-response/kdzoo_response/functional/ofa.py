@@ -29,7 +29,8 @@ def ofa_loss(
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        target: as for :func:`dkd_loss`; without label the teacher's most likely class counts.
+        target: as for :func:`dkd_loss`; without label the teacher's most likely class counts. The largest class of a
+            mixture is the one that is enhanced; the cross-entropy in the paper's form is that with the mixture.
         gamma: γ > 0; above 1 it enhances a target of which the teacher is sure.
         form: the paper's formula or that of the authors' code.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
@@ -46,4 +47,7 @@ def ofa_loss(
         weight = torch.where(is_true, (1 + likely).pow(gamma) - 1, likely.pow(gamma))
     else:
         weight = torch.where(is_true, (1 + likely).pow(gamma), likely)
+        if target is not None and target.shape == student.shape:
+            known = target.sum(dim=1, keepdim=True) > 0
+            weight = weight + torch.where(known, target - is_true.to(target.dtype), 0.0)
     return reduce(-(weight * student.log_softmax(dim=1)).sum(dim=1), reduction)
