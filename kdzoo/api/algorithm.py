@@ -29,7 +29,6 @@ class Phase:
         after_epoch: further figures for the metrics of each epoch, such as ``val/robust``; called with every role
             in eval mode and no graph.
         validate: whether the students are validated after each epoch; False where they do not learn yet.
-
     """
 
     name: str

@@ -27,7 +27,6 @@ class Batch:
         inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
         target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities; None = unlabelled.
         progress: where the phase stands, from 0 at its first step to just under 1 at its last.
-
     """
 
     index: Tensor
@@ -48,7 +47,6 @@ class Output:
         features: the stages asked for, each (B, C, H, W), shallow to deep.
         embedding: (B, D), what the classifier reads; None unless asked for.
         extras: what each probe that was asked for kept.
-
     """
 
     logits: Tensor
@@ -62,7 +60,6 @@ class Output:
 
         Raises:
             KdzooError: the role that answered has none.
-
         """
         if self.embedding is None:
             raise KdzooError(

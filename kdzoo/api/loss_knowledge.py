@@ -73,7 +73,6 @@ class LossKnowledge(Knowledge):
 
         Raises:
             KdzooError: they differ and the loss is not to be projected, or is on logits.
-
         """
         ours, theirs = self._compared(student).shape[1], self._compared(teacher).shape[1]
         if ours == theirs:
@@ -91,7 +90,6 @@ class LossKnowledge(Knowledge):
 
         Raises:
             KdzooError: it gives something else, or wants labels and there are none.
-
         """
         mine, theirs = self._compared(student), self._compared(teacher)
         if mine.ndim == 4:
@@ -131,7 +129,6 @@ def _declared(cls: type[LossKnowledge]) -> Any:
 
     Raises:
         KdzooError: it names none.
-
     """
     found = inspect.getattr_static(cls, "loss", None)
     found = found.__func__ if isinstance(found, staticmethod) else found

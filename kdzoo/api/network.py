@@ -44,7 +44,6 @@ class Backbone(nn.Module):
         label_names: the class names, or None.
         mean: (1, C, 1, 1), subtracted from the image in [0, 1].
         std: (1, C, 1, 1), divides what is left.
-
     """
 
     mean: Tensor
@@ -80,7 +79,6 @@ class Backbone(nn.Module):
 
         Raises:
             KdzooError: the model adds up several classifiers.
-
         """
         found = find_classifiers(self.model)
         if len(found) != 1:
@@ -111,7 +109,6 @@ class Backbone(nn.Module):
 
         Raises:
             KdzooError: the model does not have these stages, or no vector that its classifier reads.
-
         """
         if stages:
             self._require(stages)
@@ -137,7 +134,6 @@ class Backbone(nn.Module):
 
         Raises:
             KdzooError: the model does more between its last stage and its logits than is known here.
-
         """
         if self._head is None:
             self._head = self._find_head()

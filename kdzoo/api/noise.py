@@ -28,7 +28,6 @@ class Noise:
         modality: under which name it stands in ``batch.inputs``.
         batch_size: default: that of the recipe's data.
         name: streams of other names draw other numbers.
-
     """
 
     def __init__(

@@ -27,5 +27,4 @@ class Probe(ABC):
 
         Raises:
             KdzooError: the model does not have what is asked for; the message names the model's type.
-
         """

@@ -24,7 +24,6 @@ class Lesson:
         student: the role that learns.
         teacher: the role that is imitated.
         weight: a number, or a (B,) tensor that weighs each sample.
-
     """
 
     student: str

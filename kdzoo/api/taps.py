@@ -20,7 +20,6 @@ class Taps:
         embedding: whether both sides expose what their classifier reads.
         probes: what to read inside the student beside its stages.
         teacher_probes: the same for the teacher; None means the student's.
-
     """
 
     student: tuple[int, ...] = ()

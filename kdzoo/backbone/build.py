@@ -60,7 +60,6 @@ def build_backbone(
     Raises:
         KdzooError: an unknown model, arguments that it does not take, an input size that it cannot take, or
             pretrained weights for the same classes in another order.
-
     """
     for key, instead in _SET_ELSEWHERE.items():
         if key in config.kwargs:

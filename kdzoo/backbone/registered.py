@@ -52,7 +52,6 @@ def make_known(name: str, zoo: Zoo | None) -> Zoo | None:
 
     Returns:
         The zoo that was asked; None if timm knew the model.
-
     """
     if is_model(name):
         return None

@@ -23,7 +23,6 @@ class Answers:
         roster: whose roles.
         autocast: the recipe's precision, entered around each network.
         listeners: are told of each answer that is computed.
-
     """
 
     def __init__(

@@ -20,7 +20,6 @@ class Columns:
     Attributes:
         classes: (columns,) int64, the data's class id of each logit.
         places: (K,) int64, the logit of each class; :data:`UNLABELLED` where the network has none.
-
     """
 
     classes: Tensor

@@ -33,7 +33,6 @@ class Gallery:
         folder: the run's.
         notify: is told of each picture.
         writes: whether this process does; the others of a run do not.
-
     """
 
     def __init__(self, folder: Path, notify: Callable[[Event], None], *, writes: bool = True) -> None:
@@ -47,7 +46,6 @@ class Gallery:
 
         Raises:
             KdzooError: it cannot be written.
-
         """
         if not self._writes:
             return

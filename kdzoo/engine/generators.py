@@ -20,7 +20,6 @@ class Generators:
         device: where they draw.
         rank: of this process.
         saved: where a resumed generator finds its state.
-
     """
 
     def __init__(self, seed: int, device: torch.device, rank: int, saved: Saved) -> None:

@@ -31,7 +31,6 @@ class Part:
         name: the knowledge's.
         weight: of its loss in the sum.
         make: a new instance, for one arrow.
-
     """
 
     name: str
@@ -57,7 +56,6 @@ class Lessons:
     Attributes:
         part_losses: the loss of each part in this step, unweighted, summed over the lessons; filled where there are
             several parts.
-
     """
 
     def __init__(
@@ -86,7 +84,6 @@ class Lessons:
             run: what the scheme and the knowledge are lent.
             batch: two of its samples show the shapes.
             saved: names in a checkpoint; the arrows among them are built too.
-
         """
         if not self._parts:
             return
@@ -121,7 +118,6 @@ class Lessons:
 
         Raises:
             KdzooError: the role is computed from others and has less.
-
         """
         taps = knowledge.taps
         wanted, probes = taps.of(side), taps.probes_of(side)

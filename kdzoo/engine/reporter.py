@@ -21,7 +21,6 @@ class Reporter(Listener):
 
     Args:
         notify: is given each event.
-
     """
 
     def __init__(self, notify: Callable[[Event], None]) -> None:

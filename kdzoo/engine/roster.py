@@ -64,7 +64,6 @@ class Roster:
         members: enrolled roles by name.
         derived: what computes each of the other roles.
         connectors: for each arrow of the scheme, the knowledge that it is taught.
-
     """
 
     def __init__(self, networks: NetworkSource, fabric: Fabric, optim: OptimConfig) -> None:
@@ -167,7 +166,6 @@ class Roster:
 
         Raises:
             KdzooError: a role is frozen or nobody's.
-
         """
         found: list[Role] = []
         for role in dict.fromkeys(roles):

@@ -48,7 +48,6 @@ class TrainingRun:
         networks: where networks come from.
         gallery: where pictures go; default: nowhere.
         listeners: are told what happens.
-
     """
 
     def __init__(
@@ -245,7 +244,6 @@ class TrainingRun:
 
         Raises:
             KdzooError: the checkpoint's roles or shapes are not those of this recipe.
-
         """
         self.saved.restore(content)
         self.generators.clear()

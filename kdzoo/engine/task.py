@@ -17,7 +17,6 @@ def task_loss(logits: Tensor, target: Tensor, columns: Columns | None, smoothing
         target: (B,) class ids, :data:`UNLABELLED` where withheld, or (B, K) probabilities.
         columns: which logit stands for which class; None where they are the classes in order.
         smoothing: label smoothing in [0, 1].
-
     """
     logits = logits.float()
     if target.is_floating_point():

@@ -25,7 +25,6 @@ class Updates:
 
     Attributes:
         finite: whether every loss so far was finite; a tensor, so that a GPU need not be waited for.
-
     """
 
     def __init__(self, roster: Roster, fabric: Fabric, saved: Saved) -> None:
@@ -93,7 +92,6 @@ class Updates:
 
         Raises:
             KdzooError: the checkpoint's roles or shapes are not those of this recipe.
-
         """
         self._step = step
         try:

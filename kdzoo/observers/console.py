@@ -33,7 +33,6 @@ class Console(Observer):
     Args:
         terminal: where to print; default: stderr.
         clock: the time in seconds, from any beginning.
-
     """
 
     name: ClassVar[str] = "console"

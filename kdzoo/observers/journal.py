@@ -66,7 +66,6 @@ class Journal:
     Raises:
         KdzooError: (here and in every method) the file cannot be read or written: a full disk, a read-only
             folder.
-
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,7 +99,6 @@ class Journal:
 
         Raises:
             KdzooError: the file is shorter than that, or has no end of a line there.
-
         """
         with self._writing():
             content = self.path.read_bytes() if self.path.exists() else b""
@@ -146,7 +144,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
     Raises:
         KdzooError: the file cannot be read, or a line before the last is not a JSON object.
-
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)

@@ -26,7 +26,6 @@ class Command:
         name: what follows ``kdzoo`` on the command line.
         place: where its function is: ``package.module:function``.
         plugin: the provider.
-
     """
 
     name: str
@@ -43,7 +42,6 @@ class Command:
 
         Raises:
             KdzooError: there is no such function.
-
         """
         try:
             found = EntryPoint(self.name, self.place, hooks.GROUP).load()

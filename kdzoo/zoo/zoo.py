@@ -45,7 +45,6 @@ class Found:
         declared: the class, or where it is: ``package.module:Class``; of a backbone, the model's name.
         plugin: the provider.
         declared_name: the name that stands beside a place; a class says its own.
-
     """
 
     kind: Kind
