@@ -20,6 +20,7 @@ from kdzoo.backbone.registered import architecture, make_known
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.model import RoleConfig
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.plugin import first_line
 
 _SET_ELSEWHERE = {
     "num_classes": "the data decides it",
@@ -119,7 +120,7 @@ def _create(name: str, config: RoleConfig, num_classes: int, channels: int) -> A
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         weights = " with its pretrained weights" if config.pretrained else ""
         raise KdzooError(
-            f"timm cannot build model {config.model!r}{weights} from {given}: {_first_line(error)}"
+            f"timm cannot build model {config.model!r}{weights} from {given}: {first_line(error)}"
         ) from error
     lacking = [name for name in ("pretrained_cfg", "num_classes") if not hasattr(model, name)]
     if lacking:
@@ -150,7 +151,7 @@ def _probe(backbone: Backbone, name: str) -> None:
             logits = backbone(pixels.reshape(2, backbone.channels, height, width)).logits
     except Exception as error:
         raise KdzooError(
-            f"model {name!r} cannot take images of {height}x{width} pixels ({_first_line(error)}): "
+            f"model {name!r} cannot take images of {height}x{width} pixels ({first_line(error)}): "
             f"give its role another img_size (--student-img-size, --teacher-img-size), {_better_size(backbone)}"
         ) from error
     if not isinstance(logits, torch.Tensor) or logits.shape != (2, backbone.num_classes):
@@ -167,8 +168,3 @@ def _better_size(backbone: Backbone) -> str:
     stages = getattr(backbone.model, "feature_info", ())
     divisor = stages[-1]["reduction"] if stages else 1
     return f"such as {own}, its own" + (f", or a multiple of {divisor}" if divisor > 1 else "")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -27,6 +27,7 @@ class HyperParameter:
     meaning: str
 
 
+@functools.cache  # making a pydantic model takes milliseconds, and each recipe is validated several times
 def schema(component: type[Any]) -> type[BaseModel]:
     """The pydantic model of a component's keyword arguments, and of its parents' that it passes on.
 
@@ -36,16 +37,6 @@ def schema(component: type[Any]) -> type[BaseModel]:
     Raises:
         KdzooError: an argument has no type, or is positional only.
     """
-    if component not in _SCHEMAS:
-        _SCHEMAS[component] = _schema(component)
-    return _SCHEMAS[component]
-
-
-_SCHEMAS: WeakKeyDictionary[type[Any], type[BaseModel]] = WeakKeyDictionary()
-"""Making a pydantic model takes milliseconds, and each recipe is validated several times."""
-
-
-def _schema(component: type[Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for owner in _constructors(component):
         hints = get_type_hints(owner.__init__, include_extras=True)
