@@ -14,6 +14,7 @@ from kdzoo.backbone import Backbone
 from kdzoo.builtin.distill import Distill
 from kdzoo.builtin.offline import Offline
 from kdzoo.engine.components import algorithm_of, knowledge_of, scheme_of
+from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, dotted
@@ -83,9 +84,9 @@ class Distiller(nn.Module):
             )
         device = next(student.parameters()).device
         fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
-        run = TrainingRun(
-            recipe, _NoData(), fabric, scheme_of(recipe, zoo), knowledge_of(recipe, zoo), _Networks()
-        )
+        data = _NoData()
+        networks = _Networks(recipe, data, fabric.device, lambda role, config: None)
+        run = TrainingRun(recipe, data, fabric, scheme_of(recipe, zoo), knowledge_of(recipe, zoo), networks)
         mode, frozen = student.training, [one for one in student.parameters() if not one.requires_grad]
         run.enroll("student", own)
         run.enroll("teacher", other, learns=False)
@@ -158,26 +159,8 @@ class _NoData:
         self._refuse()
 
 
-class _Networks:
+class _Networks(Networks):
     """The networks are the user's."""
 
-    def build(
-        self,
-        role: str,
-        like: str | None = None,
-        num_classes: int | None = None,
-        arguments: Mapping[str, Any] | None = None,
-    ) -> Backbone:
+    def config(self, role: str, like: str | None = None) -> NoReturn:
         raise KdzooError(f"this method builds the network {role!r} by itself; run it with kdzoo distill")
-
-    def from_file(self, module: nn.Module) -> bool:
-        return False
-
-    def trained_now(self, module: nn.Module) -> None:
-        return
-
-    def modality(self, module: nn.Module) -> str:
-        return "image"
-
-    def is_backbone(self, module: nn.Module) -> bool:
-        return isinstance(module, Backbone)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from kdzoo.engine.saved import Saved
 from kdzoo.seeds import derive_seed
 
 _PREFIX = "generator/"
@@ -19,10 +18,10 @@ class Generators:
         seed: the run's.
         device: where they draw.
         rank: of this process.
-        saved: where a resumed generator finds its state.
+        saved: where a resumed generator finds its state, which it takes.
     """
 
-    def __init__(self, seed: int, device: torch.device, rank: int, saved: Saved) -> None:
+    def __init__(self, seed: int, device: torch.device, rank: int, saved: dict[str, Any]) -> None:
         self._seed, self._device, self._rank, self._saved = seed, device, rank, saved
         self._made: dict[str, torch.Generator] = {}
 
@@ -31,7 +30,7 @@ class Generators:
         if name not in self._made:
             made = torch.Generator(self._device)
             made.manual_seed(derive_seed(self._seed, "generator", name, self._rank))
-            state = self._saved.take(f"{_PREFIX}{name}")
+            state = self._saved.pop(f"{_PREFIX}{name}", None)
             if state is not None:
                 made.set_state(state["state"].cpu())
             self._made[name] = made

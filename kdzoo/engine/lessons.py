@@ -14,6 +14,7 @@ from kdzoo.api.modes import evaluating
 from kdzoo.api.run import Run
 from kdzoo.api.scheme import Lesson, Scheme
 from kdzoo.engine.answers import Answers
+from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Arrow, Roster
 from kdzoo.engine.updates import Updates
 from kdzoo.errors import KdzooError
@@ -48,7 +49,6 @@ class Lessons:
     Args:
         parts: what is taught; several are added along each arrow.
         scheme: who teaches whom.
-        seed: the run's.
         roster: who plays the roles; it keeps the connectors.
         answers: what the roles see.
         updates: makes new connectors trainable.
@@ -62,14 +62,12 @@ class Lessons:
         self,
         parts: Sequence[Part],
         scheme: Scheme,
-        seed: int,
         roster: Roster,
         answers: Answers,
         updates: Updates,
     ) -> None:
         self._parts = tuple(parts)
         self._scheme = scheme
-        self._seed = seed
         self._roster = roster
         self._answers = answers
         self._updates = updates
@@ -89,9 +87,8 @@ class Lessons:
             return
         known = [_arrow(name) for name in saved if name.startswith(_PREFIX)]
         for arrow in (*self._scheme.arrows(run), *known):
-            if arrow not in self._roster.connectors and all(
-                self._roster.can_see(role, batch) for role in arrow
-            ):
+            seen = all(self._roster.can_see(role, batch) for role in arrow)
+            if seen and arrow not in self._roster.connectors:
                 self._build(run, arrow, batch)
 
     def teach(self, run: Run, batch: Batch, *, detach: bool) -> Tensor:
@@ -176,7 +173,7 @@ class Lessons:
         """Make the arrow's knowledge from two samples, seen in eval mode, without touching any state."""
         student, teacher = arrow
         name = f"{_PREFIX}{student}{_ARROW}{teacher}"
-        with seeded(derive_seed(self._seed, name)):
+        with seeded(derive_seed(run.recipe.seed, name)):
             made = {part.name: part.make() for part in self._parts}
             for knowledge in made.values():
                 self._tap(student, "student", knowledge)
@@ -189,7 +186,9 @@ class Lessons:
                     run,
                 )
         module = next(iter(made.values())) if len(made) == 1 else Parts(made)
-        self._updates.begin(self._roster.connect(arrow, name, module))
+        connectors = Role(name, module, run.recipe.optim)
+        self._roster.connect(arrow, connectors)
+        self._updates.begin(connectors)
 
     def _tap(self, role: str, side: str, knowledge: Knowledge) -> None:
         taps = knowledge.taps

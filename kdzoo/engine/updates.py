@@ -11,7 +11,6 @@ from torch import Tensor
 from kdzoo.engine.average import average_gradients
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
-from kdzoo.engine.saved import Saved
 from kdzoo.errors import KdzooError
 
 
@@ -21,13 +20,13 @@ class Updates:
     Args:
         roster: whose roles.
         fabric: device and processes.
-        saved: where a resumed role finds its weights and its optimizer's state.
+        saved: where a resumed role finds its weights and its optimizer's state, by its name; it takes them.
 
     Attributes:
         finite: whether every loss so far was finite; a tensor, so that a GPU need not be waited for.
     """
 
-    def __init__(self, roster: Roster, fabric: Fabric, saved: Saved) -> None:
+    def __init__(self, roster: Roster, fabric: Fabric, saved: dict[str, Any]) -> None:
         self._roster = roster
         self._fabric = fabric
         self._saved = saved
@@ -69,7 +68,7 @@ class Updates:
             return  # it begins with the first phase
         member.set_mode()
         member.start_phase(*self._phase)
-        state = self._saved.take(member.name)
+        state = self._saved.pop(member.name, None)
         if state is not None:
             member.module.load_state_dict(state["module"])
             if member.optimizer is not None and state["optimizer"] is not None:

@@ -98,11 +98,13 @@ def create(found: Found, settings: Mapping[str, Any]) -> Any:
 
 def required(component: type[Any]) -> set[str]:
     """The hyper-parameters that have no default."""
-    return {name for name, field in schema(component).model_fields.items() if field.is_required()}
+    model = schema(component)  # type: ignore[arg-type]  # mypy takes a class's __hash__ for that of its instances
+    return {name for name, field in model.model_fields.items() if field.is_required()}
 
 
 def describe(component: type[Any]) -> list[HyperParameter]:
     """The hyper-parameters with type, range, default and the meaning that the docstring gives, or a parent's."""
+    model = schema(component)  # type: ignore[arg-type]  # as above
     meanings: dict[str, str] = {}
     for owner in reversed(component.__mro__):
         meanings |= _docstring_args(owner)
@@ -114,7 +116,7 @@ def describe(component: type[Any]) -> list[HyperParameter]:
             None if field.is_required() else field.default,
             meanings.get(name, ""),
         )
-        for name, field in schema(component).model_fields.items()
+        for name, field in model.model_fields.items()
     ]
 
 
