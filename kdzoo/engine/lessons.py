@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,11 @@ class Lessons:
         """The knowledge summed over the scheme's lessons; zero where there is none."""
         if not self._parts:
             return torch.zeros((), device=self._roster.device)
-        lessons = [lesson for lesson in self._scheme.lessons(run, batch) if _counts(lesson)]
+        lessons = [
+            lesson
+            for lesson in self._scheme.lessons(run, batch)
+            if isinstance(lesson.weight, Tensor) or lesson.weight != 0
+        ]
         for lesson in lessons:
             if (lesson.student, lesson.teacher) not in self._roster.connectors:
                 self._build(run, (lesson.student, lesson.teacher), batch)
@@ -164,9 +168,7 @@ class Lessons:
 
     def _summed(self, losses: list[Tensor]) -> Tensor:
         for part, loss in zip(self._parts, losses, strict=True):
-            before = self.part_losses.get(part.name)
-            own = loss.detach()
-            self.part_losses[part.name] = own if before is None else before + own
+            self.part_losses[part.name] = self.part_losses.get(part.name, 0) + loss.detach()
         return torch.stack([part.weight * loss for part, loss in zip(self._parts, losses, strict=True)]).sum()
 
     def _build(self, run: Run, arrow: Arrow, batch: Batch) -> None:
@@ -175,9 +177,9 @@ class Lessons:
         name = f"{_PREFIX}{student}{_ARROW}{teacher}"
         with seeded(derive_seed(run.recipe.seed, name)):
             made = {part.name: part.make() for part in self._parts}
-            for knowledge in made.values():
-                self._tap(student, "student", knowledge)
-                self._tap(teacher, "teacher", knowledge)
+            for taps in (knowledge.taps for knowledge in made.values()):
+                for role, side in (student, "student"), (teacher, "teacher"):
+                    run.tap(role, *taps.of(side), embedding=taps.embedding, probes=taps.probes_of(side))
             ours, theirs = self._see_two(arrow, batch)
             for knowledge in made.values():
                 knowledge.build(
@@ -190,17 +192,12 @@ class Lessons:
         self._roster.connect(arrow, connectors)
         self._updates.begin(connectors)
 
-    def _tap(self, role: str, side: str, knowledge: Knowledge) -> None:
-        taps = knowledge.taps
-        if self._roster.tap(role, *taps.of(side), embedding=taps.embedding, probes=taps.probes_of(side)):
-            self._answers.forget([role])
-
     def _see_two(self, arrow: Arrow, batch: Batch) -> tuple[Output, Output]:
-        few = Batch(
-            batch.index[:2],
-            {name: images[:2].detach() for name, images in batch.inputs.items()},
-            None if batch.target is None else batch.target[:2],
-            batch.progress,
+        few = replace(
+            batch,
+            index=batch.index[:2],
+            inputs={name: images[:2].detach() for name, images in batch.inputs.items()},
+            target=None if batch.target is None else batch.target[:2],
         )
         with evaluating(*(member.module for member in self._roster.members.values())), torch.no_grad():
             return self._answers.see(arrow[0], few), self._answers.see(arrow[1], few)
@@ -209,10 +206,6 @@ class Lessons:
 def _arrow(name: str) -> Arrow:
     student, teacher = name.removeprefix(_PREFIX).split(_ARROW)
     return student, teacher
-
-
-def _counts(lesson: Lesson) -> bool:
-    return isinstance(lesson.weight, Tensor) or lesson.weight != 0
 
 
 def _count(features: tuple[Tensor, ...]) -> str:

@@ -20,6 +20,7 @@ from kdzoo.api.run import Data
 from kdzoo.api.scheme import Scheme
 from kdzoo.engine.answers import Answers
 from kdzoo.engine.columns import Columns, columns_of
+from kdzoo.engine.evaluate import task_loss
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.generators import Generators
 from kdzoo.engine.lessons import Lessons, Part
@@ -27,7 +28,6 @@ from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
-from kdzoo.engine.task import task_loss
 from kdzoo.engine.updates import Updates
 from kdzoo.recipe.model import OptimConfig, Recipe
 
