@@ -39,41 +39,41 @@ if TYPE_CHECKING:
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
-    from kdzoo.api.seeds import seeded
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
     from kdzoo.recipe.model import OptimConfig
+    from kdzoo.seeds import seeded
 
 _LAZY = {
-    "Assembled": "assembled",
-    "Backbone": "network",
-    "Probe": "probe",
-    "Reduction": "options",
-    "at_least_float32": "precision",
-    "choice": "options",
-    "evaluating": "modes",
-    "reduce": "options",
+    "Assembled": "api.assembled",
+    "Backbone": "api.network",
+    "Probe": "api.probe",
+    "Reduction": "api.options",
+    "at_least_float32": "api.precision",
+    "choice": "api.options",
+    "evaluating": "api.modes",
+    "reduce": "api.options",
     "seeded": "seeds",
-    "without_autocast": "precision",
-    "pool_to_smaller": "maps",
-    "softened_kl": "divergence",
-    "Algorithm": "algorithm",
-    "Phase": "algorithm",
-    "UNLABELLED": "batch",
-    "Batch": "batch",
-    "Output": "batch",
-    "Knowledge": "knowledge",
-    "LossKnowledge": "loss_knowledge",
-    "Noise": "noise",
-    "Ramp": "ramp",
-    "Data": "run",
-    "Run": "run",
-    "Lesson": "scheme",
-    "Scheme": "scheme",
-    "DataSource": "source",
-    "Samples": "source",
-    "Taps": "taps",
-    "OptimConfig": "optim",
+    "without_autocast": "api.precision",
+    "pool_to_smaller": "api.maps",
+    "softened_kl": "api.divergence",
+    "Algorithm": "api.algorithm",
+    "Phase": "api.algorithm",
+    "UNLABELLED": "api.batch",
+    "Batch": "api.batch",
+    "Output": "api.batch",
+    "Knowledge": "api.knowledge",
+    "LossKnowledge": "api.loss_knowledge",
+    "Noise": "api.noise",
+    "Ramp": "api.ramp",
+    "Data": "api.run",
+    "Run": "api.run",
+    "Lesson": "api.scheme",
+    "Scheme": "api.scheme",
+    "DataSource": "api.source",
+    "Samples": "api.source",
+    "Taps": "api.taps",
+    "OptimConfig": "recipe.model",
 }
 
 __all__ = [
@@ -125,5 +125,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(f"kdzoo.api.{_LAZY[name]}"), name)
+        return getattr(importlib.import_module(f"kdzoo.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

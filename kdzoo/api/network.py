@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from timm.models import get_model_input_config
@@ -16,8 +16,7 @@ from torch.nn import functional
 from kdzoo.api.batch import Output
 from kdzoo.api.classifier import find_classifiers, read_inputs
 from kdzoo.api.modes import evaluating
-from kdzoo.api.probe import Probe
-from kdzoo.api.probing import attached
+from kdzoo.api.probe import Probe, attached
 from kdzoo.errors import KdzooError
 
 _AFTER_THE_LAST_STAGE = ((), ("final_conv",), ("conv_head", "bn2"))
@@ -54,13 +53,12 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         # Any: the methods and attributes of timm models are not declared on nn.Module.
-        timm_model = cast(Any, model)
-        self.model = timm_model
-        cfg = timm_model.pretrained_cfg
+        self.model: Any = model
+        cfg = self.model.pretrained_cfg
         self.name: str = cfg["architecture"]
         self.input_size = input_size
         self.channels: int = get_model_input_config(model)["input_size"][0]
-        self.num_classes: int = timm_model.num_classes
+        self.num_classes: int = self.model.num_classes
         shows = hasattr(model, "forward_intermediates") and hasattr(model, "forward_head")
         self.num_stages = len(getattr(model, "feature_info", ())) if shows else 0
         self.label_names = None if label_names is None else tuple(label_names)

@@ -27,13 +27,7 @@ class _Known:
 
 
 class Answers:
-    """Asks the roles of a roster, and remembers what they said.
-
-    Args:
-        roster: whose roles.
-        autocast: the recipe's precision, entered around each network.
-        listeners: are told of each answer that is computed.
-    """
+    """Asks the roles of a roster, each network in the precision of ``autocast``, and remembers what they said."""
 
     def __init__(
         self, roster: Roster, autocast: Callable[[], AbstractContextManager[None]], listeners: Listeners

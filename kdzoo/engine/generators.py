@@ -12,14 +12,7 @@ _PREFIX = "generator/"
 
 
 class Generators:
-    """One generator for each name, seeded by (seed, name, process).
-
-    Args:
-        seed: the run's.
-        device: where they draw.
-        rank: of this process.
-        saved: where a resumed generator finds its state, which it takes.
-    """
+    """One generator for each name, seeded by (seed, name, process); resumed, it takes its state from ``saved``."""
 
     def __init__(self, seed: int, device: torch.device, rank: int, saved: dict[str, Any]) -> None:
         self._seed, self._device, self._rank, self._saved = seed, device, rank, saved

@@ -46,13 +46,6 @@ class Parts(nn.ModuleDict):
 class Lessons:
     """Builds each arrow's knowledge once, and sums the lessons of a batch.
 
-    Args:
-        parts: what is taught; several are added along each arrow.
-        scheme: who teaches whom.
-        roster: who plays the roles; it keeps the connectors.
-        answers: what the roles see.
-        updates: makes new connectors trainable.
-
     Attributes:
         part_losses: the loss of each part in this step, unweighted, summed over the lessons; filled where there are
             several parts.

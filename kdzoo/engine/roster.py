@@ -25,9 +25,6 @@ _IMAGES = 4
 class Roster:
     """The roles of a run.
 
-    Args:
-        fabric: device and processes.
-
     Attributes:
         device: where every module is.
         members: enrolled roles by name.

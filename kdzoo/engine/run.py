@@ -33,20 +33,9 @@ from kdzoo.recipe.model import OptimConfig, Recipe
 
 
 class TrainingRun:
-    """Implements :class:`kdzoo.api.Run`; the loop around it is in :mod:`kdzoo.engine.loop`.
+    """Implements :class:`kdzoo.api.Run` by parts, each in a file of its own; the loop around it is in ``loop.py``.
 
-    Its parts, each in a file of its own: the roster (who plays which role), the answers (what roles see), the updates
-    (how they learn), the lessons (what is taught), the generators (random numbers), the gallery (pictures).
-
-    Args:
-        recipe: what is run.
-        data: its splits.
-        fabric: device and processes.
-        scheme: who teaches whom.
-        knowledge: what is taught; several are added.
-        networks: where networks come from.
-        gallery: where pictures go; default: nowhere.
-        listeners: are told what happens.
+    Several pieces of ``knowledge`` are added along each arrow. Without a gallery no picture is saved.
     """
 
     def __init__(

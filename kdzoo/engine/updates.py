@@ -15,12 +15,7 @@ from kdzoo.errors import KdzooError
 
 
 class Updates:
-    """Trains the roles of a roster.
-
-    Args:
-        roster: whose roles.
-        fabric: device and processes.
-        saved: where a resumed role finds its weights and its optimizer's state, by its name; it takes them.
+    """Trains the roles of a roster. A resumed role takes its weights and its optimizer's state from ``saved``.
 
     Attributes:
         finite: whether every loss so far was finite; a tensor, so that a GPU need not be waited for.
