@@ -74,10 +74,9 @@ class Distiller(nn.Module):
             config: Any = student.pretrained_cfg
             example = torch.zeros(2, *config["input_size"])
         size = (example.shape[-2], example.shape[-1])
-        own = _AsGiven(student, input_size=size)
-        other = (_Renormalised if renormalize else _AsGiven)(teacher, input_size=size)
-        if isinstance(other, _Renormalised):
-            other.given(own)
+        own, other = _Given(student, input_size=size), _Given(teacher, input_size=size)
+        if renormalize:
+            other.renormalise(own)
         if own.num_classes != other.num_classes:
             raise KdzooError(
                 f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
@@ -124,24 +123,21 @@ class Distiller(nn.Module):
         return Batch(index, {"image": images}, target, progress)
 
 
-class _AsGiven(Backbone):
-    """Images come normalised, in the size that the network is to see."""
+class _Given(Backbone):
+    """Images come normalised, for it or for another network, in the size that the network is to see."""
 
-    def prepare(self, image: Tensor) -> Tensor:
-        """As they are."""
-        return image
+    scale: tuple[Tensor, Tensor] | None = None
 
-
-class _Renormalised(Backbone):
-    """Images come normalised for another network."""
-
-    def given(self, other: Backbone) -> None:
-        """Images come as they are for ``other``."""
-        self._scale, self._shift = other.std / self.std, (other.mean - self.mean) / self.std
+    def renormalise(self, other: Backbone) -> None:
+        """Images come normalised for ``other``."""
+        self.scale = other.std / self.std, (other.mean - self.mean) / self.std
 
     def prepare(self, image: Tensor) -> Tensor:
         """With its own mean and std in place of the other's."""
-        return image * self._scale.to(image) + self._shift.to(image)
+        if self.scale is None:
+            return image
+        factor, shift = (one.to(image) for one in self.scale)
+        return image * factor + shift
 
 
 class _NoData:

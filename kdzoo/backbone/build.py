@@ -91,6 +91,7 @@ def _resolve(name: str, zoo: Zoo | None) -> tuple[str, bool]:
         source, rest = parse_model_name(name)
     except ValueError as error:
         raise KdzooError(str(error)) from None
+    known = architecture(name)
     if source == "local-dir":
         folder = Path(rest).expanduser()
         if not (folder / "config.json").is_file():
@@ -98,12 +99,11 @@ def _resolve(name: str, zoo: Zoo | None) -> tuple[str, bool]:
                 f"model {name!r}: {folder} {'has no config.json' if folder.is_dir() else 'is no folder'}; "
                 "expected a folder in timm's layout, with config.json and model.safetensors"
             )
-        make_known(architecture(name), zoo)
+        make_known(known, zoo)
         return f"local-dir:{folder}", True
-    known = architecture(name)
-    asked = make_known(known, zoo)
+    hint = make_known(known, zoo)
     if source is None and not is_model(known):
-        raise UnknownName("timm model", known, timm.list_models(), asked.hint if asked else "")
+        raise UnknownName("timm model", known, timm.list_models(), hint)
     return name, False
 
 

@@ -45,21 +45,17 @@ def registered(zoo: Zoo) -> Mapping[str, Plugin]:
     return {name: plugin for name, plugin in found.items() if plugin is not None}
 
 
-def make_known(name: str, zoo: Zoo | None) -> Zoo | None:
-    """See that timm knows the architecture ``name``, if a plugin has it.
-
-    Args:
-        name: of the model, without its tag.
-        zoo: whose plugins are asked; default: those that are installed.
+def make_known(name: str, zoo: Zoo | None) -> str:
+    """See that timm knows the architecture ``name`` (no tag), if a plugin of ``zoo``, or an installed one, has it.
 
     Returns:
-        The zoo that was asked; None if timm knew the model.
+        A hint at the plugins that do not load; empty if timm knew the model.
     """
     if is_model(name):
-        return None
+        return ""
     zoo = zoo or Zoo()
     registered(zoo)
-    return zoo
+    return zoo.hint
 
 
 def architecture(model: str) -> str:
