@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from kdzoo.api.probe import Probe
 from kdzoo.errors import KdzooError
-
-if TYPE_CHECKING:
-    from kdzoo.api.probe import Probe
 
 UNLABELLED = -1
 """The class id of a sample whose label is withheld; the task loss leaves such samples out."""

@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 from torch import Tensor, nn
 
@@ -14,11 +14,9 @@ from kdzoo.api.batch import UNLABELLED, Batch, Output
 from kdzoo.api.knowledge import Knowledge
 from kdzoo.api.maps import pool_to_smaller
 from kdzoo.api.precision import at_least_float32
+from kdzoo.api.run import Run
 from kdzoo.api.taps import Taps
 from kdzoo.errors import KdzooError
-
-if TYPE_CHECKING:
-    from kdzoo.api.run import Run
 
 
 class LossKnowledge(Knowledge):

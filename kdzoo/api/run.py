@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.probe import Probe
+from kdzoo.recipe.model import OptimConfig, Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from kdzoo.recipe.model import OptimConfig, Recipe
 
 
 class Data(Protocol):
