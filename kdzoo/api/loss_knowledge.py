@@ -44,11 +44,8 @@ class LossKnowledge(Knowledge):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if (
-            hasattr(cls, "loss")
-            and "__init__" not in cls.__dict__
-            and {"loss", "target"} & cls.__dict__.keys()
-        ):
+        says = cls.__dict__.keys() & {"loss", "target"}
+        if says and hasattr(cls, "loss") and "__init__" not in cls.__dict__:
             cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # its signature is the loss's
 
     def __init__(self, **settings: Any) -> None:
@@ -123,11 +120,7 @@ class LossKnowledge(Knowledge):
 
 
 def _declared(cls: type[LossKnowledge]) -> Any:
-    """The loss as the class names it, whether or not it is marked as static.
-
-    Raises:
-        KdzooError: it names none.
-    """
+    """The loss as the class names it, whether or not it is marked as static; what is none is refused."""
     found = inspect.getattr_static(cls, "loss", None)
     found = found.__func__ if isinstance(found, staticmethod) else found
     if not callable(found):

@@ -95,31 +95,26 @@ class Found:
 
 
 class Zoo:
-    """Loads plugins when first asked, keeps broken ones apart, and finds components by name."""
+    """Loads plugins when first asked, keeps broken ones apart, and finds components by name.
+
+    Attributes:
+        known: the installed plugins by metadata, loaded or not.
+    """
 
     def __init__(self, plugins: list[Plugin] | None = None) -> None:
-        self._plugins = installed() if plugins is None else plugins
+        self.known = installed() if plugins is None else plugins
         self._found: dict[Kind, dict[str, list[Found]]] = {}
-
-    @property
-    def known(self) -> list[Plugin]:
-        """The installed plugins by metadata, loaded or not."""
-        return self._plugins
+        self._manager = pluggy.PluginManager(hooks.GROUP)
+        self._manager.add_hookspecs(hooks)
 
     @cached_property
     def plugins(self) -> list[Plugin]:
         """The installed plugins, each loaded or with the reason why it is not."""
-        for plugin in self._plugins:
+        for plugin in self.known:
             plugin.load()
             if plugin.loaded is not None:
                 self._manager.register(plugin.loaded, name=f"{plugin.distribution}:{plugin.name}")
-        return self._plugins
-
-    @cached_property
-    def _manager(self) -> pluggy.PluginManager:
-        manager = pluggy.PluginManager(hooks.GROUP)
-        manager.add_hookspecs(hooks)
-        return manager
+        return self.known
 
     def call(self, hook: str) -> list[tuple[Plugin, Any]]:
         """What each working plugin returns from ``hook``; one that raises becomes broken."""
@@ -170,7 +165,7 @@ class Zoo:
 
     def has(self, *distributions: str) -> bool:
         """Whether all these plugin distributions are installed, by metadata alone."""
-        there = {plugin.distribution.replace("_", "-").lower() for plugin in self._plugins}
+        there = {plugin.distribution.replace("_", "-").lower() for plugin in self.known}
         return {one.replace("_", "-").lower() for one in distributions} <= there
 
     def fragments(self) -> list[tuple[Plugin, Path | Mapping[str, Any]]]:
