@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.models import get_model_input_config
@@ -53,7 +53,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         # Any: the methods and attributes of timm models are not declared on nn.Module.
-        self.model: Any = model
+        self.model = cast(Any, model)
         cfg = self.model.pretrained_cfg
         self.name: str = cfg["architecture"]
         self.input_size = input_size
