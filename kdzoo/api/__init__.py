@@ -45,36 +45,28 @@ if TYPE_CHECKING:
     from kdzoo.seeds import seeded
 
 _LAZY = {
-    "Assembled": "api.assembled",
-    "Backbone": "api.network",
-    "Probe": "api.probe",
-    "Reduction": "api.options",
-    "at_least_float32": "api.precision",
-    "choice": "api.options",
-    "evaluating": "api.modes",
-    "reduce": "api.options",
-    "seeded": "seeds",
-    "without_autocast": "api.precision",
-    "pool_to_smaller": "api.maps",
-    "softened_kl": "api.divergence",
-    "Algorithm": "api.algorithm",
-    "Phase": "api.algorithm",
-    "UNLABELLED": "api.batch",
-    "Batch": "api.batch",
-    "Output": "api.batch",
-    "Knowledge": "api.knowledge",
-    "LossKnowledge": "api.loss_knowledge",
-    "Noise": "api.noise",
-    "Ramp": "api.ramp",
-    "Data": "api.run",
-    "Run": "api.run",
-    "Lesson": "api.scheme",
-    "Scheme": "api.scheme",
-    "DataSource": "api.source",
-    "Samples": "api.source",
-    "Taps": "api.taps",
-    "OptimConfig": "recipe.model",
+    "api.algorithm": ("Algorithm", "Phase"),
+    "api.assembled": ("Assembled",),
+    "api.batch": ("Batch", "Output", "UNLABELLED"),
+    "api.divergence": ("softened_kl",),
+    "api.knowledge": ("Knowledge",),
+    "api.loss_knowledge": ("LossKnowledge",),
+    "api.maps": ("pool_to_smaller",),
+    "api.modes": ("evaluating",),
+    "api.network": ("Backbone",),
+    "api.noise": ("Noise",),
+    "api.options": ("Reduction", "choice", "reduce"),
+    "api.precision": ("at_least_float32", "without_autocast"),
+    "api.probe": ("Probe",),
+    "api.ramp": ("Ramp",),
+    "api.run": ("Data", "Run"),
+    "api.scheme": ("Lesson", "Scheme"),
+    "api.source": ("DataSource", "Samples"),
+    "api.taps": ("Taps",),
+    "recipe.model": ("OptimConfig",),
+    "seeds": ("seeded",),
 }
+"""Module -> what it has for plugins."""
 
 __all__ = [
     "UNLABELLED",
@@ -124,6 +116,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"kdzoo.{_LAZY[name]}"), name)
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(importlib.import_module(f"kdzoo.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -53,18 +53,13 @@ class Found:
         declared: the class, or where it is: ``package.module:Class``; where a command's function is; of a backbone,
             the model's name.
         plugin: the provider.
-        declared_name: the name that stands beside a place; a class says its own.
+        name: by which recipes call it.
     """
 
     kind: Kind
     declared: type[Any] | str
     plugin: Plugin
-    declared_name: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name by which recipes call it."""
-        return self.declared_name or str(getattr(self.declared, "name", ""))
+    name: str
 
     @cached_property
     def component(self) -> Any:
@@ -188,7 +183,7 @@ def _declared(kind: Kind, answer: Any, plugin: Plugin) -> Iterator[Found]:
     for component in answer if isinstance(answer, list | tuple) else [answer]:
         fault = fault_of(kind, component)
         if fault is None:
-            yield Found(kind, component, plugin)
+            yield Found(kind, component, plugin, component.name)
         else:
             plugin.broken = fault
 
