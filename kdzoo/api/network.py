@@ -64,9 +64,9 @@ class Backbone(nn.Module):
         self.label_names = None if label_names is None else tuple(label_names)
         self.register_buffer("mean", _per_channel(cfg["mean"], self.channels), persistent=False)
         self.register_buffer("std", _per_channel(cfg["std"], self.channels), persistent=False)
+        self._head: tuple[str, ...] | None = None
         # timm's relative-position models keep the biases that they computed in eval mode and do not notice
         # when the parameters change, by loading or by an average that is updated in place.
-        self._head: tuple[str, ...] | None = None
         self._remembering: list[Any] = [
             module for module in model.modules() if hasattr(module, "attention_bias_cache")
         ]

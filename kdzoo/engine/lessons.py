@@ -150,13 +150,11 @@ class Lessons:
 
     def _weighted(self, name: str, knowledge: Knowledge, loss: Tensor, weight: float | Tensor) -> Tensor:
         """A scalar: the mean over the samples, each with the lesson's weight."""
-        if loss.ndim == 0:
-            if isinstance(weight, Tensor) and weight.ndim:
-                raise KdzooError(
-                    f"scheme {self._scheme.name!r} weighs each sample; knowledge {name!r} gives one loss "
-                    f"for the whole batch: choose a knowledge that is a mean over samples"
-                )
-            return loss * weight
+        if loss.ndim == 0 and isinstance(weight, Tensor) and weight.ndim:
+            raise KdzooError(
+                f"scheme {self._scheme.name!r} weighs each sample; knowledge {name!r} gives one loss "
+                f"for the whole batch: choose a knowledge that is a mean over samples"
+            )
         return (loss * weight).mean()
 
     def _summed(self, losses: list[Tensor]) -> Tensor:

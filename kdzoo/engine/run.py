@@ -127,8 +127,7 @@ class TrainingRun:
 
     def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for what networks compute."""
-        context: AbstractContextManager[None] = self.fabric.autocast()
-        return context
+        return self.fabric.autocast()
 
     def columns(self, role: str) -> Columns | None:
         """Which logit of ``role`` stands for which class; None where they are those of the data, in order."""

@@ -132,11 +132,11 @@ def installed() -> list[Plugin]:
     """Every plugin whose entry point is installed, by metadata alone: nothing is imported."""
     found: dict[tuple[str, str], Plugin] = {}
     for entry_point in entry_points(group=hooks.GROUP):
-        # parsed anew each time that it is asked for
-        metadata = (
-            entry_point.dist.metadata if entry_point.dist else {"Name": "unknown", "Version": "unknown"}
-        )
-        name, version = metadata["Name"], metadata["Version"]
+        by = entry_point.dist
+        about = (
+            by.metadata if by else {"Name": "unknown", "Version": "unknown"}
+        )  # parsed each time it is asked for
+        name, version = about["Name"], about["Version"]
         plugin = Plugin(entry_point.name, entry_point.module, name, version, entry_point)
         found.setdefault((name, entry_point.name), plugin)
     return sorted(found.values(), key=lambda plugin: (plugin.distribution != "kdzoo", plugin.distribution))
