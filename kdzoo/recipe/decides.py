@@ -40,6 +40,9 @@ EFFECTS: Mapping[str, Effect] = {
     "data.cache_gb": Effect.NOTHING,
     "data.bad_images": Effect.CONTENT,  # what is skipped is not in the content
     "data.paired": Effect.CONTENT,
+    "optim.lr_base": Effect.NOTHING,  # it sets lr
+    "optim.lr_base_size": Effect.NOTHING,
+    "optim.lr_base_scale": Effect.NOTHING,
     "eval_every": Effect.MEASURES,
     "checkpoint_seconds": Effect.NOTHING,
     "observers": Effect.NOTHING,
