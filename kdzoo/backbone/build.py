@@ -115,9 +115,8 @@ def _create(name: str, config: RoleConfig, num_classes: int, channels: int) -> A
         resolved = resolve_model_input_args(name, {"img_size": config.img_size}, **arguments)
         model = timm.create_model(pretrained=config.pretrained, **resolved)
     except Exception as error:
-        if config.img_size is not None:
-            arguments["img_size"] = config.img_size
-        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        asked = {**arguments, **({"img_size": config.img_size} if config.img_size else {})}
+        given = ", ".join(f"{key}={value!r}" for key, value in asked.items())
         weights = " with its pretrained weights" if config.pretrained else ""
         raise KdzooError(
             f"timm cannot build model {config.model!r}{weights} from {given}: {first_line(error)}"
