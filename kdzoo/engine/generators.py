@@ -36,3 +36,8 @@ class Generators:
     def clear(self) -> None:
         """Make them anew, from their seeds or from what was saved."""
         self._made.clear()
+
+    def move(self, device: torch.device) -> None:
+        """Draw on another device from now on, from the seeds again."""
+        self._device = device
+        self.clear()

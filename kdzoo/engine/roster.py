@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
 from lightning_fabric import Fabric
 
 from kdzoo.api.batch import Batch, Output
@@ -26,18 +27,21 @@ class Roster:
     """The roles of a run.
 
     Attributes:
-        device: where every module is.
         members: enrolled roles by name.
         derived: what computes each of the other roles.
         connectors: for each arrow of the scheme, the knowledge that it is taught.
     """
 
     def __init__(self, fabric: Fabric) -> None:
-        self._fabric = fabric
-        self.device = fabric.device
+        self.fabric = fabric
         self.members: dict[str, Role] = {}
         self.derived: dict[str, Callable[[Batch], Output]] = {}
         self.connectors: dict[Arrow, Role] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where every module is."""
+        return self.fabric.device
 
     @property
     def students(self) -> tuple[str, ...]:
@@ -119,4 +123,4 @@ class Roster:
     def _place(self, member: Role) -> None:
         """Put the module on the device, with the same weights in every process."""
         member.module.to(self.device)
-        begin_equal(self._fabric, member.module)
+        begin_equal(self.fabric, member.module)

@@ -71,6 +71,12 @@ class TrainingRun:
         self.see, self.evaluating = self.answers.see, self.answers.evaluating
         self.measuring, self.generator = self.answers.measuring, self.generators.get
 
+    def move(self, fabric: Fabric) -> None:
+        """Go on on the device of ``fabric``, to which the networks have been moved; random numbers begin anew."""
+        self.fabric = self.roster.fabric = fabric
+        self.device = fabric.device
+        self.generators.move(fabric.device)
+
     @property
     def roles(self) -> Mapping[str, nn.Module]:
         """Every enrolled module by role."""
