@@ -68,7 +68,7 @@ def _zoo_with(*components: type[Algorithm | Knowledge | Scheme]) -> Zoo:
             found = dict(super().components(kind))
             for one in components:
                 if kind in bases and issubclass(one, bases[kind]):
-                    found[one.name] = [Found(kind, one, self._provider(found.get(one.name, [])))]
+                    found[one.name] = [Found(kind, one, self._provider(found.get(one.name, [])), one.name)]
             return found
 
         def _provider(self, before: list[Found]) -> Plugin:

@@ -16,6 +16,7 @@ from kdzoo.backbone import Backbone
 from kdzoo.builtin.distill import Distill
 from kdzoo.builtin.offline import Offline
 from kdzoo.engine.components import algorithm_of, knowledge_of, scheme_of
+from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, dotted
@@ -79,17 +80,17 @@ class Distiller(nn.Module):
             example = torch.zeros(2, *config["input_size"])
         self._shape = tuple(example.shape)
         size = (example.shape[-2], example.shape[-1])
-        own = _AsGiven(student, input_size=size)
-        other = (_Renormalised if renormalize else _AsGiven)(teacher, input_size=size)
-        if isinstance(other, _Renormalised):
-            other.given(own)
+        own, other = _Given(student, input_size=size), _Given(teacher, input_size=size)
+        if renormalize:
+            other.renormalise(own)
         if own.num_classes != other.num_classes:
             raise KdzooError(
                 f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
             )
         device = next(student.parameters()).device
-        scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
-        run = TrainingRun(recipe, _NoData(), _fabric(device), scheme, knowledge, _Networks())
+        fabric, data = _fabric(device), _NoData()
+        networks = _Networks(recipe, data, device, lambda role, config: None)
+        run = TrainingRun(recipe, data, fabric, scheme_of(recipe, zoo), knowledge_of(recipe, zoo), networks)
         mode, frozen = student.training, [one for one in student.parameters() if not one.requires_grad]
         run.enroll("student", own)
         run.enroll("teacher", other, learns=False)
@@ -157,24 +158,21 @@ def _fabric(device: torch.device) -> Fabric:
     return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
 
 
-class _AsGiven(Backbone):
-    """Images come normalised, in the size that the network is to see."""
+class _Given(Backbone):
+    """Images come normalised, for it or for another network, in the size that the network is to see."""
 
-    def prepare(self, image: Tensor) -> Tensor:
-        """As they are."""
-        return image
+    scale: tuple[Tensor, Tensor] | None = None
 
-
-class _Renormalised(Backbone):
-    """Images come normalised for another network."""
-
-    def given(self, other: Backbone) -> None:
-        """Images come as they are for ``other``."""
-        self._scale, self._shift = other.std / self.std, (other.mean - self.mean) / self.std
+    def renormalise(self, other: Backbone) -> None:
+        """Images come normalised for ``other``."""
+        self.scale = other.std / self.std, (other.mean - self.mean) / self.std
 
     def prepare(self, image: Tensor) -> Tensor:
         """With its own mean and std in place of the other's."""
-        return image * self._scale.to(image) + self._shift.to(image)
+        if self.scale is None:
+            return image
+        factor, shift = (one.to(image) for one in self.scale)
+        return image * factor + shift
 
 
 class _NoData:
@@ -192,26 +190,8 @@ class _NoData:
         self._refuse()
 
 
-class _Networks:
+class _Networks(Networks):
     """The networks are the user's."""
 
-    def build(
-        self,
-        role: str,
-        like: str | None = None,
-        num_classes: int | None = None,
-        arguments: Mapping[str, Any] | None = None,
-    ) -> Backbone:
+    def config(self, role: str, like: str | None = None) -> NoReturn:
         raise KdzooError(f"this method builds the network {role!r} by itself; run it with kdzoo distill")
-
-    def from_file(self, module: nn.Module) -> bool:
-        return False
-
-    def trained_now(self, module: nn.Module) -> None:
-        return
-
-    def modality(self, module: nn.Module) -> str:
-        return "image"
-
-    def is_backbone(self, module: nn.Module) -> bool:
-        return isinstance(module, Backbone)

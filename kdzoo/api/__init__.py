@@ -41,43 +41,35 @@ if TYPE_CHECKING:
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run
     from kdzoo.api.scheme import Lesson, Scheme
-    from kdzoo.api.seeds import seeded
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
     from kdzoo.recipe.model import OptimConfig
+    from kdzoo.seeds import seeded
 
 _LAZY = {
-    "Assembled": "assembled",
-    "Backbone": "network",
-    "Probe": "probe",
-    "Reduction": "options",
-    "at_least_float32": "precision",
-    "choice": "options",
-    "evaluating": "modes",
-    "reduce": "options",
-    "refuse_mixing": "mixing",
-    "seeded": "seeds",
-    "without_autocast": "precision",
-    "pool_to_smaller": "maps",
-    "softened_kl": "divergence",
-    "Algorithm": "algorithm",
-    "Phase": "algorithm",
-    "UNLABELLED": "batch",
-    "Batch": "batch",
-    "Output": "batch",
-    "Knowledge": "knowledge",
-    "LossKnowledge": "loss_knowledge",
-    "Noise": "noise",
-    "Ramp": "ramp",
-    "Data": "run",
-    "Run": "run",
-    "Lesson": "scheme",
-    "Scheme": "scheme",
-    "DataSource": "source",
-    "Samples": "source",
-    "Taps": "taps",
-    "OptimConfig": "optim",
+    "api.algorithm": ("Algorithm", "Phase"),
+    "api.assembled": ("Assembled",),
+    "api.batch": ("Batch", "Output", "UNLABELLED"),
+    "api.divergence": ("softened_kl",),
+    "api.knowledge": ("Knowledge",),
+    "api.loss_knowledge": ("LossKnowledge",),
+    "api.maps": ("pool_to_smaller",),
+    "api.mixing": ("refuse_mixing",),
+    "api.modes": ("evaluating",),
+    "api.network": ("Backbone",),
+    "api.noise": ("Noise",),
+    "api.options": ("Reduction", "choice", "reduce"),
+    "api.precision": ("at_least_float32", "without_autocast"),
+    "api.probe": ("Probe",),
+    "api.ramp": ("Ramp",),
+    "api.run": ("Data", "Run"),
+    "api.scheme": ("Lesson", "Scheme"),
+    "api.source": ("DataSource", "Samples"),
+    "api.taps": ("Taps",),
+    "recipe.model": ("OptimConfig",),
+    "seeds": ("seeded",),
 }
+"""Module -> what it has for plugins."""
 
 __all__ = [
     "UNLABELLED",
@@ -129,6 +121,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"kdzoo.api.{_LAZY[name]}"), name)
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(importlib.import_module(f"kdzoo.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,14 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from kdzoo.api.batch import Batch
-
-if TYPE_CHECKING:
-    from kdzoo.api.run import Run
+from kdzoo.api.run import Run
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,6 @@ class Phase:
         after_epoch: further figures for the metrics of each epoch, such as ``val/robust``; called with every role
             in eval mode and no graph.
         validate: whether the students are validated after each epoch; False where they do not learn yet.
-
     """
 
     name: str

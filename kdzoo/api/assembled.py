@@ -19,7 +19,6 @@ class Assembled(nn.Module, ABC):
 
     Attributes:
         label_names: the class names in the order of the logits; None = those of the data.
-
     """
 
     label_names: tuple[str, ...] | None = None

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from kdzoo.api.probe import Probe
 from kdzoo.errors import KdzooError
-
-if TYPE_CHECKING:
-    from kdzoo.api.probe import Probe
 
 UNLABELLED = -1
 """The class id of a sample whose label is withheld; the task loss leaves such samples out."""
@@ -27,7 +24,6 @@ class Batch:
         inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
         target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities; None = unlabelled.
         progress: where the phase stands, from 0 at its first step to just under 1 at its last.
-
     """
 
     index: Tensor
@@ -48,7 +44,6 @@ class Output:
         features: the stages asked for, each (B, C, H, W), shallow to deep.
         embedding: (B, D), what the classifier reads; None unless asked for.
         extras: what each probe that was asked for kept.
-
     """
 
     logits: Tensor
@@ -62,7 +57,6 @@ class Output:
 
         Raises:
             KdzooError: the role that answered has none.
-
         """
         if self.embedding is None:
             raise KdzooError(

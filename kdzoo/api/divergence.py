@@ -31,7 +31,6 @@ def softened_kl(
 
     Raises:
         ValueError: shapes that differ, or an unknown reduction.
-
     """
     if student.shape != teacher.shape or student.ndim != 2:
         raise ValueError(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
+from kdzoo.api.run import Run
 from kdzoo.api.taps import Taps
-
-if TYPE_CHECKING:
-    from kdzoo.api.run import Run
 
 
 class Knowledge(nn.Module, ABC):

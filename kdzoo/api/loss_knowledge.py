@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 from torch import Tensor, nn
 
@@ -14,11 +14,9 @@ from kdzoo.api.batch import UNLABELLED, Batch, Output
 from kdzoo.api.knowledge import Knowledge
 from kdzoo.api.maps import pool_to_smaller
 from kdzoo.api.precision import at_least_float32
+from kdzoo.api.run import Run
 from kdzoo.api.taps import Taps
 from kdzoo.errors import KdzooError
-
-if TYPE_CHECKING:
-    from kdzoo.api.run import Run
 
 
 class LossKnowledge(Knowledge):
@@ -46,11 +44,8 @@ class LossKnowledge(Knowledge):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if (
-            hasattr(cls, "loss")
-            and "__init__" not in cls.__dict__
-            and {"loss", "target"} & cls.__dict__.keys()
-        ):
+        says = cls.__dict__.keys() & {"loss", "target"}
+        if says and hasattr(cls, "loss") and "__init__" not in cls.__dict__:
             cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # its signature is the loss's
 
     def __init__(self, **settings: Any) -> None:
@@ -73,7 +68,6 @@ class LossKnowledge(Knowledge):
 
         Raises:
             KdzooError: they differ and the loss is not to be projected, or is on logits.
-
         """
         ours, theirs = self._compared(student).shape[1], self._compared(teacher).shape[1]
         if ours == theirs:
@@ -91,7 +85,6 @@ class LossKnowledge(Knowledge):
 
         Raises:
             KdzooError: it gives something else, or wants labels and there are none.
-
         """
         mine, theirs = self._compared(student), self._compared(teacher)
         if mine.ndim == 4:
@@ -127,12 +120,7 @@ class LossKnowledge(Knowledge):
 
 
 def _declared(cls: type[LossKnowledge]) -> Any:
-    """The loss as the class names it, whether or not it is marked as static.
-
-    Raises:
-        KdzooError: it names none.
-
-    """
+    """The loss as the class names it, whether or not it is marked as static; what is none is refused."""
     found = inspect.getattr_static(cls, "loss", None)
     found = found.__func__ if isinstance(found, staticmethod) else found
     if not callable(found):

@@ -15,7 +15,6 @@ def pool_to_smaller(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         Both maps, (B, C, h, w) and (B, C', h, w) with h = min(H, H') and w = min(W, W').
-
     """
     size = min(student.shape[-2], teacher.shape[-2]), min(student.shape[-1], teacher.shape[-1])
     student, teacher = (

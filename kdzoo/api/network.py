@@ -16,8 +16,7 @@ from torch.nn import functional
 from kdzoo.api.batch import Output
 from kdzoo.api.classifier import find_classifiers, read_inputs
 from kdzoo.api.modes import evaluating
-from kdzoo.api.probe import Probe
-from kdzoo.api.probing import attached
+from kdzoo.api.probe import Probe, attached
 from kdzoo.errors import KdzooError
 
 _AFTER_THE_LAST_STAGE = ((), ("final_conv",), ("conv_head", "bn2"))
@@ -47,7 +46,6 @@ class Backbone(nn.Module):
         label_names: the class names, or None.
         mean: (1, C, 1, 1), subtracted from the image in [0, 1].
         std: (1, C, 1, 1), divides what is left.
-
     """
 
     mean: Tensor
@@ -59,21 +57,20 @@ class Backbone(nn.Module):
         super().__init__()
         check_timm(model)
         # Any: the methods and attributes of timm models are not declared on nn.Module.
-        timm_model = cast(Any, model)
-        self.model = timm_model
-        cfg = timm_model.pretrained_cfg
+        self.model = cast(Any, model)
+        cfg = self.model.pretrained_cfg
         self.name: str = cfg["architecture"]
         self.input_size = input_size
         self.channels: int = get_model_input_config(model)["input_size"][0]
-        self.num_classes: int = timm_model.num_classes
+        self.num_classes: int = self.model.num_classes
         shows = hasattr(model, "forward_intermediates") and hasattr(model, "forward_head")
         self.num_stages = len(getattr(model, "feature_info", ())) if shows else 0
         self.label_names = None if label_names is None else tuple(label_names)
         self.register_buffer("mean", _per_channel(cfg["mean"], self.channels), persistent=False)
         self.register_buffer("std", _per_channel(cfg["std"], self.channels), persistent=False)
+        self._head: tuple[str, ...] | None = None
         # timm's relative-position models keep the biases that they computed in eval mode and do not notice
         # when the parameters change, by loading or by an average that is updated in place.
-        self._head: tuple[str, ...] | None = None
         self._remembering: list[Any] = [
             module for module in model.modules() if hasattr(module, "attention_bias_cache")
         ]
@@ -84,7 +81,6 @@ class Backbone(nn.Module):
 
         Raises:
             KdzooError: the model adds up several classifiers.
-
         """
         found = find_classifiers(self.model)
         if len(found) != 1:
@@ -115,7 +111,6 @@ class Backbone(nn.Module):
 
         Raises:
             KdzooError: the model does not have these stages, or no vector that its classifier reads.
-
         """
         if stages:
             self._require(stages)
@@ -141,7 +136,6 @@ class Backbone(nn.Module):
 
         Raises:
             KdzooError: the model does more between its last stage and its logits than is known here.
-
         """
         if self._head is None:
             self._head = self._find_head()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
 from kdzoo.api.batch import Batch
 from kdzoo.api.options import choice
+from kdzoo.api.run import Run
 from kdzoo.counter_rng import key
-
-if TYPE_CHECKING:
-    from kdzoo.api.run import Run
 
 
 class Noise:
@@ -28,7 +26,6 @@ class Noise:
         modality: under which name it stands in ``batch.inputs``.
         batch_size: default: that of the recipe's data.
         name: streams of other names draw other numbers.
-
     """
 
     def __init__(

@@ -18,7 +18,6 @@ class Job:
         kind: ``student``, ``teacher`` or ``baseline``.
         suite: the suite that it belongs to; None for a single run.
         tags: method, data set, pair.
-
     """
 
     name: str
@@ -41,7 +40,6 @@ class RunStarted(Event):
         job: what the run is for.
         recipe: the resolved recipe as plain nested data.
         resumed: whether a checkpoint was found and is continued.
-
     """
 
     folder: Path
@@ -86,7 +84,6 @@ class EpochEnded(Event):
         phase: the phase's name.
         epoch: 1 for the first epoch of the run; counts on over phases, so that curves have one x axis.
         metrics: name -> value: ``train/task``, ``train/teach``, ``val/accuracy`` (percent), ``lr``, ``seconds``.
-
     """
 
     phase: str
@@ -117,7 +114,6 @@ class RunEnded(Event):
     Attributes:
         folder: the run's folder, with ``student/`` and ``provenance.json`` written.
         result: what ``metrics.jsonl`` ends with: accuracies, seconds, memory, parameters.
-
     """
 
     folder: Path

@@ -21,7 +21,6 @@ def choice(name: str, value: object, accepted: Collection[object]) -> None:
 
     Raises:
         ValueError: names the option, what it accepts, and the value.
-
     """
     if value not in accepted:
         *others, last = map(repr, accepted)
@@ -37,7 +36,6 @@ def reduce(loss: Tensor, reduction: Reduction) -> Tensor:
 
     Raises:
         ValueError: another word.
-
     """
     choice("reduction", reduction, ("none", "mean"))
     return loss.mean() if reduction == "mean" else loss

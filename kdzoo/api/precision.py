@@ -18,7 +18,6 @@ def at_least_float32(value: Tensor | torch.dtype) -> Tensor | torch.dtype:
 
     Args:
         value: a tensor, which is cast, or a dtype, for the weights of a module that reads such tensors.
-
     """
     if isinstance(value, Tensor):
         return value.to(torch.promote_types(value.dtype, torch.float32))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -27,5 +28,15 @@ class Probe(ABC):
 
         Raises:
             KdzooError: the model does not have what is asked for; the message names the model's type.
-
         """
+
+
+@contextmanager
+def attached(probes: Sequence[Probe], model: nn.Module) -> Iterator[dict[Probe, list[Tensor]]]:
+    """Collect what each probe keeps while the context is open."""
+    kept: dict[Probe, list[Tensor]] = {probe: [] for probe in probes}
+    with ExitStack() as handles:
+        for probe in kept:
+            for handle in probe.attach(model, kept[probe].append):
+                handles.callback(handle.remove)
+        yield kept

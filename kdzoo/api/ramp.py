@@ -19,7 +19,6 @@ class Ramp:
         begin: progress in [0, 1] at which the change begins.
         until: progress in [0, 1] at which it is complete.
         shape: ``linear``, ``cosine`` (half a period) or ``sigmoid`` (exp(-5 (1 - t)²), Laine & Aila 2017).
-
     """
 
     start: float = 0.0

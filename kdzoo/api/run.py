@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.probe import Probe
+from kdzoo.recipe.model import OptimConfig, Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from kdzoo.recipe.model import OptimConfig, Recipe
 
 
 class Data(Protocol):
@@ -28,7 +27,6 @@ class Data(Protocol):
 
         Raises:
             KdzooError: the recipe says ``data.withhold_train``, so no training image was opened.
-
         """
 
     @property
@@ -68,7 +66,6 @@ class Data(Protocol):
 
         Args:
             index: (n,) int64 rows of the training split, each once, such as those of some classes, or a memory.
-
         """
 
     def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
@@ -81,7 +78,6 @@ class Data(Protocol):
 
         Raises:
             KdzooError: the data set is too large for memory and streams.
-
         """
 
 
@@ -139,7 +135,6 @@ class Run(Protocol):
 
         Raises:
             KdzooError: the recipe names neither.
-
         """
 
     def enroll(
@@ -171,7 +166,6 @@ class Run(Protocol):
             train_mode: overrides the mode; only for the few methods whose teacher needs train mode.
                 It shows in the run's provenance.
             optim: its optimizer settings; default: the recipe's.
-
         """
 
     def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
@@ -196,7 +190,6 @@ class Run(Protocol):
         Args:
             batch: what both sides see.
             detach: cut the teacher's output off its graph. False lets a generator learn through the teacher.
-
         """
 
     def update(self, loss: Tensor, *roles: str) -> None:
@@ -222,5 +215,4 @@ class Run(Protocol):
         Args:
             name: such as ``generated`` or ``accuracy-matrix``.
             picture: (B, C, H, W) images in [0, 1], shown as a grid of at most 64; or a matplotlib figure.
-
         """

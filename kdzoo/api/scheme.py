@@ -6,14 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from kdzoo.api.batch import Batch
-
-if TYPE_CHECKING:
-    from kdzoo.api.run import Run
+from kdzoo.api.run import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +22,6 @@ class Lesson:
         student: the role that learns.
         teacher: the role that is imitated.
         weight: a number, or a (B,) tensor that weighs each sample.
-
     """
 
     student: str

@@ -29,7 +29,6 @@ class Samples:
         labels: class ids, one for each image.
         names: a name for each sample, the same on every machine and all different. Default: a file's path below
             ``data_dir``, else the sample's number.
-
     """
 
     images: Sequence[Picture] | NDArray[np.uint8]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from kdzoo.api.probe import Probe
+from kdzoo.api.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,6 @@ class Taps:
         embedding: whether both sides expose what their classifier reads.
         probes: what to read inside the student beside its stages.
         teacher_probes: the same for the teacher; None means the student's.
-
     """
 
     student: tuple[int, ...] = ()

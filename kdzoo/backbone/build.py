@@ -20,6 +20,7 @@ from kdzoo.backbone.registered import architecture, make_known
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.model import RoleConfig
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.plugin import first_line
 
 _SET_ELSEWHERE = {
     "num_classes": "the data decides it",
@@ -60,7 +61,6 @@ def build_backbone(
     Raises:
         KdzooError: an unknown model, arguments that it does not take, an input size that it cannot take, or
             pretrained weights for the same classes in another order.
-
     """
     for key, instead in _SET_ELSEWHERE.items():
         if key in config.kwargs:
@@ -96,6 +96,7 @@ def find_model(name: str, zoo: Zoo | None = None) -> tuple[str, bool]:
         source, rest = parse_model_name(name)
     except ValueError as error:
         raise KdzooError(str(error)) from None
+    known = architecture(name)
     if source == "local-dir":
         folder = Path(rest).expanduser()
         if not (folder / "config.json").is_file():
@@ -103,12 +104,11 @@ def find_model(name: str, zoo: Zoo | None = None) -> tuple[str, bool]:
                 f"model {name!r}: {folder} {'has no config.json' if folder.is_dir() else 'is no folder'}; "
                 "expected a folder in timm's layout, with config.json and model.safetensors"
             )
-        make_known(architecture(name), zoo)
+        make_known(known, zoo)
         return f"local-dir:{folder}", True
-    known = architecture(name)
-    asked = make_known(known, zoo)
+    hint = make_known(known, zoo)
     if source is None and not is_model(known):
-        raise UnknownName("timm model", known, timm.list_models(), asked.hint if asked else "")
+        raise UnknownName("timm model", known, timm.list_models(), hint)
     return name, False
 
 
@@ -120,12 +120,11 @@ def _create(name: str, config: RoleConfig, num_classes: int, channels: int) -> A
         resolved = resolve_model_input_args(name, {"img_size": config.img_size}, **arguments)
         model = timm.create_model(pretrained=config.pretrained, **resolved)
     except Exception as error:
-        if config.img_size is not None:
-            arguments["img_size"] = config.img_size
-        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        asked = {**arguments, **({"img_size": config.img_size} if config.img_size else {})}
+        given = ", ".join(f"{key}={value!r}" for key, value in asked.items())
         weights = " with its pretrained weights" if config.pretrained else ""
         raise KdzooError(
-            f"timm cannot build model {config.model!r}{weights} from {given}: {_first_line(error)}"
+            f"timm cannot build model {config.model!r}{weights} from {given}: {first_line(error)}"
         ) from error
     lacking = [name for name in ("pretrained_cfg", "num_classes") if not hasattr(model, name)]
     if lacking:
@@ -156,7 +155,7 @@ def _probe(backbone: Backbone, name: str) -> None:
             logits = backbone(pixels.reshape(2, backbone.channels, height, width)).logits
     except Exception as error:
         raise KdzooError(
-            f"model {name!r} cannot take images of {height}x{width} pixels ({_first_line(error)}): "
+            f"model {name!r} cannot take images of {height}x{width} pixels ({first_line(error)}): "
             f"give its role another img_size (--student-img-size, --teacher-img-size), {_better_size(backbone)}"
         ) from error
     if not isinstance(logits, torch.Tensor) or logits.shape != (2, backbone.num_classes):
@@ -173,8 +172,3 @@ def _better_size(backbone: Backbone) -> str:
     stages = getattr(backbone.model, "feature_info", ())
     divisor = stages[-1]["reduction"] if stages else 1
     return f"such as {own}, its own" + (f", or a multiple of {divisor}" if divisor > 1 else "")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

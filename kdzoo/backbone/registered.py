@@ -6,6 +6,7 @@ models runs no code of theirs, and their order decides nothing.
 
 from __future__ import annotations
 
+import importlib
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 from timm.models import is_model, list_models, model_entrypoint, register_model, split_model_name_tag
 
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.modules import import_module, named_modules
+from kdzoo.zoo.modules import named_modules
 from kdzoo.zoo.plugin import Plugin
 
 
@@ -30,7 +31,8 @@ def registered(zoo: Zoo) -> Mapping[str, Plugin]:
         before = _entrypoints()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Overwriting .* in registry")  # it is refused below
-            if import_module(plugin, module):
+            with plugin.guarded(f"backbones of {module}:"):
+                importlib.import_module(module)
                 named.setdefault(_package(module), plugin)
             replaced = [name for name, now in _entrypoints().items() if before.get(name, now) is not now]
             for name in replaced:
@@ -43,22 +45,17 @@ def registered(zoo: Zoo) -> Mapping[str, Plugin]:
     return {name: plugin for name, plugin in found.items() if plugin is not None}
 
 
-def make_known(name: str, zoo: Zoo | None) -> Zoo | None:
-    """See that timm knows the architecture ``name``, if a plugin has it.
-
-    Args:
-        name: of the model, without its tag.
-        zoo: whose plugins are asked; default: those that are installed.
+def make_known(name: str, zoo: Zoo | None) -> str:
+    """See that timm knows the architecture ``name`` (no tag), if a plugin of ``zoo``, or an installed one, has it.
 
     Returns:
-        The zoo that was asked; None if timm knew the model.
-
+        A hint at the plugins that do not load; empty if timm knew the model.
     """
     if is_model(name):
-        return None
+        return ""
     zoo = zoo or Zoo()
     registered(zoo)
-    return zoo
+    return zoo.hint
 
 
 def architecture(model: str) -> str:

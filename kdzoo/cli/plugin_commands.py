@@ -11,8 +11,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from kdzoo.errors import KdzooError
 from kdzoo.zoo import Zoo
-from kdzoo.zoo.commands import Command, find_commands
+from kdzoo.zoo.commands import find_commands
 from kdzoo.zoo.plugin import STRICT, first_line, strict
+from kdzoo.zoo.zoo import Found
 
 PARSER_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """The base of the parser's errors, which has no name in Typer."""
@@ -37,7 +38,7 @@ class WithPlugins(TyperGroup):
 class PluginCommand(TyperCommand):
     """A command that is imported when it is called, with ``--help`` too; the list of commands does without."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Found) -> None:
         super().__init__(command.name, short_help=f"(from {command.plugin.distribution})")
         self._command = command
 
@@ -60,12 +61,12 @@ class PluginCommand(TyperCommand):
         except Exception as error:  # an argument without a type that Typer knows
             if strict():
                 raise
-            raise self._command.refusal(f"{self._command.place}: {first_line(error)}") from error
+            raise self._command.refusal(f"{self._command.declared}: {first_line(error)}") from error
 
 
-def _reported(command: Command) -> Callable[..., Any]:
+def _reported(command: Found) -> Callable[..., Any]:
     """The function, whose exceptions are one line that names the plugin."""
-    function = command.load()
+    function: Callable[..., Any] = command.component
 
     @functools.wraps(function)
     def run(*arguments: Any, **keywords: Any) -> Any:
@@ -75,7 +76,7 @@ def _reported(command: Command) -> Callable[..., Any]:
             if strict() or isinstance(error, KdzooError | typer.Exit | typer.Abort | PARSER_ERROR):
                 raise
             raise KdzooError(
-                f"command {command.name!r} of {command.source} failed: {first_line(error)} "
+                f"command {command.name!r} of {command.plugin.source} failed: {first_line(error)} "
                 f"({STRICT}=1 shows where)"
             ) from error
 

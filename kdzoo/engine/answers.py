@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.modes import evaluating
 from kdzoo.engine.listeners import Listener, Listeners
-from kdzoo.engine.memo import Memo
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
 from kdzoo.errors import KdzooError
 
 
+@dataclass(frozen=True)
+class _Known:
+    """An answer of this step, with the roles that it came from."""
+
+    batch: Batch  # held, so that its id cannot be given to another batch
+    output: Output
+    origins: frozenset[str]
+
+
 class Answers:
-    """Asks the roles of a roster, and remembers what they said.
-
-    Args:
-        roster: whose roles.
-        autocast: the recipe's precision, entered around each network.
-        listeners: are told of each answer that is computed.
-
-    """
+    """Asks the roles of a roster, each network in the precision of ``autocast``, and remembers what they said."""
 
     def __init__(
         self, roster: Roster, autocast: Callable[[], AbstractContextManager[None]], listeners: Listeners
@@ -32,7 +35,7 @@ class Answers:
         self._roster = roster
         self._autocast = autocast
         self._listeners = listeners
-        self._memo = Memo()
+        self._known: dict[tuple[str, int, bool], _Known] = {}
         self._origins: list[set[str]] = []
         self._measured: Batch | bool | None = None
 
@@ -46,9 +49,9 @@ class Answers:
             or any(one.requires_grad for one in batch.inputs.values())
         )
         if self._measured is not None and self._measured is not batch and not self._origins:
-            self._memo.clear()  # a whole split passes by: what was seen of it is not kept
+            self.clear()  # a whole split passes by: what was seen of it is not kept
             self._measured = batch
-        known = self._memo.get(role, batch, graph)
+        known = self._known.get((role, id(batch), graph))
         if known is None:
             self._origins.append({role})
             try:
@@ -57,11 +60,10 @@ class Answers:
                 self._listeners.tell(Listener.seen, role, batch, output)
             finally:
                 origins = self._origins.pop()
-            known = output, frozenset(origins)
-            self._memo.put(role, batch, graph, output, origins)
+            known = self._known[role, id(batch), graph] = _Known(batch, output, frozenset(origins))
         if self._origins:
-            self._origins[-1] |= known[1]
-        return known[0]
+            self._origins[-1] |= known.origins
+        return known.output
 
     def unremembered(self, role: str, batch: Batch) -> Output:
         """``role``'s answer with nothing tapped and nothing remembered, for measuring."""
@@ -74,16 +76,17 @@ class Answers:
 
     def forget(self, roles: Iterable[str]) -> None:
         """Drop every output that came from one of ``roles``."""
-        self._memo.forget(roles)
+        changed = frozenset(roles)
+        self._known = {key: known for key, known in self._known.items() if not known.origins & changed}
 
     def clear(self) -> None:
         """Drop every output."""
-        self._memo.clear()
+        self._known.clear()
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
         """Every member in eval mode and no graph; modes are put back."""
-        self._memo.clear()
+        self.clear()
         self._measured = True
         for member in self._roster.members.values():
             member.module.eval()
@@ -91,7 +94,7 @@ class Answers:
             with torch.no_grad():
                 yield
         finally:
-            self._memo.clear()
+            self.clear()
             self._measured = None
             for member in self._roster.members.values():
                 member.set_mode()
@@ -107,32 +110,26 @@ class Answers:
             self.forget(roles)
 
     def _compute(self, role: str, member: Role | None, batch: Batch, graph: bool) -> Output:
+        roster = self._roster
         if member is None:
-            return self._derived(role, batch)
+            if role not in roster.derived:
+                known = ", ".join([*roster.members, *roster.derived]) or "none"
+                raise KdzooError(f"no role {role!r} is enrolled; enrolled: {known}")
+            return roster.derived[role](batch)
+        inputs: tuple[Any, ...]
         if member.reads is not None:
             read = self.see(member.reads, batch)
-            source = self._roster.members.get(member.reads)
+            source = roster.members.get(member.reads)
             if source is not None and source.reads is None:
                 read = source.show(read, member.read_stages, source.embedding, source.probes)
-            with torch.set_grad_enabled(graph), self._autocast():
-                own: Output = member.module(read)
-            return own
-        if member.modality not in batch.inputs:
+            inputs = (read,)
+        elif member.modality in batch.inputs:
+            probes = (member.probes,) if member.probes else ()
+            inputs = (batch.inputs[member.modality], member.stages, member.embedding, *probes)
+        else:
             raise KdzooError(
                 f"role {role!r} reads the modality {member.modality!r}; the data has {', '.join(batch.inputs)}"
             )
         with torch.set_grad_enabled(graph), self._autocast():
-            answer: Output = member.module(
-                batch.inputs[member.modality],
-                member.stages,
-                member.embedding,
-                *([member.probes] if member.probes else []),
-            )
+            answer: Output = member.module(*inputs)
         return answer
-
-    def _derived(self, role: str, batch: Batch) -> Output:
-        roster = self._roster
-        if role not in roster.derived:
-            known = ", ".join([*roster.members, *roster.derived]) or "none"
-            raise KdzooError(f"no role {role!r} is enrolled; enrolled: {known}")
-        return roster.derived[role](batch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from kdzoo.api.assembled import Assembled
 from kdzoo.api.batch import UNLABELLED
+from kdzoo.api.run import Data
 from kdzoo.backbone import Backbone
 
 
@@ -20,7 +20,6 @@ class Columns:
     Attributes:
         classes: (columns,) int64, the data's class id of each logit.
         places: (K,) int64, the logit of each class; :data:`UNLABELLED` where the network has none.
-
     """
 
     classes: Tensor
@@ -36,14 +35,14 @@ class Columns:
         return self.classes.to(column.device)[column]
 
 
-def columns_of(module: nn.Module, classes: Sequence[str]) -> Columns | None:
-    """The columns of a network that names its classes otherwise than ``classes``; else None."""
+def columns_of(module: nn.Module, data: Data) -> Columns | None:
+    """The columns of a network that names its classes otherwise than the data does; else None."""
     own = module.label_names if isinstance(module, Backbone | Assembled) else None
-    if own is None or own == tuple(classes):
+    if own is None or own == data.classes:
         return None
-    number = {name: place for place, name in enumerate(classes)}
+    number = {name: place for place, name in enumerate(data.classes)}
     if not set(own) <= set(number):
         return None  # a network for other classes; how it is used is the business of whoever enrolled it
     ids = torch.tensor([number[name] for name in own])
-    places = torch.full((len(classes),), UNLABELLED).index_put((ids,), torch.arange(len(ids)))
+    places = torch.full((len(number),), UNLABELLED).index_put((ids,), torch.arange(len(ids)))
     return Columns(ids, places)

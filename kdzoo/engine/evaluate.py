@@ -1,4 +1,4 @@
-"""Accuracy of a role on a split."""
+"""How well a role does the task: the supervised loss on a batch, the accuracy on a split."""
 
 from __future__ import annotations
 
@@ -6,11 +6,34 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from kdzoo.api.batch import UNLABELLED, Batch
+from kdzoo.engine.columns import Columns
 
 if TYPE_CHECKING:
     from kdzoo.engine.run import TrainingRun
+
+
+def task_loss(logits: Tensor, target: Tensor, columns: Columns | None, smoothing: float) -> Tensor:
+    """Cross-entropy in float32, a mean over the labelled samples; zero where none is labelled.
+
+    Args:
+        logits: (B, K).
+        target: (B,) class ids, :data:`UNLABELLED` where withheld, or (B, K) probabilities.
+        columns: which logit stands for which class; None where they are the classes in order.
+        smoothing: label smoothing in [0, 1].
+    """
+    logits = logits.float()
+    if target.is_floating_point():
+        return functional.cross_entropy(logits, target, label_smoothing=smoothing)
+    if columns is not None:
+        target = columns.of_classes(target)
+    total = functional.cross_entropy(
+        logits, target, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / (target != UNLABELLED).sum().clamp(min=1)
 
 
 def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
@@ -29,6 +52,6 @@ def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
             counts += torch.stack([right.sum(), labelled.sum()])
     if run.fabric.world_size > 1:
         summed = run.fabric.all_reduce(counts, reduce_op="sum")
-        assert isinstance(summed, torch.Tensor)
+        assert isinstance(summed, Tensor)
         counts = summed
     return 100.0 * float(counts[0]) / max(float(counts[1]), 1.0)

@@ -27,14 +27,7 @@ _LEAST_SIDE = 64
 
 
 class Gallery:
-    """``pictures/`` of a run.
-
-    Args:
-        folder: the run's.
-        notify: is told of each picture.
-        writes: whether this process does; the others of a run do not.
-
-    """
+    """``pictures/`` in the folder of a run; ``notify`` is told of each. Of several processes only one ``writes``."""
 
     def __init__(self, folder: Path, notify: Callable[[Event], None], *, writes: bool = True) -> None:
         self.folder = folder
@@ -47,7 +40,6 @@ class Gallery:
 
         Raises:
             KdzooError: it cannot be written.
-
         """
         if not self._writes:
             return

@@ -6,24 +6,15 @@ from typing import Any
 
 import torch
 
-from kdzoo.engine.saved import Saved
 from kdzoo.seeds import derive_seed
 
 _PREFIX = "generator/"
 
 
 class Generators:
-    """One generator for each name, seeded by (seed, name, process).
+    """One generator for each name, seeded by (seed, name, process); resumed, it takes its state from ``saved``."""
 
-    Args:
-        seed: the run's.
-        device: where they draw.
-        rank: of this process.
-        saved: where a resumed generator finds its state.
-
-    """
-
-    def __init__(self, seed: int, device: torch.device, rank: int, saved: Saved) -> None:
+    def __init__(self, seed: int, device: torch.device, rank: int, saved: dict[str, Any]) -> None:
         self._seed, self._device, self._rank, self._saved = seed, device, rank, saved
         self._made: dict[str, torch.Generator] = {}
 
@@ -32,7 +23,7 @@ class Generators:
         if name not in self._made:
             made = torch.Generator(self._device)
             made.manual_seed(derive_seed(self._seed, "generator", name, self._rank))
-            state = self._saved.take(f"{_PREFIX}{name}")
+            state = self._saved.pop(f"{_PREFIX}{name}", None)
             if state is not None:
                 made.set_state(state["state"].cpu())
             self._made[name] = made
@@ -45,3 +36,8 @@ class Generators:
     def clear(self) -> None:
         """Make them anew, from their seeds or from what was saved."""
         self._made.clear()
+
+    def move(self, device: torch.device) -> None:
+        """Draw on another device from now on, from the seeds again."""
+        self._device = device
+        self.clear()

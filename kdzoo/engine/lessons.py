@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from kdzoo.api.modes import evaluating
 from kdzoo.api.run import Run
 from kdzoo.api.scheme import Lesson, Scheme
 from kdzoo.engine.answers import Answers
+from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Arrow, Roster
 from kdzoo.engine.updates import Updates
 from kdzoo.errors import KdzooError
@@ -31,7 +32,6 @@ class Part:
         name: the knowledge's.
         weight: of its loss in the sum.
         make: a new instance, for one arrow.
-
     """
 
     name: str
@@ -46,32 +46,21 @@ class Parts(nn.ModuleDict):
 class Lessons:
     """Builds each arrow's knowledge once, and sums the lessons of a batch.
 
-    Args:
-        parts: what is taught; several are added along each arrow.
-        scheme: who teaches whom.
-        seed: the run's.
-        roster: who plays the roles; it keeps the connectors.
-        answers: what the roles see.
-        updates: makes new connectors trainable.
-
     Attributes:
         part_losses: the loss of each part in this step, unweighted, summed over the lessons; filled where there are
             several parts.
-
     """
 
     def __init__(
         self,
         parts: Sequence[Part],
         scheme: Scheme,
-        seed: int,
         roster: Roster,
         answers: Answers,
         updates: Updates,
     ) -> None:
         self._parts = tuple(parts)
         self._scheme = scheme
-        self._seed = seed
         self._roster = roster
         self._answers = answers
         self._updates = updates
@@ -86,22 +75,24 @@ class Lessons:
             run: what the scheme and the knowledge are lent.
             batch: two of its samples show the shapes.
             saved: names in a checkpoint; the arrows among them are built too.
-
         """
         if not self._parts:
             return
         known = [_arrow(name) for name in saved if name.startswith(_PREFIX)]
         for arrow in (*self._scheme.arrows(run), *known):
-            if arrow not in self._roster.connectors and all(
-                self._roster.can_see(role, batch) for role in arrow
-            ):
+            seen = all(self._roster.can_see(role, batch) for role in arrow)
+            if seen and arrow not in self._roster.connectors:
                 self._build(run, arrow, batch)
 
     def teach(self, run: Run, batch: Batch, *, detach: bool) -> Tensor:
         """The knowledge summed over the scheme's lessons; zero where there is none."""
         if not self._parts:
             return torch.zeros((), device=self._roster.device)
-        lessons = [lesson for lesson in self._scheme.lessons(run, batch) if _counts(lesson)]
+        lessons = [
+            lesson
+            for lesson in self._scheme.lessons(run, batch)
+            if isinstance(lesson.weight, Tensor) or lesson.weight != 0
+        ]
         for lesson in lessons:
             if (lesson.student, lesson.teacher) not in self._roster.connectors:
                 self._build(run, (lesson.student, lesson.teacher), batch)
@@ -121,7 +112,6 @@ class Lessons:
 
         Raises:
             KdzooError: the role is computed from others and has less.
-
         """
         taps = knowledge.taps
         wanted, probes = taps.of(side), taps.probes_of(side)
@@ -160,31 +150,27 @@ class Lessons:
 
     def _weighted(self, name: str, knowledge: Knowledge, loss: Tensor, weight: float | Tensor) -> Tensor:
         """A scalar: the mean over the samples, each with the lesson's weight."""
-        if loss.ndim == 0:
-            if isinstance(weight, Tensor) and weight.ndim:
-                raise KdzooError(
-                    f"scheme {self._scheme.name!r} weighs each sample; knowledge {name!r} gives one loss "
-                    f"for the whole batch: choose a knowledge that is a mean over samples"
-                )
-            return loss * weight
+        if loss.ndim == 0 and isinstance(weight, Tensor) and weight.ndim:
+            raise KdzooError(
+                f"scheme {self._scheme.name!r} weighs each sample; knowledge {name!r} gives one loss "
+                f"for the whole batch: choose a knowledge that is a mean over samples"
+            )
         return (loss * weight).mean()
 
     def _summed(self, losses: list[Tensor]) -> Tensor:
         for part, loss in zip(self._parts, losses, strict=True):
-            before = self.part_losses.get(part.name)
-            own = loss.detach()
-            self.part_losses[part.name] = own if before is None else before + own
+            self.part_losses[part.name] = self.part_losses.get(part.name, 0) + loss.detach()
         return torch.stack([part.weight * loss for part, loss in zip(self._parts, losses, strict=True)]).sum()
 
     def _build(self, run: Run, arrow: Arrow, batch: Batch) -> None:
         """Make the arrow's knowledge from two samples, seen in eval mode, without touching any state."""
         student, teacher = arrow
         name = f"{_PREFIX}{student}{_ARROW}{teacher}"
-        with seeded(derive_seed(self._seed, name)):
+        with seeded(derive_seed(run.recipe.seed, name)):
             made = {part.name: part.make() for part in self._parts}
-            for knowledge in made.values():
-                self._tap(student, "student", knowledge)
-                self._tap(teacher, "teacher", knowledge)
+            for taps in (knowledge.taps for knowledge in made.values()):
+                for role, side in (student, "student"), (teacher, "teacher"):
+                    run.tap(role, *taps.of(side), embedding=taps.embedding, probes=taps.probes_of(side))
             ours, theirs = self._see_two(arrow, batch)
             for knowledge in made.values():
                 knowledge.build(
@@ -193,19 +179,16 @@ class Lessons:
                     run,
                 )
         module = next(iter(made.values())) if len(made) == 1 else Parts(made)
-        self._updates.begin(self._roster.connect(arrow, name, module))
-
-    def _tap(self, role: str, side: str, knowledge: Knowledge) -> None:
-        taps = knowledge.taps
-        if self._roster.tap(role, *taps.of(side), embedding=taps.embedding, probes=taps.probes_of(side)):
-            self._answers.forget([role])
+        connectors = Role(name, module, run.recipe.optim)
+        self._roster.connect(arrow, connectors)
+        self._updates.begin(connectors)
 
     def _see_two(self, arrow: Arrow, batch: Batch) -> tuple[Output, Output]:
-        few = Batch(
-            batch.index[:2],
-            {name: images[:2].detach() for name, images in batch.inputs.items()},
-            None if batch.target is None else batch.target[:2],
-            batch.progress,
+        few = replace(
+            batch,
+            index=batch.index[:2],
+            inputs={name: images[:2].detach() for name, images in batch.inputs.items()},
+            target=None if batch.target is None else batch.target[:2],
         )
         with evaluating(*(member.module for member in self._roster.members.values())), torch.no_grad():
             return self._answers.see(arrow[0], few), self._answers.see(arrow[1], few)
@@ -214,10 +197,6 @@ class Lessons:
 def _arrow(name: str) -> Arrow:
     student, teacher = name.removeprefix(_PREFIX).split(_ARROW)
     return student, teacher
-
-
-def _counts(lesson: Lesson) -> bool:
-    return isinstance(lesson.weight, Tensor) or lesson.weight != 0
 
 
 def _count(features: tuple[Tensor, ...]) -> str:

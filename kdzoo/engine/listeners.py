@@ -23,7 +23,6 @@ class Moment:
         phase: the phase's name.
         epoch: counted from 1 over all phases.
         step: counted from 1 within the epoch.
-
     """
 
     phase: str

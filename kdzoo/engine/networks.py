@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import nn
 
-from kdzoo.api.assembled import Assembled
 from kdzoo.api.run import Data
 from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.backbone.memory_format import to_channels_last
@@ -128,10 +127,6 @@ class Networks:
     def trained_now(self, module: nn.Module) -> None:
         """From here on its weights are its own."""
         self._from_file.discard(module)
-
-    def is_backbone(self, module: nn.Module) -> bool:
-        """Whether the module answers as a network on the task."""
-        return isinstance(module, Backbone | Assembled)
 
 
 def _exported_for(config: RoleConfig, classes: int, role: str) -> bool:

@@ -139,6 +139,7 @@ def make_schedule(
     """A timm schedule that is read at every step of a phase."""
     if config.sched == "none":
         return None
+    schedule: TimmSchedule | None
     schedule, _ = create_scheduler_v2(
         optimizer,
         sched=config.sched,
@@ -152,5 +153,4 @@ def make_schedule(
         step_on_epochs=False,
         updates_per_epoch=steps,
     )
-    made: TimmSchedule | None = schedule
-    return made
+    return schedule

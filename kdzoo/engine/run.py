@@ -6,49 +6,36 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from kdzoo.api.assembled import Assembled
 from kdzoo.api.batch import Batch, Output
+from kdzoo.api.network import Backbone
 from kdzoo.api.probe import Probe
 from kdzoo.api.run import Data
 from kdzoo.api.scheme import Scheme
 from kdzoo.engine.answers import Answers
 from kdzoo.engine.columns import Columns, columns_of
+from kdzoo.engine.evaluate import task_loss
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.generators import Generators
 from kdzoo.engine.lessons import Lessons, Part
 from kdzoo.engine.listeners import Listener, Listeners
+from kdzoo.engine.networks import Networks
 from kdzoo.engine.role import Role
-from kdzoo.engine.roster import Arrow, NetworkSource, Roster
-from kdzoo.engine.saved import Saved
-from kdzoo.engine.task import task_loss
+from kdzoo.engine.roster import Roster
 from kdzoo.engine.updates import Updates
 from kdzoo.recipe.model import OptimConfig, Recipe
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 class TrainingRun:
-    """Implements :class:`kdzoo.api.Run`; the loop around it is in :mod:`kdzoo.engine.loop`.
+    """Implements :class:`kdzoo.api.Run` by parts, each in a file of its own; the loop around it is in ``loop.py``.
 
-    Its parts, each in a file of its own: the roster (who plays which role), the answers (what roles see), the updates
-    (how they learn), the lessons (what is taught), the generators (random numbers), the gallery (pictures).
-
-    Args:
-        recipe: what is run.
-        data: its splits.
-        fabric: device and processes.
-        scheme: who teaches whom.
-        knowledge: what is taught; several are added.
-        networks: where networks come from.
-        gallery: where pictures go; default: nowhere.
-        listeners: are told what happens.
-
+    Several pieces of ``knowledge`` are added along each arrow. Without a gallery no picture is saved.
     """
 
     def __init__(
@@ -58,7 +45,7 @@ class TrainingRun:
         fabric: Fabric,
         scheme: Scheme,
         knowledge: Sequence[Part],
-        networks: NetworkSource,
+        networks: Networks,
         gallery: Gallery | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -72,51 +59,33 @@ class TrainingRun:
         self.folder = self.gallery.folder
         self.state: dict[str, Any] = {}
         self.listeners = Listeners(self, listeners)
-        self.saved = Saved()
-        self.roster = Roster(networks, fabric, recipe.optim)
+        self.saved: dict[str, Any] = {}  # by name, until the part or the role that it belongs to takes it
+        self.roster = Roster(fabric)
         self.answers = Answers(self.roster, self.autocast, self.listeners)
         self.updates = Updates(self.roster, fabric, self.saved)
-        self.lessons = Lessons(knowledge, scheme, recipe.seed, self.roster, self.answers, self.updates)
+        self.lessons = Lessons(knowledge, scheme, self.roster, self.answers, self.updates)
         self.generators = Generators(recipe.seed, fabric.device, fabric.global_rank, self.saved)
+        # What a part does alone, the run lends as it is.
+        self.members, self.connectors = self.roster.members, self.roster.connectors
+        self.build, self.picture = networks.build, self.gallery.save
+        self.see, self.evaluating = self.answers.see, self.answers.evaluating
+        self.measuring, self.generator = self.answers.measuring, self.generators.get
 
     def move(self, fabric: Fabric) -> None:
         """Go on on the device of ``fabric``, to which the networks have been moved; random numbers begin anew."""
-        self.fabric, self.device = fabric, fabric.device
-        self.roster.fabric = fabric
-        self.generators = Generators(self.recipe.seed, fabric.device, fabric.global_rank, self.saved)
-
-    # Roles
-
-    @property
-    def members(self) -> Mapping[str, Role]:
-        """Enrolled roles by name."""
-        return self.roster.members
-
-    @property
-    def connectors(self) -> Mapping[Arrow, Role]:
-        """The knowledge of each arrow that has been built."""
-        return self.roster.connectors
+        self.fabric = self.roster.fabric = fabric
+        self.device = fabric.device
+        self.generators.move(fabric.device)
 
     @property
     def roles(self) -> Mapping[str, nn.Module]:
         """Every enrolled module by role."""
-        return {name: member.module for name, member in self.roster.members.items()}
+        return {name: member.module for name, member in self.members.items()}
 
     @property
     def students(self) -> tuple[str, ...]:
         """The roles that learn as networks on the task."""
         return self.roster.students
-
-    def build(
-        self,
-        role: str,
-        *,
-        like: str | None = None,
-        num_classes: int | None = None,
-        arguments: Mapping[str, Any] | None = None,
-    ) -> nn.Module:
-        """See :meth:`kdzoo.api.Run.build`."""
-        return self.networks.build(role, like, num_classes, arguments)
 
     def enroll(
         self,
@@ -132,17 +101,20 @@ class TrainingRun:
         optim: OptimConfig | None = None,
     ) -> nn.Module:
         """See :meth:`kdzoo.api.Run.enroll`."""
-        member = self.roster.enroll(
+        if learns:
+            self.networks.trained_now(module)
+        member = Role(
             role,
             module,
-            learns=learns,
-            student=student,
-            modality=modality,
-            reads=reads,
-            stages=stages,
+            (optim or self.recipe.optim) if learns else None,
+            student=learns and isinstance(module, Backbone | Assembled) if student is None else student,
+            modality=modality or self.networks.modality(module),
             train_mode=train_mode,
-            optim=optim,
+            stored=train_mode is not None or not self.networks.from_file(module),
+            reads=reads,
+            read_stages=tuple(sorted(stages)),
         )
+        self.roster.enroll(member)
         if reads is not None:
             self.tap(reads, *stages)
         self.answers.forget([role])
@@ -159,34 +131,14 @@ class TrainingRun:
         if self.roster.tap(role, *stages, embedding=embedding, probes=probes):
             self.answers.forget([role])
 
-    # What roles answer
-
-    def see(self, role: str, batch: Batch) -> Output:
-        """See :meth:`kdzoo.api.Run.see`."""
-        return self.answers.see(role, batch)
-
-    def measuring(self) -> AbstractContextManager[None]:
-        """Every role in eval mode and no graph; modes are put back."""
-        return self.answers.measuring()
-
-    def evaluating(self, *roles: str) -> AbstractContextManager[None]:
-        """See :meth:`kdzoo.api.Run.evaluating`."""
-        return self.answers.evaluating(*roles)
-
     def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for what networks compute."""
-        context: AbstractContextManager[None] = self.fabric.autocast()
-        return context
+        return self.fabric.autocast()
 
     def columns(self, role: str) -> Columns | None:
         """Which logit of ``role`` stands for which class; None where they are those of the data, in order."""
         module = self.members[role].module if role in self.members else None
-        if getattr(module, "label_names", None) is None:
-            return None
-        assert module is not None
-        return columns_of(module, self.data.classes)
-
-    # What roles learn
+        return columns_of(module, self.data) if module is not None else None
 
     def task(self, role: str, batch: Batch) -> Tensor:
         """See :meth:`kdzoo.api.Run.task`."""
@@ -205,14 +157,6 @@ class TrainingRun:
         """See :meth:`kdzoo.api.Run.update`."""
         self.answers.forget(self.updates.apply(loss, *roles))
         self.listeners.tell(Listener.updated, loss, roles)
-
-    def generator(self, name: str) -> torch.Generator:
-        """See :meth:`kdzoo.api.Run.generator`."""
-        return self.generators.get(name)
-
-    def picture(self, name: str, picture: Tensor | Figure) -> None:
-        """See :meth:`kdzoo.api.Run.picture`."""
-        self.gallery.save(name, picture)
 
     # For the loop
 
@@ -234,7 +178,7 @@ class TrainingRun:
 
     def prepare(self, batch: Batch) -> None:
         """Build the knowledge of new arrows, from two samples of ``batch``."""
-        self.lessons.prepare(self, batch, tuple(self.saved.waiting))
+        self.lessons.prepare(self, batch, tuple(self.saved))
 
     def end_step(self) -> None:
         """Let the scheme follow, and drop what was seen."""
@@ -244,15 +188,15 @@ class TrainingRun:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizers and generators, as tensors and plain values."""
-        return {**self.saved.waiting, **self.updates.state_dict(), **self.generators.state_dict()}
+        return {**self.saved, **self.updates.state_dict(), **self.generators.state_dict()}
 
     def restore(self, content: dict[str, Any], step: int) -> None:
         """Restore what :meth:`state_dict` returned; who does not exist yet gets its state when it is made.
 
         Raises:
             KdzooError: the checkpoint's roles or shapes are not those of this recipe.
-
         """
-        self.saved.restore(content)
+        self.saved.clear()
+        self.saved.update(content)
         self.generators.clear()
         self.updates.restore(step)

@@ -11,24 +11,17 @@ from torch import Tensor
 from kdzoo.engine.average import average_gradients
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
-from kdzoo.engine.saved import Saved
 from kdzoo.errors import KdzooError
 
 
 class Updates:
-    """Trains the roles of a roster.
-
-    Args:
-        roster: whose roles.
-        fabric: device and processes.
-        saved: where a resumed role finds its weights and its optimizer's state.
+    """Trains the roles of a roster. A resumed role takes its weights and its optimizer's state from ``saved``.
 
     Attributes:
         finite: whether every loss so far was finite; a tensor, so that a GPU need not be waited for.
-
     """
 
-    def __init__(self, roster: Roster, fabric: Fabric, saved: Saved) -> None:
+    def __init__(self, roster: Roster, fabric: Fabric, saved: dict[str, Any]) -> None:
         self._roster = roster
         self._fabric = fabric
         self._saved = saved
@@ -70,7 +63,7 @@ class Updates:
             return  # it begins with the first phase
         member.set_mode()
         member.start_phase(*self._phase)
-        state = self._saved.take(member.name)
+        state = self._saved.pop(member.name, None)
         if state is not None:
             member.module.load_state_dict(state["module"])
             if member.optimizer is not None and state["optimizer"] is not None:
@@ -93,7 +86,6 @@ class Updates:
 
         Raises:
             KdzooError: the checkpoint's roles or shapes are not those of this recipe.
-
         """
         self._step = step
         try:

@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 
 from rich.console import Console as Terminal
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from kdzoo.api.observer import (
@@ -33,7 +40,6 @@ class Console(Observer):
     Args:
         terminal: where to print; default: stderr.
         clock: the time in seconds, from any beginning.
-
     """
 
     name: ClassVar[str] = "console"
@@ -42,8 +48,7 @@ class Console(Observer):
         self._terminal = terminal or Terminal(stderr=True)
         self._clock = clock
         self._pace: _Pace | None = None
-        self._bar: _Bar | None = None
-        self._preparation: Progress | None = None
+        self._bar: Progress | None = None
 
     def observe(self, event: Event) -> None:
         """Print the event, if it is one that a person wants to see."""
@@ -51,12 +56,13 @@ class Console(Observer):
             case RunStarted():
                 goes_on = " (goes on from its checkpoint)" if event.resumed else ""
                 self._print(f"[bold]{escape(event.job.name)}[/] in {escape(str(event.folder))}{goes_on}")
-            case Preparing():
+            case Preparing() if self._pace is None:
                 self._prepare(event)
             case PhaseStarted():
                 self._stop_bar()
                 self._pace = _Pace(event, self._clock)
-                self._bar = _Bar(self._terminal, self._pace) if self._terminal.is_interactive else None
+                self._start_bar(event.phase, event.epochs, TextColumn("{task.fields[left]}"))
+                self._show()
             case StepsDone() if self._pace:
                 self._pace.step = event.step
                 self._show()
@@ -81,35 +87,33 @@ class Console(Observer):
         self._terminal.print(text, soft_wrap=True, highlight=False)
 
     def _prepare(self, event: Preparing) -> None:
-        if not self._terminal.is_interactive:
-            return
-        if self._preparation is None:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TimeRemainingColumn(),
+        if self._bar is None:
+            self._start_bar(event.label, event.total, TimeRemainingColumn())
+        if self._bar is not None:
+            label = escape(event.label)
+            self._bar.update(
+                self._bar.task_ids[0], description=label, completed=event.done, total=event.total
             )
-            self._preparation = Progress(*columns, console=self._terminal, transient=True)
-            self._preparation.add_task(escape(event.label), total=event.total)
-            self._preparation.start()
-        task = self._preparation.task_ids[0]
-        self._preparation.update(
-            task, description=escape(event.label), completed=event.done, total=event.total
-        )
         if event.done >= event.total:
             self._stop_bar()
 
     def _show(self) -> None:
-        if self._bar is not None:
-            self._bar.show()
+        if self._bar is not None and self._pace is not None:
+            seconds = self._pace.seconds_left
+            left = "" if seconds is None else f"{_duration(seconds)} left"
+            self._bar.update(self._bar.task_ids[0], completed=self._pace.done, left=left)
+
+    def _start_bar(self, label: str, total: int, left: ProgressColumn) -> None:
+        if self._terminal.is_interactive:
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), left)
+            self._bar = Progress(*columns, console=self._terminal, transient=True)
+            self._bar.add_task(escape(label), total=total, left="")
+            self._bar.start()
 
     def _stop_bar(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if self._preparation is not None:
-            self._preparation.stop()
-        self._bar = self._pace = self._preparation = None
+        self._bar = self._pace = None
 
 
 class _Pace:
@@ -149,30 +153,6 @@ class _Pace:
 
     def __str__(self) -> str:
         return f"{self.epoch:{len(str(self.phase.epochs))}}/{self.phase.epochs}"
-
-
-class _Bar:
-    """A live progress bar over all epochs of a phase."""
-
-    def __init__(self, terminal: Terminal, pace: _Pace) -> None:
-        self._pace = pace
-        columns = ("{task.description}", BarColumn(), TaskProgressColumn(), "{task.fields[left]}")
-        self._progress = Progress(
-            *(TextColumn(one) if isinstance(one, str) else one for one in columns),
-            console=terminal,
-            transient=True,
-        )
-        self._task = self._progress.add_task(escape(pace.phase.phase), total=pace.phase.epochs, left="")
-        self.show()
-        self._progress.start()
-
-    def show(self) -> None:
-        seconds = self._pace.seconds_left
-        left = "" if seconds is None else f"{_duration(seconds)} left"
-        self._progress.update(self._task, completed=self._pace.done, left=left)
-
-    def stop(self) -> None:
-        self._progress.stop()
 
 
 def _line(metrics: Mapping[str, float]) -> str:

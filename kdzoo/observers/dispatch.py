@@ -16,7 +16,6 @@ class Observers:
         observers: who is told, in this order.
         warn: is given the message about each observer that is dropped, for the journal. It must not pass the
             message on to this group, whose other members have been told.
-
     """
 
     def __init__(self, observers: Iterable[Observer], warn: Callable[[str], None]) -> None:

@@ -71,7 +71,6 @@ class Journal:
     Raises:
         KdzooError: (here and in every method) the file cannot be read or written: a full disk, a read-only
             folder.
-
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +118,6 @@ class Journal:
 
         Raises:
             Damaged: the file does not begin with the rows of then.
-
         """
         length, digest = position
         rows = self._rows[:length]
@@ -167,7 +165,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     Raises:
         Damaged: a line before the last is not a JSON object.
         KdzooError: the file cannot be read.
-
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)

@@ -20,7 +20,6 @@ def log_leaderboard(suite: str, columns: Sequence[str], rows: Sequence[Sequence[
         columns: the names of the columns.
         rows: their cells: text, numbers, None.
         folder: where the run's files go, in ``wandb/``; WANDB_DIR comes first.
-
     """
     try:
         import wandb

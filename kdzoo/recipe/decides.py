@@ -1,4 +1,4 @@
-"""Which fields of a recipe decide its numbers. Every field is here once; a test walks over the recipe's model."""
+"""Which fields of a recipe decide its numbers: all but those in EFFECTS. A test asks where a new field belongs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
-from pydantic import BaseModel
 
 from kdzoo.files import file_digest
 from kdzoo.recipe.identity import CONTENT, Identity
-from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig
+from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig, Section
 from kdzoo.version import __version__
 
 
 class Effect(Enum):
-    """What a field has to do with the numbers of a run."""
+    """What a field that does not simply decide the numbers of a run has to do with them."""
 
-    NUMBERS = "decides the weights and what is measured of them"
     MEASURES = "decides what is measured and when, and not the weights"
     TEACHER = "decides the weights of a teacher that is trained for the run, and else nothing"
     CONTENT = "says where something is; the hash of its content stands for it"
@@ -31,69 +29,25 @@ class Effect(Enum):
 EFFECTS: Mapping[str, Effect] = {
     "kdzoo": Effect.CONTENT,  # without the patch version
     "method": Effect.NOTHING,  # a name for what the other fields say
-    "knowledge": Effect.NUMBERS,
-    "scheme": Effect.NUMBERS,
-    "algorithm": Effect.NUMBERS,
-    "roles.*.model": Effect.NUMBERS,
-    "roles.*.pretrained": Effect.NUMBERS,
     "roles.*.checkpoint": Effect.CONTENT,
-    "roles.*.img_size": Effect.NUMBERS,
-    "roles.*.modality": Effect.NUMBERS,
-    "roles.*.drop_path": Effect.NUMBERS,
-    "roles.*.kwargs": Effect.NUMBERS,
     "roles.*.epochs": Effect.TEACHER,
     "roles.*.seed": Effect.TEACHER,
     "roles.*.lr": Effect.TEACHER,
     "data.dataset": Effect.CONTENT,
     "data.options": Effect.CONTENT,
     "data.data_dir": Effect.CONTENT,
-    "data.img_size": Effect.NUMBERS,
-    "data.val_fraction": Effect.NUMBERS,
-    "data.split_seed": Effect.NUMBERS,
-    "data.train_per_class": Effect.NUMBERS,
-    "data.test_per_class": Effect.NUMBERS,
-    "data.labels_per_class": Effect.NUMBERS,
-    "data.withhold_train": Effect.NUMBERS,
-    "data.batch_size": Effect.NUMBERS,
     "data.workers": Effect.NOTHING,
     "data.cache_gb": Effect.NOTHING,
     "data.bad_images": Effect.CONTENT,  # what is skipped is not in the content
-    "data.augment.crop": Effect.NUMBERS,
-    "data.augment.hflip": Effect.NUMBERS,
-    "data.augment.rotate": Effect.NUMBERS,
-    "data.augment.color": Effect.NUMBERS,
-    "data.augment.erase": Effect.NUMBERS,
-    "data.augment.mixup": Effect.NUMBERS,
-    "data.augment.cutmix": Effect.NUMBERS,
-    "data.computed": Effect.NUMBERS,
     "data.paired": Effect.CONTENT,
-    "optim.opt": Effect.NUMBERS,
-    "optim.lr": Effect.NUMBERS,
     "optim.lr_base": Effect.NOTHING,  # it sets lr
     "optim.lr_base_size": Effect.NOTHING,
     "optim.lr_base_scale": Effect.NOTHING,
-    "optim.weight_decay": Effect.NUMBERS,
-    "optim.momentum": Effect.NUMBERS,
-    "optim.opt_kwargs": Effect.NUMBERS,
-    "optim.sched": Effect.NUMBERS,
-    "optim.warmup_epochs": Effect.NUMBERS,
-    "optim.warmup_lr": Effect.NUMBERS,
-    "optim.min_lr": Effect.NUMBERS,
-    "optim.decay_epochs": Effect.NUMBERS,
-    "optim.decay_rate": Effect.NUMBERS,
-    "optim.clip_grad": Effect.NUMBERS,
-    "epochs": Effect.NUMBERS,
-    "seed": Effect.NUMBERS,
-    "smoothing": Effect.NUMBERS,
-    "precision": Effect.NUMBERS,
-    "channels_last": Effect.NUMBERS,
-    "compile": Effect.NUMBERS,
-    "deterministic": Effect.NUMBERS,
     "eval_every": Effect.MEASURES,
     "checkpoint_seconds": Effect.NOTHING,
     "observers": Effect.NOTHING,
 }
-"""Dotted field -> its effect; ``*`` stands for the name of a role."""
+"""Dotted field -> its effect; ``*`` is the name of a role. Every other field decides the weights and the figures."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +91,10 @@ def identify(
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=known)})
     fields: dict[str, Any] = {}
     for name, value in _leaves(recipe):
-        effect = EFFECTS.get(_pattern(name), Effect.NUMBERS)
+        effect = EFFECTS.get(_pattern(name))
         if data is None and name in ("data.img_size", "data.augment"):
             continue
-        if effect is Effect.NUMBERS or (effect is Effect.MEASURES and not weights_only):
+        if effect is None or (effect is Effect.MEASURES and not weights_only):
             fields |= _flat(name, value)
     for role, config in recipe.roles.items():
         fields |= _origin(role, config, recipe)
@@ -150,7 +104,7 @@ def identify(
     fields |= {f"plugins.{name}": provider for name, provider in plugins.items()}
     if processes is not None:
         fields["processes"] = processes
-    return Identity(json.loads(json.dumps(fields)), dict(notes or {}))
+    return Identity(json.loads(json.dumps(fields, default=_plain)), dict(notes or {}))
 
 
 def series(version: str) -> str:
@@ -188,14 +142,14 @@ def _origin(role: str, config: RoleConfig, recipe: Recipe) -> dict[str, Any]:
     return fields
 
 
-def _leaves(section: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every classified field with its value; a section that is None is a leaf."""
+def _leaves(section: Section, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field with its value; components and a section that is None are leaves."""
     for key in type(section).model_fields:
         name, value = above + key, getattr(section, key)
         if key == "roles":
             for role, config in value.items():
                 yield from _leaves(config, f"roles.{role}.")
-        elif isinstance(value, BaseModel) and name not in EFFECTS:
+        elif isinstance(value, Section) and not isinstance(value, Component):
             yield from _leaves(value, f"{name}.")
         else:
             yield name, value
@@ -221,7 +175,7 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         return _flat(name, dict(enumerate(value)))
     if isinstance(value, Path):
         return {name: file_digest(value) or str(value)}
-    return {name: _plain(value)}
+    return {name: value}
 
 
 def _sum(name: str, summands: tuple[Component, ...]) -> dict[str, Any]:
@@ -236,6 +190,5 @@ def _sum(name: str, summands: tuple[Component, ...]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(one) for one in (value if isinstance(value, list | tuple) else sorted(value))]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    """What JSON does not know, as what it knows."""
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)

@@ -58,10 +58,7 @@ class Identity:
             before: an earlier identity.
             known: compare only the fields that this one has.
         """
-        names = [
-            *self.fields,
-            *(() if known else (name for name in before.fields if name not in self.fields)),
-        ]
+        names = dict.fromkeys([*self.fields, *(() if known else before.fields)])
         found = [
             Difference(name, before.fields.get(name), self.fields.get(name))
             for name in names

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -27,6 +27,7 @@ class HyperParameter:
     meaning: str
 
 
+@functools.cache  # making a pydantic model takes milliseconds, and each recipe is validated several times
 def schema(component: type[Any]) -> type[BaseModel]:
     """The pydantic model of a component's keyword arguments, and of its parents' that it passes on.
 
@@ -36,16 +37,6 @@ def schema(component: type[Any]) -> type[BaseModel]:
     Raises:
         KdzooError: an argument has no type, or is positional only.
     """
-    if component not in _SCHEMAS:
-        _SCHEMAS[component] = _schema(component)
-    return _SCHEMAS[component]
-
-
-_SCHEMAS: WeakKeyDictionary[type[Any], type[BaseModel]] = WeakKeyDictionary()
-"""Making a pydantic model takes milliseconds, and each recipe is validated several times."""
-
-
-def _schema(component: type[Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for owner in _constructors(component):
         hints = get_type_hints(owner.__init__, include_extras=True)
@@ -107,11 +98,13 @@ def create(found: Found, settings: Mapping[str, Any]) -> Any:
 
 def required(component: type[Any]) -> set[str]:
     """The hyper-parameters that have no default."""
-    return {name for name, field in schema(component).model_fields.items() if field.is_required()}
+    model = schema(component)  # type: ignore[arg-type]  # mypy takes a class's __hash__ for that of its instances
+    return {name for name, field in model.model_fields.items() if field.is_required()}
 
 
 def describe(component: type[Any]) -> list[HyperParameter]:
     """The hyper-parameters with type, range, default and the meaning that the docstring gives, or a parent's."""
+    model = schema(component)  # type: ignore[arg-type]  # as above
     meanings: dict[str, str] = {}
     for owner in reversed(component.__mro__):
         meanings |= _docstring_args(owner)
@@ -123,7 +116,7 @@ def describe(component: type[Any]) -> list[HyperParameter]:
             None if field.is_required() else field.default,
             meanings.get(name, ""),
         )
-        for name, field in schema(component).model_fields.items()
+        for name, field in model.model_fields.items()
     ]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 
-from kdzoo.zoo.plugin import Plugin, first_line, strict
+from kdzoo.zoo.plugin import Plugin
 from kdzoo.zoo.zoo import Zoo
 
 HOOK = "kdzoo_backbones"
@@ -25,17 +24,3 @@ def named_modules(zoo: Zoo) -> Iterator[tuple[Plugin, str]]:
             )
             continue
         yield from ((plugin, module) for module in modules)
-
-
-def import_module(plugin: Plugin, module: str) -> bool:
-    """Import one of them; failure is recorded as the plugin's fault. Whether it is imported."""
-    try:
-        importlib.import_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit, infinite recursion: whatever an import can do
-        if strict():
-            raise
-        plugin.broken = f"backbones of {module}: {first_line(error)}"
-        return False
-    return True

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
@@ -52,7 +52,9 @@ class Plugin:
     @property
     def hooks(self) -> tuple[str, ...]:
         """The hooks that it implements."""
-        return tuple(sorted(name for name in dir(self.loaded) if _is_hook(self.loaded, name)))
+        return tuple(
+            name for name in dir(self.loaded) if _marker(getattr(self.loaded, name, None)) is not None
+        )
 
     @property
     def disabled(self) -> bool:
@@ -66,6 +68,23 @@ class Plugin:
         if self.broken:
             return f"broken: {self.broken}"
         return "disabled" if self.disabled else "ok"
+
+    @property
+    def source(self) -> str:
+        """The distribution and its version."""
+        return f"{self.distribution} {self.version}"
+
+    @contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """What the block raises is recorded in :attr:`broken`, behind ``what``; see :data:`STRICT`."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit, infinite recursion: whatever an import can do
+            if strict():
+                raise
+            self.broken = f"{what} {first_line(error)}"
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -85,21 +104,15 @@ class Plugin:
         """Import it and check its hooks; failure is recorded in :attr:`broken`."""
         if self.loaded is not None or self.broken is not None or self.disabled:
             return
-        try:
+        with self.guarded("import failed:"):
             self.broken = self._unmet_core()
             if self.broken is None:
                 with self.watched():
                     module = self.entry_point.load()
                 self.broken = _bad_hooks(module)
                 self.loaded = module if self.broken is None else None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # sys.exit, infinite recursion: whatever an import can do
-            self.broken = f"import failed: {first_line(error)}"
-            if strict():
-                raise
         if self.broken is not None and strict():
-            raise RuntimeError(f"plugin {self.name} ({self.distribution} {self.version}): {self.broken}")
+            raise RuntimeError(f"plugin {self.name} ({self.source}): {self.broken}")
 
     def _unmet_core(self) -> str | None:
         distribution = self.entry_point.dist
@@ -119,7 +132,11 @@ def installed() -> list[Plugin]:
     """Every plugin whose entry point is installed, by metadata alone: nothing is imported."""
     found: dict[tuple[str, str], Plugin] = {}
     for entry_point in entry_points(group=hooks.GROUP):
-        name, version = _origin(entry_point.dist)
+        by = entry_point.dist
+        about = (
+            by.metadata if by else {"Name": "unknown", "Version": "unknown"}
+        )  # parsed each time it is asked for
+        name, version = about["Name"], about["Version"]
         plugin = Plugin(entry_point.name, entry_point.module, name, version, entry_point)
         found.setdefault((name, entry_point.name), plugin)
     return sorted(found.values(), key=lambda plugin: (plugin.distribution != "kdzoo", plugin.distribution))
@@ -136,19 +153,8 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _origin(distribution: Distribution | None) -> tuple[str, str]:
-    if distribution is None:
-        return "unknown", "unknown"
-    metadata = distribution.metadata  # parsed anew each time that it is asked for
-    return metadata["Name"], metadata["Version"]
-
-
 def _marker(candidate: Any) -> Any:
     return getattr(candidate, f"{hooks.GROUP}_impl", None)
-
-
-def _is_hook(module: ModuleType | None, name: str) -> bool:
-    return _marker(getattr(module, name, None)) is not None
 
 
 def _bad_hooks(module: ModuleType) -> str | None:

@@ -14,9 +14,9 @@ import pluggy
 
 from kdzoo.api import hooks
 from kdzoo.errors import KdzooError, UnknownName
-from kdzoo.zoo.plugin import Plugin, first_line, installed, strict
+from kdzoo.zoo.plugin import Plugin, installed
 
-Kind = Literal["knowledge", "scheme", "algorithm", "observer", "dataset", "backbone"]
+Kind = Literal["knowledge", "scheme", "algorithm", "observer", "dataset", "backbone", "command"]
 
 KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
 """What a recipe names."""
@@ -27,6 +27,14 @@ HOOKS: Mapping[Kind, str] = {
     "algorithm": "kdzoo_algorithms",
     "observer": "kdzoo_observers",
     "dataset": "kdzoo_datasets",
+}
+
+_BASES: Mapping[Kind, str] = {
+    "knowledge": "kdzoo.api.knowledge.Knowledge",
+    "scheme": "kdzoo.api.scheme.Scheme",
+    "algorithm": "kdzoo.api.algorithm.Algorithm",
+    "observer": "kdzoo.api.observer.Observer",
+    "dataset": "kdzoo.api.source.DataSource",
 }
 
 RESERVED: Mapping[Kind, frozenset[str]] = {"dataset": frozenset({"digits", "folder"})}
@@ -42,76 +50,66 @@ class Found:
 
     Attributes:
         kind: what it is.
-        declared: the class, or where it is: ``package.module:Class``; of a backbone, the model's name.
+        declared: the class, or where it is: ``package.module:Class``; where a command's function is; of a backbone,
+            the model's name.
         plugin: the provider.
-        declared_name: the name that stands beside a place; a class says its own.
-
+        name: by which recipes call it.
     """
 
     kind: Kind
     declared: type[Any] | str
     plugin: Plugin
-    declared_name: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name by which recipes call it."""
-        return self.declared_name or str(getattr(self.declared, "name", ""))
+    name: str
 
     @cached_property
-    def component(self) -> type[Any]:
-        """The class; imported now if only its place was declared.
+    def component(self) -> Any:
+        """The class, or a command's function; imported now if only its place was declared.
 
         Raises:
-            KdzooError: there is no such class, or it is no component of this kind and name.
+            KdzooError: there is no such thing, or it is no component of this kind and name.
         """
         if isinstance(self.declared, type):
             return self.declared
-        try:
+        with self.plugin.guarded(f"{self.declared}:"):
             loaded = EntryPoint(self.name, self.declared, hooks.GROUP).load()
-            fault = fault_of(self.kind, loaded)
-            if fault is None and loaded.name != self.name:
-                fault = f"{self.declared} is called {loaded.name!r} there"
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # sys.exit, infinite recursion: whatever an import can do
-            if strict():
-                raise
-            fault = f"{self.declared}: {first_line(error)}"
-        if fault is not None:
-            self.plugin.broken = f"{self.kind} {self.name!r}: {fault}"
-            source = f"{self.plugin.distribution} {self.plugin.version}"
-            raise KdzooError(f"{self.kind} {self.name!r} of {source} does not load: {fault}")
-        found: type[Any] = loaded
-        return found
+            if self.kind == "command":
+                fault = None if callable(loaded) else f"{self.declared}: is no function"
+            else:
+                fault = fault_of(self.kind, loaded)
+                if fault is None and loaded.name != self.name:
+                    fault = f"{self.declared} is called {loaded.name!r} there"
+            if fault is None:
+                return loaded
+            self.plugin.broken = fault
+        raise self.refusal(str(self.plugin.broken))
+
+    def refusal(self, fault: str) -> KdzooError:
+        """The error that says why it cannot be used; its plugin is broken from here on."""
+        self.plugin.broken = f"{self.kind} {self.name!r}: {fault}"
+        return KdzooError(f"{self.kind} {self.name!r} of {self.plugin.source} does not load: {fault}")
 
 
 class Zoo:
-    """Loads plugins when first asked, keeps broken ones apart, and finds components by name."""
+    """Loads plugins when first asked, keeps broken ones apart, and finds components by name.
+
+    Attributes:
+        known: the installed plugins by metadata, loaded or not.
+    """
 
     def __init__(self, plugins: list[Plugin] | None = None) -> None:
-        self._plugins = installed() if plugins is None else plugins
+        self.known = installed() if plugins is None else plugins
         self._found: dict[Kind, dict[str, list[Found]]] = {}
-
-    @property
-    def known(self) -> list[Plugin]:
-        """The installed plugins by metadata, loaded or not."""
-        return self._plugins
+        self._manager = pluggy.PluginManager(hooks.GROUP)
+        self._manager.add_hookspecs(hooks)
 
     @cached_property
     def plugins(self) -> list[Plugin]:
         """The installed plugins, each loaded or with the reason why it is not."""
-        for plugin in self._plugins:
+        for plugin in self.known:
             plugin.load()
             if plugin.loaded is not None:
                 self._manager.register(plugin.loaded, name=f"{plugin.distribution}:{plugin.name}")
-        return self._plugins
-
-    @cached_property
-    def _manager(self) -> pluggy.PluginManager:
-        manager = pluggy.PluginManager(hooks.GROUP)
-        manager.add_hookspecs(hooks)
-        return manager
+        return self.known
 
     def call(self, hook: str) -> list[tuple[Plugin, Any]]:
         """What each working plugin returns from ``hook``; one that raises becomes broken."""
@@ -120,17 +118,9 @@ class Zoo:
             if plugin.loaded is None or not hasattr(plugin.loaded, hook):
                 continue
             others = [other.loaded for other in self.plugins if other is not plugin and other.loaded]
-            try:
-                with plugin.watched():
-                    answer = self._manager.subset_hook_caller(hook, others)()
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                if strict():
-                    raise
-                plugin.broken = f"hook {hook} raised {first_line(error)}"
-                continue
-            answers.extend((plugin, item) for item in answer)
+            with plugin.guarded(f"hook {hook} raised"), plugin.watched():
+                answer = self._manager.subset_hook_caller(hook, others)()
+                answers.extend((plugin, item) for item in answer)
         return answers
 
     def components(self, kind: Kind) -> Mapping[str, list[Found]]:
@@ -158,7 +148,7 @@ class Zoo:
             raise UnknownName(kind, name, components, self.hint)
         found = components[name]
         if len(found) > 1:
-            sources = " and ".join(f"{one.plugin.distribution} {one.plugin.version}" for one in found)
+            sources = " and ".join(one.plugin.source for one in found)
             raise KdzooError(f"{kind} {name!r} is provided twice, by {sources}; uninstall one of them")
         return found[0]
 
@@ -170,7 +160,7 @@ class Zoo:
 
     def has(self, *distributions: str) -> bool:
         """Whether all these plugin distributions are installed, by metadata alone."""
-        there = {plugin.distribution.replace("_", "-").lower() for plugin in self._plugins}
+        there = {plugin.distribution.replace("_", "-").lower() for plugin in self.known}
         return {one.replace("_", "-").lower() for one in distributions} <= there
 
     def fragments(self) -> list[tuple[Plugin, Path | Mapping[str, Any]]]:
@@ -193,21 +183,14 @@ def _declared(kind: Kind, answer: Any, plugin: Plugin) -> Iterator[Found]:
     for component in answer if isinstance(answer, list | tuple) else [answer]:
         fault = fault_of(kind, component)
         if fault is None:
-            yield Found(kind, component, plugin)
+            yield Found(kind, component, plugin, component.name)
         else:
             plugin.broken = fault
 
 
 def fault_of(kind: Kind, component: Any) -> str | None:
     """Why this cannot be a component of that kind; None if it can."""
-    bases: dict[Kind, str] = {
-        "knowledge": "kdzoo.api.knowledge.Knowledge",
-        "scheme": "kdzoo.api.scheme.Scheme",
-        "algorithm": "kdzoo.api.algorithm.Algorithm",
-        "observer": "kdzoo.api.observer.Observer",
-        "dataset": "kdzoo.api.source.DataSource",
-    }
-    base = bases[kind]
+    base = _BASES[kind]
     if not isinstance(component, type):
         return f"hook {HOOKS[kind]} must return classes, not {component!r}"
     if not any(f"{cls.__module__}.{cls.__qualname__}" == base for cls in component.__mro__):

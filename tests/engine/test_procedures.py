@@ -88,7 +88,7 @@ def test_a_class_that_the_network_lacks_counts_as_unlabelled(make_run, batch):
     student = run.roles["student"]
     student.model.reset_classifier(2)
     student.num_classes, student.label_names = 2, ("c", "a")
-    columns = columns_of(student, run.data.classes)
+    columns = columns_of(student, run.data)
     assert columns.of_classes(torch.tensor([0, 1, 2, 3, -1])).tolist() == [1, -1, 0, -1, -1]
     assert columns.to_classes(torch.tensor([0, 1])).tolist() == [2, 0]
     some = Batch(batch.index, batch.inputs, torch.tensor([0, 1, 2, 3, -1, 0, 2, 1]))

@@ -39,7 +39,7 @@ class Sample(Scheme):
         return []
 
 
-FOUND = Found("scheme", Sample, Plugin("x", "x", "kdzoo-x", "1", None))
+FOUND = Found("scheme", Sample, Plugin("x", "x", "kdzoo-x", "1", None), "sample")
 
 
 def test_defaults_are_filled_in_and_text_is_converted():
@@ -113,7 +113,7 @@ class Alone(Sample):
 
 @pytest.mark.parametrize("component", [Shorter, Same])
 def test_a_class_that_passes_its_settings_on_has_its_parents_too(component):
-    found = Found("scheme", component, FOUND.plugin)
+    found = Found("scheme", component, FOUND.plugin, component.name)
     own = create(found, {"extra": "2", "heat": "2.5"})
     assert (own.extra, own.heat, own.mode, own.n) == (2, 2.5, "a", 5)
     assert [one.name for one in describe(component)] == ["extra", "n", "heat", "mode"]
