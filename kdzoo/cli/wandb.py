@@ -45,16 +45,21 @@ def wandb(
             try:
                 _log(folder, runs, suite)
             except Lost as lost:
-                raise KdzooError(f"{folder}: cannot be logged: {lost}") from None
+                raise KdzooError(f"{folder}: cannot be logged: wandb: {lost}") from None
 
 
 def _log(folder: Path, runs: Sequence[Path], suite: SuiteResults | None) -> None:
     from kdzoo.bench.table import WANDB_COLUMNS, wandb_rows
+    from kdzoo.errors import KdzooError
     from kdzoo.observers.wandb_again import log_again
     from kdzoo.observers.wandb_table import log_table
 
     for run in runs:
-        console().print(f"{run}: {log_again(run, folder)}", soft_wrap=True, markup=False)
+        if not (where := log_again(run, folder)):
+            raise KdzooError(
+                "wandb is disabled in its settings file, so nothing is logged: see wandb enabled"
+            )
+        console().print(f"{run}: {where}", soft_wrap=True, markup=False)
     if suite is not None:
         where = log_table(suite.ledger.suite, WANDB_COLUMNS, wandb_rows(suite.pairs), folder)
         console().print(f"{folder}: {where}", soft_wrap=True, markup=False)

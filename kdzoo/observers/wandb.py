@@ -17,7 +17,6 @@ from kdzoo.api.observer import (
 )
 from kdzoo.errors import KdzooError
 from kdzoo.observers.journal import row_of
-from kdzoo.observers.wandb_again import log_again
 from kdzoo.observers.wandb_client import Lost, TrackedRun, disabled, warn
 from kdzoo.observers.wandb_networks import networks_of
 
@@ -78,11 +77,13 @@ class Wandb(Observer):
 
     def _recover(self, folder: Path, lost: Lost) -> None:
         """Log the run again where that has a chance, and say what happened in one line."""
+        from kdzoo.observers.wandb_again import log_again  # not at the top: ``kdzoo list`` imports this module
+
         why = str(lost)
         if lost.opened:
             try:
                 warn(f"{why}; all of the run is logged again: {log_again(folder)}")
                 return
             except (Lost, KdzooError) as error:
-                why = f"{why}, and then: {error}"
+                why = why if str(error) == why else f"{why}, and then: {error}"
         warn(f"{why}; the run is not complete in wandb; log it by: kdzoo wandb {folder}")

@@ -25,12 +25,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # psutil has no types
 
 from kdzoo.observers.wandb_run import FINISH_SECONDS, INIT_SECONDS, LOGIN_SECONDS
 
@@ -47,7 +48,7 @@ _EXIT_SECONDS = 5.0
 
 
 class Lost(Exception):
-    """A run cannot be logged any more; the message says why.
+    """A run cannot be logged any more; the message says what happened to wandb.
 
     Attributes:
         opened: whether another process may do better: this one answered once, or failed at once.
@@ -79,14 +80,19 @@ class TrackedRun:
         Raises:
             Lost: it is not logged, or not all of it; the process is gone.
         """
+        try:
+            self._wait()
+        finally:
+            self._process.dismiss(self._number)
+
+    def _wait(self) -> None:
         seconds, opened = max(self._opened - time.monotonic(), 0.0), False
         while True:
             try:
                 answer = self._answers.get(timeout=seconds)
             except Empty:
                 self._process.kill()
-                part = "end" if opened else "begin"
-                raise Lost(f"wandb did not {part} the run in time and was killed", opened=opened) from None
+                raise Lost("no answer in time, so its process was killed", opened=opened) from None
             match answer["answer"]:
                 case "done":
                     return
@@ -117,6 +123,13 @@ def limit(name: str, default: float) -> float:
     return min(seconds, threading.TIMEOUT_MAX / 2) if seconds >= 0 and not math.isnan(seconds) else default
 
 
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill those that still run; psutil takes no other process with the same number for one of them."""
+    for one in processes:
+        with suppress(psutil.Error):
+            one.kill()
+
+
 class _Process:
     """The process, its two pipes and the threads at our ends of them."""
 
@@ -131,6 +144,7 @@ class _Process:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us: the process ends when we do
         )
+        self._numbers = count()
         self._runs: dict[int, SimpleQueue[dict[str, Any]]] = {}
         self._rows: SimpleQueue[bytes | None] = SimpleQueue()
         self._family: set[psutil.Process] = set()
@@ -141,9 +155,13 @@ class _Process:
 
     def enlist(self) -> tuple[int, SimpleQueue[dict[str, Any]]]:
         """A number for a new run, and where the answers about it come."""
-        number = len(self._runs)
-        self._runs[number] = SimpleQueue()
-        return number, self._runs[number]
+        number, answers = next(self._numbers), SimpleQueue[dict[str, Any]]()
+        self._runs[number] = answers
+        return number, answers
+
+    def dismiss(self, number: int) -> None:
+        """Forget a run that has ended."""
+        self._runs.pop(number, None)
 
     def send(self, row: Mapping[str, Any]) -> None:
         """Queue a row, with its run's number."""
@@ -154,13 +172,17 @@ class _Process:
         """End the process and those that it started: wandb-core has a session of its own and may be stopped."""
         self._know_family()
         self._popen.kill()
-        for one in self._family:
-            with suppress(psutil.Error):  # gone; psutil does not take another with the same number for it
-                one.kill()
+        kill_all(list(self._family))
         self._popen.wait()
         self._rows.put(None)
         self.ended = True
         atexit.unregister(self._close)
+
+    def retire(self) -> None:
+        """Let the process exit, unless it has a run to end."""
+        if not self._runs:
+            self._rows.put(None)
+            self.ended = True
 
     def _close(self) -> None:
         if os.getpid() != self._owner:  # a fork of ours
@@ -181,6 +203,7 @@ class _Process:
             while (row := self._rows.get()) is not None:
                 pipe.write(row)
                 pipe.flush()
+            pipe.write(b"\n")  # the end: closing is not enough where a fork of ours has the pipe as well
 
     def _read(self) -> None:
         assert self._popen.stdout is not None
@@ -192,9 +215,11 @@ class _Process:
                     continue
                 if answer["answer"] == "opened":
                     self._know_family()
-                self._runs[answer["run"]].put(answer)
+                if (answers := self._runs.get(answer["run"])) is not None:
+                    answers.put(answer)
         self.ended = True
-        why = {"answer": "lost", "why": f"wandb's process ended with code {self._popen.wait()}"}
+        atexit.unregister(self._close)
+        why = {"answer": "lost", "why": f"its process ended with code {self._popen.wait()}"}
         for answers in list(self._runs.values()):
             answers.put(why)
 
@@ -205,7 +230,12 @@ _processes: dict[tuple[Any, ...], _Process] = {}
 
 def _process() -> _Process:
     key = (os.getpid(), *sorted(item for item in os.environ.items() if item[0].startswith("WANDB_")))
-    if key not in _processes or _processes[key].ended:
+    for other, process in list(_processes.items()):
+        if other != key and other[0] == key[0]:  # other settings, such as an agent's for each run of a sweep
+            process.retire()
+        if process.ended:
+            del _processes[other]
+    if key not in _processes:
         _processes[key] = _Process()
     return _processes[key]
 

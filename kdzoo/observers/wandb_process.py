@@ -1,6 +1,7 @@
 """The process that talks to wandb; :mod:`kdzoo.observers.wandb_client` starts it and says what it reads and answers.
 
-Where its input ends, so has the process that it serves: it ends the runs that are open as failed, and exits.
+An empty line ends its input. Where the input ends without one, the process that it serves was killed. In both cases
+it ends the runs that are open as failed, and exits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # psutil has no types
 
-from kdzoo.observers.wandb_client import limit
+from kdzoo.observers.wandb_client import kill_all, limit
 from kdzoo.observers.wandb_logged import LoggedRun, log_table
 from kdzoo.observers.wandb_run import FINISH_SECONDS, close_run, where_is
 
@@ -43,7 +44,7 @@ class Server:
             self._log(number, row)
         except Exception as error:
             self._runs.pop(number, None)
-            self._tell(number, "lost", why=f"wandb failed ({type(error).__name__}: {error})")
+            self._tell(number, "lost", why=f"{type(error).__name__}: {error}")
 
     def end(self) -> None:
         """End the runs that are open as failed."""
@@ -85,10 +86,10 @@ class _Forward(logging.Handler):
 
 
 def main() -> None:
-    """Serve until the input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    """Serve until the input ends, or an empty line."""
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         # Sent to all processes of a job, they are for the one that we serve. SIG_IGN would be inherited.
-        signal.signal(number, lambda *_: None)
+        signal.signal(ignored, lambda *_: None)
     rows, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):  # wandb-core inherits these, and the pipes must end with us
@@ -103,7 +104,7 @@ def main() -> None:
     log.propagate = False
     log.addHandler(_Forward(answer))
     server = Server(answer)
-    for line in rows:
+    while (line := rows.readline()).strip():
         server.take(json.loads(line))
     _give_up_later()
     server.end()
@@ -113,9 +114,7 @@ def _give_up_later() -> None:
     """End this process and those that it started if wandb has not let it exit in time."""
 
     def give_up() -> None:
-        for one in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                one.kill()
+        kill_all(psutil.Process().children(recursive=True))
         os._exit(1)
 
     timer = threading.Timer(limit("WANDB_FINISH_TIMEOUT", FINISH_SECONDS) + _MARGIN_SECONDS, give_up)
