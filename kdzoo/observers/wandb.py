@@ -17,8 +17,9 @@ from kdzoo.api.observer import (
 )
 from kdzoo.errors import KdzooError
 from kdzoo.observers.journal import row_of
-from kdzoo.observers.wandb_client import Lost, TrackedRun, disabled, warn
+from kdzoo.observers.wandb_client import Lost, TrackedRun, disabled
 from kdzoo.observers.wandb_networks import networks_of
+from kdzoo.observers.wandb_run import warn
 
 
 class Wandb(Observer):
@@ -77,10 +78,12 @@ class Wandb(Observer):
 
     def _recover(self, folder: Path, lost: Lost) -> None:
         """Log the run again where that has a chance, and say what happened in one line."""
-        from kdzoo.observers.wandb_again import log_again  # not at the top: ``kdzoo list`` imports this module
+        from kdzoo.observers.wandb_again import (
+            log_again,
+        )  # not at the top: ``kdzoo list`` imports this module
 
         why = str(lost)
-        if lost.opened:
+        if lost.again:
             try:
                 warn(f"{why}; all of the run is logged again: {log_again(folder)}")
                 return

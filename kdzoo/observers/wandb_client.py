@@ -40,7 +40,7 @@ _log = logging.getLogger("kdzoo.observers.wandb")
 _START_SECONDS = 60.0
 """How long the process may take to start and import wandb, which may lie on a slow disk, and wandb-core to start."""
 
-_MARGIN_SECONDS = 5.0
+MARGIN_SECONDS = 5.0
 """How much longer than wandb's own limits we wait."""
 
 _EXIT_SECONDS = 5.0
@@ -51,12 +51,12 @@ class Lost(Exception):
     """A run cannot be logged any more; the message says what happened to wandb.
 
     Attributes:
-        opened: whether another process may do better: this one answered once, or failed at once.
+        again: whether it is worth another try: not where wandb did not even open the run in time.
     """
 
-    def __init__(self, why: str, *, opened: bool) -> None:
+    def __init__(self, why: str, *, again: bool) -> None:
         super().__init__(why)
-        self.opened = opened
+        self.again = again
 
 
 class TrackedRun:
@@ -67,8 +67,10 @@ class TrackedRun:
         """The run's address, or the command that uploads it; known after :meth:`wait`."""
         self._process = _process()
         self._number, self._answers = self._process.enlist()
-        self._opened = time.monotonic() + _START_SECONDS
-        self._opened += limit("WANDB_HTTP_TIMEOUT", LOGIN_SECONDS) + limit("WANDB_INIT_TIMEOUT", INIT_SECONDS)
+        self._deadline = time.monotonic() + _START_SECONDS  # for the first answer
+        self._deadline += limit("WANDB_HTTP_TIMEOUT", LOGIN_SECONDS) + limit(
+            "WANDB_INIT_TIMEOUT", INIT_SECONDS
+        )
 
     def send(self, row: Mapping[str, Any]) -> None:
         """Send a row of the journal. Never waits."""
@@ -86,32 +88,27 @@ class TrackedRun:
             self._process.dismiss(self._number)
 
     def _wait(self) -> None:
-        seconds, opened = max(self._opened - time.monotonic(), 0.0), False
+        seconds, opened = max(self._deadline - time.monotonic(), 0.0), False
         while True:
             try:
                 answer = self._answers.get(timeout=seconds)
             except Empty:
                 self._process.kill()
-                raise Lost("no answer in time, so its process was killed", opened=opened) from None
+                raise Lost("no answer in time, so its process was killed", again=opened) from None
             match answer["answer"]:
                 case "done":
                     return
                 case "lost":
                     self._process.kill()
-                    raise Lost(answer["why"], opened=True)
+                    raise Lost(answer["why"], again=True)
                 case "opened":
                     opened, self.where = True, answer["where"]
-            seconds = limit("WANDB_FINISH_TIMEOUT", FINISH_SECONDS) + _MARGIN_SECONDS
+            seconds = limit("WANDB_FINISH_TIMEOUT", FINISH_SECONDS) + MARGIN_SECONDS
 
 
 def disabled() -> bool:
     """Whether nothing is to be logged."""
     return os.environ.get("WANDB_MODE") == "disabled"
-
-
-def warn(message: str) -> None:
-    """Tell the user something about wandb, in one line."""
-    _log.warning("wandb: %s", " ".join(message.split()))
 
 
 def limit(name: str, default: float) -> float:

@@ -17,11 +17,10 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # psutil has no types
 
-from kdzoo.observers.wandb_client import kill_all, limit
+from kdzoo.observers.wandb_client import MARGIN_SECONDS, kill_all, limit
 from kdzoo.observers.wandb_logged import LoggedRun, log_table
 from kdzoo.observers.wandb_run import FINISH_SECONDS, close_run, where_is
-
-_MARGIN_SECONDS = 10.0
+from kdzoo.stopping import SIGNALS
 
 Answer = Callable[[Mapping[str, Any]], None]
 
@@ -87,7 +86,7 @@ class _Forward(logging.Handler):
 
 def main() -> None:
     """Serve until the input ends, or an empty line."""
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for ignored in SIGNALS:
         # Sent to all processes of a job, they are for the one that we serve. SIG_IGN would be inherited.
         signal.signal(ignored, lambda *_: None)
     rows, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
@@ -117,7 +116,7 @@ def _give_up_later() -> None:
         kill_all(psutil.Process().children(recursive=True))
         os._exit(1)
 
-    timer = threading.Timer(limit("WANDB_FINISH_TIMEOUT", FINISH_SECONDS) + _MARGIN_SECONDS, give_up)
+    timer = threading.Timer(limit("WANDB_FINISH_TIMEOUT", FINISH_SECONDS) + MARGIN_SECONDS, give_up)
     timer.daemon = True
     timer.start()
 

@@ -120,7 +120,7 @@ def close_run(run: Any, exit_code: int) -> None:
 
 def warn(message: str) -> None:
     """Tell the user something about wandb, in one line."""
-    _log.warning("wandb: %s", message)
+    _log.warning("wandb: %s", " ".join(message.split()))
 
 
 def _settings(known: Any) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kdzoo.observers.wandb_client import TrackedRun, disabled, warn
+from kdzoo.observers.wandb_client import TrackedRun, disabled
+from kdzoo.observers.wandb_run import warn
 
 
 def log_leaderboard(suite: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], folder: Path) -> None:

@@ -4,7 +4,8 @@ Its argument is JSON: ``folder``; ``epochs``, a list; ``resumed``; ``teacher``, 
 whether to log one too; and ``end``: ``ended``, ``failed``, or what happens after the epochs:
 
 - ``asked``: wait for a line on stdin, then end; a line on stdout says that it waits;
-- ``killed``: this process, by SIGKILL; a line on stdout has the process ids of its children;
+- ``killed``: this process gets SIGKILL, once wandb has opened the run;
+  a line on stdout has the process ids of its children;
 - ``tracker SIGNAL``, ``core SIGNAL``: the process that talks to wandb, or wandb-core, gets a signal; then end;
   a line on stdout has both process ids.
 """
@@ -47,6 +48,7 @@ def play(
     for epoch in epochs:
         tell(EpochEnded("distill", epoch, {"train/task": 1 / epoch, "val/accuracy": 80.0 + epoch}))
     if end == "killed":
+        wait_for_wandb(place)
         print(*(one.pid for one in psutil.Process().children()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     if " " in end:
