@@ -87,6 +87,8 @@ def distill(
         with stop.listening():
             result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric, stop=stop)
     except Stopped as error:
+        if fabric.global_rank != 0:
+            raise typer.Exit(error.exit_code) from None
         raise Stopped(
             error.number, f"{error.where}; go on: the same command, --resume --output {folder}"
         ) from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,18 @@ from kdzoo.zoo import Zoo
 def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int = 1) -> Fabric:
     """Device, precision and processes; launches the other processes if ``devices`` is more than one."""
     strategy = "ddp" if devices > 1 else "auto"
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        threading.Thread(target=_die_with_parent, args=[os.getppid()], daemon=True).start()
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=recipe.precision)
     fabric.launch()
     return fabric
+
+
+def _die_with_parent(parent: int) -> None:
+    """End this process when the one that started it has died; else it would wait for it for half an hour."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def train(
