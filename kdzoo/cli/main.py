@@ -18,6 +18,7 @@ from kdzoo.cli.plugins import plugins
 from kdzoo.cli.report import report
 from kdzoo.cli.show import show
 from kdzoo.cli.usage import UsageError, usage_line
+from kdzoo.cli.wandb import wandb
 from kdzoo.errors import KdzooError
 from kdzoo.version import __version__
 
@@ -50,6 +51,7 @@ app.command()(show)
 app.command()(distill)
 app.command()(bench)
 app.command()(report)
+app.command()(wandb)
 app.command()(new)
 app.command()(plugins)
 app.command()(check)

@@ -83,12 +83,11 @@ class Journal:
 
     def observe(self, event: Event) -> None:
         """Append the event's row; events that have none (:class:`StepsDone`) are left out."""
-        name = _NAMES.get(type(event))
-        if name is None:
+        row = row_of(event, self.path.parent)
+        if row is None:
             return
-        content = {one.name: getattr(event, one.name) for one in fields(event) if one.name != "folder"}
-        row = {"event": name, "time": round(time.time(), 3), **content}
-        text = json.dumps(self._plain(row), ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False) + "
+"
         line = text.encode(errors="backslashreplace")  # a file's name may be no UTF-8, and JSON knows \udcff
         self._keep()
         with self._writing(), self.path.open("ab") as file:
@@ -131,23 +130,6 @@ class Journal:
             os.fsync(file.fileno())
         self._rows = rows
 
-    def _plain(self, value: Any) -> Any:
-        """``value`` as JSON knows it."""
-        if isinstance(value, Job):
-            value = {one.name: getattr(value, one.name) for one in fields(value)}
-        if isinstance(value, Mapping):
-            return {str(key): self._plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._plain(item) for item in value]
-        if isinstance(value, Path):
-            folder = self.path.parent
-            return str(value.relative_to(folder) if value.is_relative_to(folder) else value)
-        if hasattr(value, "item"):  # a scalar of numpy or torch
-            value = value.item()
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
-        return value
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
@@ -157,6 +139,16 @@ class Journal:
                 f"{self.path}: cannot write the metrics of the run ({error.strerror or error}); "
                 f"it needs a folder that can be written, with space left"
             ) from error
+
+
+def row_of(event: Event, folder: Path) -> dict[str, Any] | None:
+    """The row of an event of the run in ``folder``, with the time of now; None for an event that has none."""
+    name = _NAMES.get(type(event))
+    if name is None:
+        return None
+    content = {one.name: getattr(event, one.name) for one in fields(event) if one.name != "folder"}
+    row: dict[str, Any] = _plain({"event": name, "time": round(time.time(), 3), **content}, folder)
+    return row
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -174,10 +166,27 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if isinstance(row, dict) and line.endswith(b"\n"):
             rows.append(row)
         elif number < len(lines):
             raise Damaged(f"{path}, line {number}: not a JSON object, so this is no metrics.jsonl of kdzoo")
     return rows
+
+
+def _plain(value: Any, folder: Path) -> Any:
+    """``value`` as JSON knows it."""
+    if isinstance(value, Job):
+        value = {one.name: getattr(value, one.name) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, folder) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, folder) for item in value]
+    if isinstance(value, Path):
+        return str(value.relative_to(folder) if value.is_relative_to(folder) else value)
+    if hasattr(value, "item"):  # a scalar of numpy or torch
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,4 +1,7 @@
-"""A wandb run that never blocks training for long and is never lost: online where that works, else offline."""
+"""A wandb run, online where that works, else offline.
+
+All that calls wandb runs in the process of :mod:`kdzoo.observers.wandb_process`.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ _log = logging.getLogger("kdzoo.observers.wandb")
 
 DEFAULT_PROJECT = "kdzoo"
 
-_LOGIN_SECONDS = 5
+LOGIN_SECONDS = 5
 """How long the server may take to confirm the login, unless WANDB_HTTP_TIMEOUT says otherwise."""
 
-_INIT_SECONDS = 15.0
+INIT_SECONDS = 15.0
 """How long the server may then take to set up the run, unless WANDB_INIT_TIMEOUT says otherwise."""
 
-_FINISH_SECONDS = 60.0
+FINISH_SECONDS = 60.0
 """How long the last uploads may take, unless WANDB_FINISH_TIMEOUT says otherwise."""
 
-_FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 0.5
 """Rows younger than this are lost when the process is killed; wandb's default is 15."""
 
 _NO_NETWORK = ("offline", "dryrun", "disabled")  # values of WANDB_MODE
@@ -95,8 +98,15 @@ def open_run(
             # Under another id, for wandb still holds this one for the attempt that failed.
             run = wandb.init(**{**arguments, "id": _new_id()}, mode="offline")
     if not run.disabled:
-        _log.info("wandb: %s", f"offline; upload it by: wandb sync {_place(run)}" if run.offline else run.url)
+        _log.info("wandb: %s", where_is(run))
     return run
+
+
+def where_is(run: Any) -> str:
+    """The run's address, or the command that uploads it; empty if there is none."""
+    if run.disabled:
+        return ""
+    return f"offline; upload it by: wandb sync {_place(run)}" if run.offline else str(run.url)
 
 
 def close_run(run: Any, exit_code: int) -> None:
@@ -110,21 +120,21 @@ def close_run(run: Any, exit_code: int) -> None:
 
 def warn(message: str) -> None:
     """Tell the user something about wandb, in one line."""
-    _log.warning("wandb: %s", message)
+    _log.warning("wandb: %s", " ".join(message.split()))
 
 
 def _settings(known: Any) -> Any:
     """Settings beyond the user's own: short waits, no output, and no upload of the user's code."""
     import wandb
 
-    limits = {"init_timeout": _INIT_SECONDS, "finish_timeout": _FINISH_SECONDS}
+    limits = {"init_timeout": INIT_SECONDS, "finish_timeout": FINISH_SECONDS}
     return wandb.Settings(
         silent=True,
         console="off",
         disable_git=True,
         disable_code=True,
         save_code=False,
-        x_transaction_log_flush_interval=_FLUSH_SECONDS,
+        x_transaction_log_flush_interval=FLUSH_SECONDS,
         finish_timeout_raises=True,
         **{name: limit for name, limit in limits.items() if name not in known.model_fields_set},
     )
@@ -157,7 +167,7 @@ def _short_http_timeout() -> Iterator[None]:
     if "WANDB_HTTP_TIMEOUT" in os.environ:
         yield
         return
-    os.environ["WANDB_HTTP_TIMEOUT"] = str(_LOGIN_SECONDS)
+    os.environ["WANDB_HTTP_TIMEOUT"] = str(LOGIN_SECONDS)
     try:
         yield
     finally:

@@ -11,10 +11,15 @@ def logged(epochs: list[int]) -> list[dict[str, float]]:
 
 
 def test_a_killed_run_keeps_its_rows_and_a_resumed_one_is_uploaded_as_one_run(sandbox: Sandbox):
-    err = sandbox.play(epochs=[1, 2, 3], end="killed", code=-signal.SIGKILL)
+    process = sandbox.start(epochs=[1, 2, 3], end="killed")
+    assert process.stdout
+    tracker = process.stdout.readline()
+    err = sandbox.finish(process, code=-signal.SIGKILL)
     assert err == "", "without a login, offline is what is expected: nothing to warn of"
+    sandbox.end_of(tracker)
     (killed,) = sandbox.logs()
     records = sandbox.records(killed)
+    assert of_type(records, "exit")[0]["exit_code"] == 1
     assert rows(records) == logged([1, 2, 3])
     (run,) = of_type(records, "run")
     assert run["project"] == "kdzoo"

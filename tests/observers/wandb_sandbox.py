@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 KEY = "k" * 40
 HANGS = 90  # seconds; by default wandb waits longer than that for a server that does not answer
@@ -59,6 +62,13 @@ class Sandbox:
         """Both of the above."""
         return self.finish(self.start(**how), code=code)
 
+    def end_of(self, pids: str) -> None:
+        """Wait until these processes have ended."""
+        deadline = time.monotonic() + HANGS
+        while any(runs(int(pid)) for pid in pids.split()):
+            assert time.monotonic() < deadline, pids
+            time.sleep(0.1)
+
     def wandb(self, *arguments: str, **env: str) -> str:
         """Run wandb's command line and return its output."""
         process = self.python("-m", "wandb", *arguments, **env)
@@ -84,6 +94,14 @@ class Sandbox:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def of_type(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:

@@ -1,0 +1,89 @@
+"""Rows of a journal, logged to a wandb run. Runs in the process of :mod:`kdzoo.observers.wandb_process`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kdzoo.files import write_text
+from kdzoo.observers.wandb_run import close_run, open_run, warn
+
+RUN_ID = "wandb-run-id.txt"
+"""The file in a run's folder that holds the id of its wandb run, for a resume."""
+
+
+class LoggedRun:
+    """A wandb run, opened with the row ``start`` of a journal.
+
+    Args:
+        start: the row, with ``folder``, the run's, and ``into``, where wandb's files go.
+    """
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        self._folder = Path(start["folder"])
+        kept, job = self._folder / RUN_ID, start["job"]
+        run_id = kept.read_text(encoding="utf-8").strip() if start["resumed"] and kept.exists() else None
+        self.run = open_run(
+            Path(start["into"]),
+            name=job["name"],
+            group=job["suite"],
+            job_type=job["kind"],
+            tags=job["tags"],
+            config=start["recipe"],
+            run_id=run_id,
+        )
+        write_text(kept, self.run.id + "\n")
+        self.run.define_metric("*", step_metric="epoch")
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Log another row."""
+        match row["event"]:
+            case "epoch":
+                self.run.log({**row["metrics"], "epoch": row["epoch"]})
+            case "picture":
+                self._log_picture(row)
+            case "result":
+                self.run.summary.update(row["result"])
+                self._log_networks(row["networks"])
+
+    def finish(self, exit_code: int) -> None:
+        """End the run."""
+        close_run(self.run, exit_code)
+
+    def _log_picture(self, row: Mapping[str, Any]) -> None:
+        import wandb
+
+        try:
+            picture = wandb.Image(str(self._folder / row["path"]))
+        except Exception as error:
+            # A picture that cannot be read must not lose the metrics.
+            warn(f"the picture {row['path']} is not logged ({error})")
+            return
+        self.run.log({row["name"]: picture, "epoch": row["epoch"]})
+
+    def _log_networks(self, networks: Mapping[str, str]) -> None:
+        """The student and its teacher, as artifacts. They are read where they lie, also by a later upload."""
+        import wandb
+
+        try:
+            for name, path in networks.items():
+                artifact = wandb.Artifact(name, type="model")
+                add = artifact.add_dir if Path(path).is_dir() else artifact.add_file
+                add(path, policy="immutable", skip_cache=True)
+                self.run.log_artifact(artifact)
+        except ConnectionError:  # wandb-core is gone, and all of the run with it
+            raise
+        except Exception as error:
+            # A failed upload of the networks must not lose the metrics; the networks are safe in their folders.
+            warn(f"the networks are not logged as artifacts; they are in their folders ({error})")
+
+
+def log_table(row: Mapping[str, Any]) -> Any:
+    """Log a table in a wandb run of its own and return that run, not ended yet."""
+    import wandb
+
+    folder, suite = Path(row["folder"]), row["suite"]
+    run = open_run(folder, name=f"{suite} leaderboard", group=suite, job_type="leaderboard", tags=[suite])
+    run.log({"leaderboard": wandb.Table(columns=row["columns"], data=row["rows"], allow_mixed_types=True)})
+    return run
