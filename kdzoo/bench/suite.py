@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdzoo.errors import Fault, KdzooError
-from kdzoo.files import read_yaml
 from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry, Suite
+from kdzoo.yaml_text import read_yaml
 
 
 def open_suite(name: str, registry: Registry) -> tuple[str, Suite]:

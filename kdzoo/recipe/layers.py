@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import KdzooError, UnknownName, shortened
+from kdzoo.yaml_text import parse
 
 COMPONENTS = ("knowledge", "scheme", "algorithm")
 
@@ -169,11 +168,9 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
     for text in assignments:
         key, equals, content = text.partition("=")
         if not equals or not key.strip():
-            raise KdzooError(f"--set {text}: expected KEY=VALUE, such as --set knowledge.temperature=2")
-        try:
-            assigned[key.strip()] = yaml.safe_load(content)
-        except yaml.YAMLError:
-            raise KdzooError(f"--set {text}: the value is not YAML") from None
+            given = shortened(text, quoted=False)
+            raise KdzooError(f"--set {given}: expected KEY=VALUE, such as --set knowledge.temperature=2")
+        assigned[key.strip()] = parse(content, f"--set {shortened(key.strip(), quoted=False)}")
     expanded: dict[str, Any] = {}
     for key, given in assigned.items():
         value: Any = {"name": given} if key in COMPONENTS and isinstance(given, str) else given

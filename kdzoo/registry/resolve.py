@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdzoo.errors import Fault, KdzooError, UnknownName
-from kdzoo.files import read_yaml
 from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Component, Recipe
 from kdzoo.registry.load import find_method
@@ -18,6 +17,7 @@ from kdzoo.registry.model import Registry
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import validate
+from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo.zoo import KINDS
 
 

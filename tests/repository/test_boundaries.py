@@ -45,7 +45,7 @@ def test_the_core_imports_no_plugin():
 
 ORDER = (
     ("errors", "places", "version", "counter_rng", "deprecation", "cores", "seeds"),
-    ("files",),
+    ("files", "yaml_text"),
     ("recipe",),
     ("api",),
     ("zoo", "builtin"),
