@@ -60,7 +60,9 @@ class Fault:
         """The first of the errors that ``error`` holds."""
         one = error.errors()[0]
         message = one["msg"].removeprefix("Value error, ")
-        loc = tuple(shortened(part, quoted=False) for part in one["loc"] if part != "[key]")  # pydantic's word for it
+        loc = tuple(
+            shortened(part, quoted=False) for part in one["loc"] if part != "[key]"
+        )  # pydantic's word for it
         return cls(loc, one["type"], message, one["input"])
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -77,11 +78,31 @@ def file_digest(*paths: Path) -> str | None:
     return running.hexdigest()
 
 
+def absolute(path: Path) -> Path:
+    """The path with ``~`` filled in, from the root, links followed.
+
+    Raises:
+        KdzooError: there is no such user, or the links go in a circle.
+    """
+    try:
+        return path.expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise KdzooError(
+            f"{shortened(path, quoted=False)}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+
+
+def folder_name(text: str) -> str:
+    """``text`` as the name of one folder: nothing that separates folders, no dot at the start, not too long."""
+    plain = re.sub(r"[/\\\x00-\x1f\x7f]", "-", text).lstrip(".")
+    return plain.encode(errors="replace")[:200].decode(errors="ignore") or "unnamed"
+
+
 def inside(folder: Path, name: str) -> Path:
     """The path ``name`` below ``folder``, as a row or a ledger in that folder gives it.
 
     Raises:
-        KdzooError: it is absolute, or leads out of the folder, by ``..`` or by a link; what is there is not looked at.
+        KdzooError: it is absolute, or leads out of the folder, by ``..`` or by a link.
     """
     try:
         found = (folder / name).resolve()

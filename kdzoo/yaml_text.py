@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -86,12 +86,13 @@ def parse_mapping(content: bytes, source: str) -> dict[str, Any]:
     return data
 
 
-def parse(text: str, source: str) -> Any:
+def parse(text: str, source: str, *, lines: bool = True) -> Any:
     """One YAML document as plain data: None, bool, int, float, str, list, and dict with text for keys.
 
     Args:
         text: the document.
         source: named in errors.
+        lines: whether errors name the line.
 
     Raises:
         KdzooError: it is not YAML; has a tag, a key that is no text, or one that is there twice; a number that is
@@ -103,12 +104,15 @@ def parse(text: str, source: str) -> Any:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark and "\n" in text else ""
+        line = f", line {mark.line + 1}" if mark and lines else ""
         problem = getattr(error, "problem", None) or error
         raise KdzooError(f"{source}{line}: not YAML: {' '.join(str(problem).split())}") from None
-    except (ValueError, RecursionError):  # bytes of another encoding; Python's own parser has no limit of depth
+    except (
+        ValueError,
+        RecursionError,
+    ):  # bytes of another encoding; Python's own parser has no limit of depth
         raise KdzooError(f"{source}: not YAML: no Unicode text, or nested too deeply") from None
-    return _Builder(source, several="\n" in text).value(node, ()) if node is not None else None
+    return _Builder(source, lines=lines).value(node, ()) if node is not None else None
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
@@ -120,17 +124,19 @@ def to_yaml(data: Mapping[str, Any]) -> str:
 class _Builder:
     """Makes plain data of PyYAML's nodes, and counts what it makes."""
 
-    def __init__(self, source: str, *, several: bool) -> None:
-        self._source, self._several = source, several
+    def __init__(self, source: str, *, lines: bool) -> None:
+        self._source, self._lines = source, lines
         self._count = 0
 
     def value(self, node: yaml.Node, at: tuple[str, ...]) -> Any:
         """What ``node`` stands for; ``at`` are the keys that lead to it."""
         self._count += 1
         if self._count > _MOST_VALUES:
-            self._refuse(node, at[:1], f"more than {_MOST_VALUES} values, aliases written out")
+            raise self._refusal(node, at[:1], f"more than {_MOST_VALUES} values, aliases written out")
         if len(at) > _DEEPEST:
-            self._refuse(node, at[:3], f"more than {_DEEPEST} levels deep, or an anchor that contains itself")
+            raise self._refusal(
+                node, at[:3], f"more than {_DEEPEST} levels deep, or an anchor that contains itself"
+            )
         kind = node.tag.removeprefix(_TAG)
         match node:
             case yaml.MappingNode() if kind == "map":
@@ -139,7 +145,7 @@ class _Builder:
                 return [self.value(one, (*at, str(number))) for number, one in enumerate(node.value)]
             case yaml.ScalarNode() if kind in ("null", "bool", "int", "float", "str", "merge"):
                 return self._scalar(kind, node, at)
-        self._refuse(node, at, f"not YAML: no place for the tag {shortened(node.tag)}")
+        raise self._refusal(node, at, f"not YAML: no place for the tag {shortened(node.tag)}")
 
     def _mapping(self, node: yaml.MappingNode, at: tuple[str, ...]) -> dict[str, Any]:
         own: dict[str, Any] = {}
@@ -148,15 +154,15 @@ class _Builder:
         for key, value in node.value:
             name = "<<" if key.tag == f"{_TAG}merge" else self.value(key, at)
             if not isinstance(name, str):
-                self._refuse(key, at, f"the key {shortened(name)} is no text; put it in quotes")
+                raise self._refusal(key, at, f"the key {shortened(name)} is no text; put it in quotes")
             if name in lines:
-                self._refuse(key, (*at, name), f"the key is there twice, first in line {lines[name]}")
+                raise self._refusal(key, (*at, name), f"the key is there twice, first in line {lines[name]}")
             lines[name] = key.start_mark.line + 1
             if key.tag == f"{_TAG}merge":
                 several = value.value if isinstance(value, yaml.SequenceNode) else [value]
                 for one in reversed(several):  # the first wins
                     if not isinstance(one, yaml.MappingNode):
-                        self._refuse(one, at, "<< takes keys with values, or a list of such")
+                        raise self._refusal(one, at, "<< takes keys with values, or a list of such")
                     merged |= self._mapping_of(one, at)
             else:
                 own[name] = self.value(value, (*at, name))
@@ -171,29 +177,29 @@ class _Builder:
             return None
         if kind == "bool":
             if text.lower() not in (*_TRUE, *_FALSE):
-                self._refuse(node, at, f"not YAML: {shortened(text)} is neither true nor false")
+                raise self._refusal(node, at, f"not YAML: {shortened(text)} is neither true nor false")
             return text.lower() in _TRUE
         if kind in ("int", "float"):
             return self._number(kind, node, at)
         if found := _CONTROL.search(text):
-            self._refuse(node, at, f"the control character {found[0]!r} in a text")
+            raise self._refusal(node, at, f"the control character {found[0]!r} in a text")
         return text
 
     def _number(self, kind: str, node: yaml.ScalarNode, at: tuple[str, ...]) -> int | float:
         text = node.value.replace("_", "").lower()
         if len(text) > _MOST_DIGITS:
-            self._refuse(node, at, f"a number of {len(text)} digits")
+            raise self._refusal(node, at, f"a number of {len(text)} digits")
         try:
             if kind == "int":
                 return int(text, 0 if re.match("[-+]?0[xob]", text) else 10)
             number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
         except ValueError:  # with a tag, any text may say that it is a number
-            self._refuse(node, at, f"not YAML: {shortened(node.value)} is no number")
+            raise self._refusal(node, at, f"not YAML: {shortened(node.value)} is no number") from None
         if abs(number) == float("inf") and ".inf" not in text:
-            self._refuse(node, at, f"{shortened(node.value)} is larger than any number of 64 bits")
+            raise self._refusal(node, at, f"{shortened(node.value)} is larger than any number of 64 bits")
         return number
 
-    def _refuse(self, node: yaml.Node, at: tuple[str, ...], what: str) -> NoReturn:
-        line = f", line {node.start_mark.line + 1}" if self._several else ""
+    def _refusal(self, node: yaml.Node, at: tuple[str, ...], what: str) -> KdzooError:
+        line = f", line {node.start_mark.line + 1}" if self._lines else ""
         where = shortened(".".join(at), quoted=False)
-        raise KdzooError(f"{self._source}{line}: {f'{where}: ' if where else ''}{what}")
+        return KdzooError(f"{self._source}{line}: {f'{where}: ' if where else ''}{what}")

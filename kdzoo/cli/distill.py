@@ -95,9 +95,11 @@ def run_name(recipe: Any) -> str:
     """A readable name for a run's folder."""
     from pathlib import PurePath
 
+    from kdzoo.files import folder_name
+
     parts = [recipe.method or recipe.algorithm.name]
     parts += [
         PurePath(recipe.roles[role].model).name for role in ("teacher", "student") if role in recipe.roles
     ]
     source = recipe.data.data_dir.name if recipe.data.data_dir else recipe.data.dataset.replace("/", "-")
-    return "-".join([*parts, source, f"seed{recipe.seed}"])
+    return folder_name("-".join([*parts, source, f"seed{recipe.seed}"]))
