@@ -26,7 +26,11 @@ def distill(
     resume: Annotated[bool, _option("--resume", help="Go on with the run in --output.")] = False,
     registry: Annotated[list[str] | None, REGISTRY] = None,
     assign: Annotated[
-        list[str] | None, _option("--set", help="Any key: --set knowledge.temperature=2. May be repeated.")
+        list[str] | None,
+        _option(
+            "--set",
+            help="Any key: --set knowledge.temperature=2, or --knowledge.temperature=2. May be repeated.",
+        ),
     ] = None,
     layers: list[Layer],
     accelerator: Annotated[str, _option("--device", help="auto, cpu, cuda, mps.", panel=MACHINE)] = "auto",

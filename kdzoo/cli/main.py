@@ -12,6 +12,7 @@ from kdzoo.cli.check import check
 from kdzoo.cli.commands import Commands
 from kdzoo.cli.distill import distill
 from kdzoo.cli.install import install, uninstall
+from kdzoo.cli.keys import TakesKeys
 from kdzoo.cli.listing import list_methods
 from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
@@ -47,12 +48,12 @@ def kdzoo(
 
 app.command("list")(list_methods)
 app.command()(show)
-app.command()(distill)
-app.command()(bench)
+app.command(cls=TakesKeys)(distill)
+app.command(cls=TakesKeys)(bench)
 app.command()(report)
 app.command()(new)
 app.command()(plugins)
-app.command()(check)
+app.command(cls=TakesKeys)(check)
 app.command()(install)
 app.command()(uninstall)
 
