@@ -54,6 +54,7 @@ SECTIONS = {
         "choice",
         "evaluating",
         "seeded",
+        "markdown_text",
     ),
     "Events": (
         "Event",

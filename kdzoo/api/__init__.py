@@ -21,6 +21,7 @@ from kdzoo.api.observer import (
     Warned,
 )
 from kdzoo.errors import KdzooError
+from kdzoo.markdown import markdown_text
 
 if TYPE_CHECKING:
     from kdzoo.api.algorithm import Algorithm, Phase
@@ -115,6 +116,7 @@ __all__ = [
     "choice",
     "evaluating",
     "hookimpl",
+    "markdown_text",
     "pool_to_smaller",
     "reduce",
     "seeded",

@@ -97,14 +97,6 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
     )
     for observer in recipe.observers:
         zoo.find("observer", observer)
-    modalities = ("image", *recipe.data.computed, *recipe.data.paired)
-    for role, config in recipe.roles.items():
-        if config.modality not in modalities:
-            key = f"roles.{role}.modality"
-            raise KdzooError(
-                f"{merged.source(key)}: {key} {shortened(config.modality)}: the data has {', '.join(modalities)}; "
-                "further modalities come from data.computed and data.paired"
-            )
     for key, value in _numbers(recipe.model_dump()):
         if not abs(value) <= _LARGEST:  # nor is NaN
             given = shortened(value)

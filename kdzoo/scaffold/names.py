@@ -14,7 +14,7 @@ from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Kind
 
-_IMPORTED = ("Tensor", "Path", "Iterable", "Iterator", "Mapping", "NonNegativeFloat", "PositiveFloat")
+_IMPORTED = ("Tensor", "Path", "Iterable", "Iterator", "Mapping", "NonNegativeFloat", "PositiveFloat", "Zoo")
 _SPOKEN_FOR = {*api.__all__, *_IMPORTED}
 """Classes that the templates import: one of the plugin's own would hide them."""
 
@@ -80,9 +80,7 @@ def names_of(text: str) -> Names:
         (names.cls, hasattr(builtins, names.cls)),
     ):
         if taken:
-            raise KdzooError(
-                f"{text!r} is no name for a plugin: {word} means something in Python; give it another one"
-            )
+            raise KdzooError(f"{text!r} is no name for a plugin: {word} means something in Python")
     if names.cls in _SPOKEN_FOR:
         raise KdzooError(f"a class {names.cls} is part of what every plugin imports; give yours another name")
     return names

@@ -44,7 +44,7 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "places", "version", "counter_rng", "deprecation", "cores", "seeds"),
+    ("errors", "markdown", "places", "version", "counter_rng", "deprecation", "cores", "seeds"),
     ("files", "yaml_text"),
     ("recipe",),
     ("api",),
