@@ -125,9 +125,11 @@ def _bands(results: SuiteResults, pair: PairResults) -> dict[str, Band]:
     found = {}
     for row in pair.rows:
         runs = [
-            series(results.folder / run.folder).get(VALIDATION, {})
+            series(results.runs[run.folder]).get(VALIDATION, {})
             for run in results.ledger.runs
-            if (run.entry, run.pair) == (row.entry, pair.pair) and run.seed in row.seeds
+            if (run.entry, run.pair) == (row.entry, pair.pair)
+            and run.seed in row.seeds
+            and run.folder in results.runs
         ]
         together = band(runs)
         if together is not None:

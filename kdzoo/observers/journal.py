@@ -156,7 +156,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested too deeply
             row = None
         if isinstance(row, dict) and line.endswith(b"\n"):
             rows.append(row)
