@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,7 @@ def recorded(folder: Path) -> Recorded:
     found: dict[str, list[Any]] = {event: [] for event in _ROWS}
     faults: dict[str, str] = {}
     result: Result | None = None
-    for number, row in enumerate(read_journal(path) if path.exists() else (), start=1):
+    for number, row in enumerate(read_journal(path) if os.path.isfile(path) else (), start=1):
         event = row.get("event")
         try:
             if event == "result":

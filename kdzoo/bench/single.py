@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -107,7 +108,7 @@ def _picture(folder: Path, row: PictureRow) -> Picture | None:
         KdzooError: the path leads out of the run's folder, or what lies there is no PNG.
     """
     file = inside(folder, row.path)
-    if not file.is_file():
+    if not os.path.isfile(file):
         return None
     try:
         content = file.read_bytes()

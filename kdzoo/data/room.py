@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # psutil has no types
 
 from kdzoo.errors import KdzooError
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from http.client import HTTPException, HTTPMessage
 from queue import Empty, SimpleQueue
 from typing import IO, Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from kdzoo.errors import KdzooError, shortened
@@ -39,6 +40,8 @@ def fetch(url: str, *, seconds: float, most: int) -> bytes:
         try:
             answer.put(_body(url, seconds, most, late.is_set))
         except Exception as error:  # handed to the caller below
+            if isinstance(error, HTTPError):
+                error.close()  # it is the answer too
             answer.put(error)
 
     # A socket's time limit begins anew with each byte, so the clock runs here; a thread that is late ends by itself.
@@ -89,5 +92,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         allowed = ("https",) if req.type == "https" else ("http", "https")
         scheme = urlsplit(newurl).scheme
         if scheme not in allowed:
+            fp.close()
             raise KdzooError(f"it redirects to {shortened(newurl)}, and {' or '.join(allowed)} is accepted")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
