@@ -90,6 +90,8 @@ def _summands(value: Any) -> Any:
     if isinstance(value, str | Component):
         value = {"name": value} if isinstance(value, str) else value.model_dump()
     if isinstance(value, dict):
+        if value.get("name") is None:
+            raise ValueError(f"settings without the name of a component: {shortened(value)}")
         settings = {key: item for key, item in value.items() if key not in ("name", "settings")}
         return ({"name": value.get("name"), "settings": {**_settings(value), **settings}},)
     return value

@@ -109,7 +109,7 @@ class Suite(Section):
         "installed", description="names, or every method whose package is installed"
     )
     baseline: str = Field("baseline", description="the method that differences are taken to")
-    seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    seeds: tuple[NonNegativeInt, ...] = Field((0, 1, 2), min_length=1)
     epochs: PositiveInt = 20
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
     tune: dict[str, tuple[dict[str, Any], ...]] = Field(

@@ -14,7 +14,17 @@ from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Kind
 
-_IMPORTED = ("Tensor", "Path", "Iterable", "Iterator", "Mapping", "NonNegativeFloat", "PositiveFloat", "Zoo")
+_IMPORTED = (
+    "SimpleNamespace",
+    "Tensor",
+    "Path",
+    "Iterable",
+    "Iterator",
+    "Mapping",
+    "NonNegativeFloat",
+    "PositiveFloat",
+    "Zoo",
+)
 _SPOKEN_FOR = {*api.__all__, *_IMPORTED}
 """Classes that the templates import: one of the plugin's own would hide them."""
 
