@@ -17,6 +17,7 @@ from kdzoo.api.observer import (
     RunEnded,
     RunFailed,
     RunStarted,
+    RunStopped,
     StepsDone,
     Warned,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "RunEnded",
     "RunFailed",
     "RunStarted",
+    "RunStopped",
     "Samples",
     "Scheme",
     "StepsDone",

@@ -30,6 +30,8 @@ from kdzoo.bench.task import Task
 from kdzoo.bench.tuning import Choice
 from kdzoo.bench.work import work
 from kdzoo.errors import KdzooError
+from kdzoo.jobs.folder import damage
+from kdzoo.owner import Owner
 from kdzoo.recipe.identity import IDENTITY_FILE, named, read_identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.model import Method
@@ -85,11 +87,12 @@ class SuiteSession:
         """
         began = time.monotonic()
         _make(self.folder)
-        self._record()
         with (
+            Owner(self.folder).held(),
             progress,
             Pool(self._function, self._environments(), logs=self.folder / "logs") as pool,
         ):
+            self._record()
             progress.begin(self.schedule, why_again(self.schedule.waiting, self._plan.tasks))
             while not self.schedule.over:
                 while pool.idle and (task := self.schedule.take()) is not None:
@@ -158,7 +161,7 @@ def finished_earlier(task: Task) -> Mapping[str, Any] | None:
         result = recorded(task.folder).result
     except KdzooError as error:
         raise KdzooError(f"{error}; remove the folder {task.folder}") from None
-    if result is None:
+    if result is None or damage(task.folder, result.plain()) is not None:
         return None
     before = read_identity(task.folder)
     if before is None:

@@ -162,7 +162,7 @@ def test_recipes(zoo, registry, tmp_path):
     file, fine = tmp_path / "recipe.yaml", 0
     layers = [Layer("test", NETWORKS)]
     recipes = [dump(resolve(zoo=zoo, registry=registry, method=one, layers=layers)) for one in METHODS]
-    for case in range(800):
+    for case in range(600):
         draw = random.Random(f"recipe {case}")
         whole = draw.choice(recipes)
         file.write_bytes(to_yaml(damaged(whole, draw)).encode() if case % 2 else torn(to_yaml(whole), draw))
@@ -194,7 +194,7 @@ FRAGMENT = {
 def test_registries_and_suites(zoo, registry, tmp_path):
     file, fine = tmp_path / "more.yaml", 0
     facts = DataFacts("pixels 0", 32, AugmentConfig())
-    for case in range(300):
+    for case in range(200):
         draw = random.Random(f"registry {case}")
         file.write_bytes(
             to_yaml(damaged(FRAGMENT, draw)).encode() if case % 3 else torn(to_yaml(FRAGMENT), draw)
@@ -212,7 +212,7 @@ def test_registries_and_suites(zoo, registry, tmp_path):
                     assert (tmp_path / "runs") in task.folder.resolve().parents
 
         fine += holds(case, work)
-    assert fine > 50
+    assert fine > 15
 
 
 def lines(rows: list[Any]) -> bytes:

@@ -44,8 +44,9 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "markdown", "places", "version", "counter_rng", "deprecation", "cores", "seeds"),
+    ("errors", "markdown", "places", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
     ("files", "yaml_text"),
+    ("owner",),
     ("recipe",),
     ("api",),
     ("zoo", "builtin"),
