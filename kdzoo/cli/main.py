@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated, NoReturn
 
@@ -19,7 +20,7 @@ from kdzoo.cli.plugins import plugins
 from kdzoo.cli.report import report
 from kdzoo.cli.show import show
 from kdzoo.cli.usage import UsageError, usage_line
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, shortened
 from kdzoo.version import __version__
 
 app = typer.Typer(
@@ -66,6 +67,12 @@ def main() -> None:
         _refuse(usage_line(error))
     except KdzooError as error:
         _refuse(" ".join(str(error).split()))
+    except OSError as error:
+        if (
+            error.errno != errno.ENAMETOOLONG
+        ):  # of any path that was given: pathlib asks whether it exists, and raises
+            raise
+        _refuse(f"{shortened(error.filename, quoted=False)}: {error.strerror}")
     except typer.Abort:
         typer.echo("kdzoo: aborted", err=True)
         sys.exit(1)
@@ -73,5 +80,8 @@ def main() -> None:
 
 
 def _refuse(line: str) -> NoReturn:
-    typer.echo(f"kdzoo: {line}", err=True)
+    shown = "".join(
+        letter if letter.isprintable() else "?" for letter in line
+    )  # a file's name may steer a terminal
+    typer.echo(f"kdzoo: {shown}", err=True)
     sys.exit(2)

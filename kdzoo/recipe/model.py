@@ -199,7 +199,7 @@ class DataConfig(Section):
     withhold_train: bool = Field(
         False, description="open no training image, for methods that work without data; train/ may be missing"
     )
-    batch_size: PositiveInt = Field(128, description="samples per step and process")
+    batch_size: PositiveInt = Field(128, le=2**31, description="samples per step and process")
     workers: NonNegativeInt | None = Field(
         None, description="decoding threads, or processes where the set streams; default: one per core"
     )

@@ -106,6 +106,14 @@ def test_what_only_the_data_show_is_refused_before_anything_is_left(kdzoo, folde
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("flag", ["--output", "--data-dir", "--teacher-checkpoint", "--recipe"])
+def test_a_path_that_is_too_long_is_one_line(kdzoo, tmp_path, flag):
+    refused(
+        kdzoo("distill", "--method", "kd", *NETWORKS, "--output", tmp_path / "run", flag, "a" * 300),
+        "too long",
+    )
+
+
 def test_digits_that_no_memory_holds_are_refused(kdzoo, tmp_path):
     flags = ("--img-size", "4096", "--output", tmp_path / "run")
     refused(
