@@ -55,6 +55,7 @@ SECTIONS = {
         "refuse_mixing",
         "evaluating",
         "seeded",
+        "markdown_text",
     ),
     "Events": (
         "Event",

@@ -20,16 +20,25 @@ _MOST = 60
 """Names that an error lists; timm has more than a thousand."""
 
 
+def shortened(value: Any, *, quoted: bool = True, most: int = 80) -> str:
+    """A bad value for a message: its ``repr``, or the text itself, in one line and cut where it is long."""
+    try:
+        text = repr(value) if quoted else " ".join(str(value).split())
+    except (ValueError, RecursionError):  # an int of more digits than Python writes
+        return f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= most else f"{text[: most - 20]}… ({len(text)} characters)"
+
+
 class UnknownName(KdzooError):
     """A name that nothing answers to, with the nearest ones that something does."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "", *, of: str = "") -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name[:_MOST], known, n=3, cutoff=0.5)
         shown = f"{', '.join(known[:_MOST])}{f' and {len(known) - _MOST} more' if len(known) > _MOST else ''}"
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {shown or 'none'}"
         super().__init__(
-            f"unknown {what} {name!r}{' of ' + of if of else ''}; {offer}{' ' + hint if hint else ''}"
+            f"unknown {what} {shortened(name)}{' of ' + of if of else ''}; {offer}{' ' + hint if hint else ''}"
         )
 
 
@@ -54,7 +63,10 @@ class Fault:
         """The first of the errors that ``error`` holds."""
         one = error.errors()[0]
         message = one["msg"].removeprefix("Value error, ")
-        return cls(tuple(map(str, one["loc"])), one["type"], message, one["input"])
+        loc = tuple(
+            shortened(part, quoted=False) for part in one["loc"] if part != "[key]"
+        )  # pydantic's word for it
+        return cls(loc, one["type"], message, one["input"])
 
     @property
     def key(self) -> str:

@@ -1,10 +1,11 @@
-"""Files that are written whole or not at all, and YAML that is read with care."""
+"""Files that are written whole or not at all, and paths that stay in their folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,9 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, shortened
 
 
 @contextmanager
@@ -82,25 +81,39 @@ def sha256_of(path: Path) -> str | None:
         return None
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping, read with the safe loader.
+def absolute(path: Path) -> Path:
+    """The path with ``~`` filled in, from the root, links followed.
 
     Raises:
-        KdzooError: it does not exist, is not YAML, or is not a mapping; names the file and the line.
+        KdzooError: there is no such user, or the links go in a circle.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
-    except OSError as error:
-        raise KdzooError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise KdzooError(f"{path}: not a text file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise KdzooError(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(data, dict):
-        raise KdzooError(f"{path}: expected keys with values, found {type(data).__name__}")
-    return data
+        return path.expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise KdzooError(
+            f"{shortened(path, quoted=False)}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+
+
+def folder_name(text: str) -> str:
+    """``text`` as the name of one folder: nothing that separates folders, no dot at the start, not too long."""
+    plain = re.sub(r"[/\\\x00-\x1f\x7f]", "-", text).lstrip(".")
+    return plain.encode(errors="replace")[:200].decode(errors="ignore") or "unnamed"
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path ``name`` below ``folder``, as a row or a ledger in that folder gives it.
+
+    Raises:
+        KdzooError: it is absolute, or leads out of the folder, by ``..`` or by a link.
+    """
+    try:
+        found = (folder / name).resolve()
+        if found.is_relative_to(folder.resolve()):
+            return found
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
+        pass
+    raise KdzooError(f"{folder}: the path {shortened(name)} leads out of the folder")
 
 
 @lru_cache(maxsize=256)
@@ -111,6 +124,3 @@ def _digest(path: Path, size: int, modified: int) -> str:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -22,6 +22,7 @@ from kdzoo.api.observer import (
     Warned,
 )
 from kdzoo.errors import KdzooError
+from kdzoo.markdown import markdown_text
 
 if TYPE_CHECKING:
     from kdzoo.api.algorithm import Algorithm, Phase
@@ -111,6 +112,7 @@ __all__ = [
     "choice",
     "evaluating",
     "hookimpl",
+    "markdown_text",
     "pool_to_smaller",
     "reduce",
     "refuse_mixing",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from kdzoo.bench.recorded import recorded
 from kdzoo.bench.task import Task
-from kdzoo.jobs.folder import finished
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.identity import named, read_identity
 
 
@@ -24,9 +26,7 @@ def why_again(waiting: Iterable[Task], planned: Iterable[Task]) -> Iterator[str]
         earlier = (
             task.identity.differences(before)
             for folder in sorted(task.folder.parent.glob(f"{stem}-*"))
-            if folder not in claimed
-            and (before := read_identity(folder)) is not None
-            and finished(folder) is not None
+            if folder not in claimed and (before := read_identity(folder)) is not None and _finished(folder)
         )
         nearest = min(earlier, key=len, default=())
         if nearest:
@@ -34,3 +34,10 @@ def why_again(waiting: Iterable[Task], planned: Iterable[Task]) -> Iterator[str]
     for reason, names in runs.items():
         who = f"{names[0]} is" if len(names) == 1 else f"{len(names)} runs are"
         yield f"{who} done again: {reason}"
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        return recorded(folder).result is not None
+    except KdzooError:  # a damaged run explains nothing
+        return False

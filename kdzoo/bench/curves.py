@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
-from kdzoo.observers.journal import read_journal
+from kdzoo.bench.recorded import Recorded
 
 VALIDATION = "val/accuracy"
 
@@ -25,15 +24,12 @@ class Band:
     high: tuple[float, ...]
 
 
-def series(folder: Path) -> dict[str, dict[int, float]]:
-    """Every metric of the run in ``folder``: name -> epoch -> value. Empty before the first epoch has ended."""
+def series(run: Recorded) -> dict[str, dict[int, float]]:
+    """Every metric of a run: name -> epoch -> value. Empty before the first epoch has ended."""
     found: dict[str, dict[int, float]] = {}
-    journal = folder / "metrics.jsonl"
-    for row in read_journal(journal) if journal.exists() else ():
-        if row.get("event") == "epoch":
-            for name, value in row["metrics"].items():
-                if value is not None:
-                    found.setdefault(name, {})[row["epoch"]] = value
+    for row in run.epochs:
+        for name, value in row.figures.items():
+            found.setdefault(name, {})[row.epoch] = value
     return found
 
 

@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import Any
+
+from kdzoo.bench.recorded import Result
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,19 @@ class Score:
     plugins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entry: str, seed: int, result: Mapping[str, Any]) -> Score:
+    def of(cls, entry: str, seed: int, result: Result) -> Score:
         """From the result with which a ``metrics.jsonl`` ends."""
         return cls(
             entry,
             seed,
-            last=result["test/last"],
-            chosen=result.get("test/chosen"),
-            teacher=result.get("test/teacher"),
-            seconds=result["seconds"],
-            process_seconds=result["process_seconds"],
-            memory_mb=result["peak_memory_mb"],
-            parameters=result["parameters"],
-            plugins=result.get("plugins", {}),
+            last=result.last,
+            chosen=result.chosen,
+            teacher=result.teacher,
+            seconds=result.seconds,
+            process_seconds=result.process_seconds,
+            memory_mb=result.peak_memory_mb,
+            parameters=result.parameters,
+            plugins=result.plugins,
         )
 
 

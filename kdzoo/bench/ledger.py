@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from kdzoo.errors import Fault, KdzooError
+from kdzoo.bench.recorded import Amount, Percent, read_json
 from kdzoo.files import write_text
 from kdzoo.recipe.model import Section
 
@@ -54,7 +54,7 @@ class TriedSettings(Section):
     """A candidate: its settings, and its accuracy in percent on the validation split; None = it failed."""
 
     settings: dict[str, Any]
-    validation: float | None
+    validation: Percent | None
     folder: str
 
 
@@ -95,7 +95,7 @@ class Ledger(Section):
     kdzoo: str
     command: str
     started: str
-    seconds: float | None = None
+    seconds: Amount | None = None
     workers: int
     threads: int
     data: dict[str, Any]
@@ -128,8 +128,8 @@ def read_ledger(folder: Path) -> tuple[Ledger, tuple[TunedEntry, ...]]:
     """
     tuning = folder / TUNING_FILE
     return (
-        _read(folder / SUITE_FILE, TypeAdapter(Ledger)),
-        _read(tuning, _TUNING) if tuning.exists() else (),
+        read_json(folder / SUITE_FILE, TypeAdapter(Ledger)),
+        read_json(tuning, _TUNING) if tuning.exists() else (),
     )
 
 
@@ -140,12 +140,3 @@ def write_json(path: Path, content: Any) -> None:
         KdzooError: the folder cannot be written.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _read(path: Path, form: TypeAdapter[Any]) -> Any:
-    try:
-        return form.validate_json(path.read_bytes())
-    except OSError as error:
-        raise KdzooError(f"{path}: {error.strerror or error}") from None
-    except ValidationError as error:
-        raise KdzooError(f"{path}: {Fault.first(error)}") from None

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from kdzoo.bench import protocol
 from kdzoo.bench.results import SuiteResults
 from kdzoo.bench.single import SingleRun
 from kdzoo.bench.table import HEADINGS, cells
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
+from kdzoo.markdown import code_block, markdown_text
 
 
 def suite_markdown(results: SuiteResults) -> str:
     """A suite: its leaderboards, what was tuned, the protocol, what failed."""
     ledger = results.ledger
     parts = [
-        f"# {plain(ledger.suite)}",
-        plain(ledger.summary),
-        *(f"**{plain(one)}**" for one in alerts(results)),
+        f"# {markdown_text(ledger.suite)}",
+        markdown_text(ledger.summary),
+        *(f"**{markdown_text(one)}**" for one in alerts(results)),
     ]
     seeds = ", ".join(map(str, ledger.seeds))
     parts.append(
-        f"Data: {plain(about_data(ledger.data))}. Training: {several(ledger.epochs, 'epoch')}, seeds {seeds}."
+        f"Data: {markdown_text(about_data(ledger.data))}. Training: {several(ledger.epochs, 'epoch')}, seeds {seeds}."
     )
     if ledger.command:
-        parts.append(f"    {ledger.command}")
+        parts.append(code_block(ledger.command))
     for pair in results.pairs:
-        parts.append(f"## {plain(pair.pair)}")
+        parts.append(f"## {markdown_text(pair.pair)}")
         if pair.rows:
-            parts.append(plain(finding(pair, ledger.baseline)))
+            parts.append(markdown_text(finding(pair, ledger.baseline)))
             parts.append(table(HEADINGS, [cells(row) for row in pair.rows]))
-            parts.append(plain(about_teacher(pair)))
+            parts.append(markdown_text(about_teacher(pair)))
     for entry in results.tuning:
         rows = [
             (
@@ -40,15 +42,19 @@ def suite_markdown(results: SuiteResults) -> str:
             )
             for place, one in enumerate(entry.candidates)
         ]
-        parts.append(f"## {plain(entry.entry)}, {plain(entry.pair)}: candidates on seed {entry.seed}")
+        parts.append(
+            f"## {markdown_text(entry.entry)}, {markdown_text(entry.pair)}: candidates on seed {entry.seed}"
+        )
         twin = same_runs(ledger, entry)
         if twin:
-            parts.append(f"The settings that won are those of {plain(twin)}: the same runs.")
+            parts.append(f"The settings that won are those of {markdown_text(twin)}: the same runs.")
         parts.append(table(("settings", "validation accuracy, %", ""), rows))
-    parts += ["## Protocol", *map(plain, protocol.SUITE)]
+    parts += ["## Protocol", *map(markdown_text, protocol.SUITE)]
     if ledger.failures:
         parts.append("## What failed")
-        parts.append("\n".join(f"- {plain(one.name)}: {plain(one.error)}" for one in ledger.failures))
+        parts.append(
+            "\n".join(f"- {markdown_text(one.name)}: {markdown_text(one.error)}" for one in ledger.failures)
+        )
     return _document(parts)
 
 
@@ -56,12 +62,12 @@ def run_markdown(run: SingleRun) -> str:
     """A single run: its final figures."""
     return _document(
         [
-            f"# {plain(run.name)}",
-            plain(run.what),
-            *(f"**{plain(one)}**" for one in run.alerts),
+            f"# {markdown_text(run.name)}",
+            markdown_text(run.what),
+            *(f"**{markdown_text(one)}**" for one in run.alerts),
             table(("what", "value"), run.facts) if run.facts else "",
-            *(f"![{plain(one.name)}, epoch {one.epoch}]({one.path})" for one in run.pictures),
-            *map(plain, protocol.RUN),
+            *(f"![{markdown_text(one.name)}, epoch {one.epoch}]({quote(one.path)})" for one in run.pictures),
+            *map(markdown_text, protocol.RUN),
         ]
     )
 
@@ -69,16 +75,8 @@ def run_markdown(run: SingleRun) -> str:
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """GitHub's form; the first column to the left, the others to the right."""
     lines = [headings, *rows]
-    text = ["| " + " | ".join(map(plain, line)) + " |" for line in lines]
+    text = ["| " + " | ".join(map(markdown_text, line)) + " |" for line in lines]
     return "\n".join([text[0], "|" + "|".join(["---", *["---:"] * (len(headings) - 1)]) + "|", *text[1:]])
-
-
-def plain(text: str) -> str:
-    """Any text so that Markdown shows it as it is, on one line."""
-    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for letter in "\\`*_[]|#":
-        flat = flat.replace(letter, "\\" + letter)
-    return flat
 
 
 def _document(parts: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from kdzoo.bench.data import SuiteData
 from kdzoo.bench.task import Task
 from kdzoo.engine.components import components_of
 from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.files import folder_name
 from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import readable, teacher_recipe
 from kdzoo.recipe.decides import DataFacts, is_trained_here
@@ -341,4 +342,4 @@ def _data_name(recipe: Recipe) -> str:
 def _file_name(text: str) -> str:
     """Letters and digits only, of the last part of a path."""
     parts = [PurePath(part).name for part in text.split(">")]
-    return "-".join("".join(one if one.isalnum() else "_" for one in part) for part in parts)
+    return folder_name("-".join("".join(one if one.isalnum() else "_" for one in part) for part in parts))

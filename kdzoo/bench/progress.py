@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kdzoo.bench.plan import TUNING
+from kdzoo.bench.recorded import recorded
 from kdzoo.bench.schedule import Schedule
 from kdzoo.bench.task import Task
-from kdzoo.observers.journal import read_journal
+from kdzoo.errors import KdzooError
 
 
 class SuiteProgress:
@@ -115,10 +116,10 @@ class Pace:
 
 def epochs_done(task: Task) -> int:
     """How many epochs of the task's run are done; 0 where that cannot be read."""
-    journal = task.folder / "metrics.jsonl"
-    if task.teaches is not None or not journal.exists():
+    try:
+        return 0 if task.teaches is not None else len(recorded(task.folder).epochs)
+    except KdzooError:
         return 0
-    return sum(row.get("event") == "epoch" for row in read_journal(journal))
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,10 +49,10 @@ def write_report(folder: Path) -> Path:
     Raises:
         KdzooError: ``folder`` holds neither a suite nor a run, or cannot be written.
     """
-    if (folder / SUITE_FILE).exists():
+    if os.path.isfile(folder / SUITE_FILE):
         results = read_results(folder)
         page, text = suite_page(results), suite_markdown(results)
-    elif (folder / "metrics.jsonl").exists():
+    elif os.path.isfile(folder / "metrics.jsonl"):
         run = read_run(folder)
         page, text = run_page(run), run_markdown(run)
     else:
@@ -125,9 +126,11 @@ def _bands(results: SuiteResults, pair: PairResults) -> dict[str, Band]:
     found = {}
     for row in pair.rows:
         runs = [
-            series(results.folder / run.folder).get(VALIDATION, {})
+            series(results.runs[run.folder]).get(VALIDATION, {})
             for run in results.ledger.runs
-            if (run.entry, run.pair) == (row.entry, pair.pair) and run.seed in row.seeds
+            if (run.entry, run.pair) == (row.entry, pair.pair)
+            and run.seed in row.seeds
+            and run.folder in results.runs
         ]
         together = band(runs)
         if together is not None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kdzoo.bench.leaderboard import Row, Score, leaderboard, teacher_accuracy
 from kdzoo.bench.ledger import Ledger, TunedEntry, read_ledger
-from kdzoo.jobs.folder import finished
+from kdzoo.bench.recorded import Provenance, Recorded, read_provenance, recorded
+from kdzoo.errors import KdzooError, shortened
+from kdzoo.files import inside
+from kdzoo.places import cache_folder
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class SuiteResults:
         ledger: what was asked for.
         tuning: what was tuned.
         pairs: one leaderboard for each.
+        runs: folder -> what the run recorded, of those that can be read.
+        left_out: a line for each run that cannot be read.
         provenance: of one run for each machine and code that took part; more than one is worth a remark.
         data_hashes: the hashes of the data that the runs saw; more than one means that they are not comparable.
         unfinished: how many planned runs have no result.
@@ -48,14 +52,16 @@ class SuiteResults:
     ledger: Ledger
     tuning: tuple[TunedEntry, ...]
     pairs: tuple[PairResults, ...]
-    provenance: tuple[Mapping[str, Any], ...]
+    runs: Mapping[str, Recorded]
+    left_out: tuple[str, ...]
+    provenance: tuple[Provenance, ...]
     data_hashes: tuple[str, ...]
     unfinished: int
 
     @property
     def on_processor(self) -> bool:
         """Whether all runs trained on the CPU, so that processor time measures their cost."""
-        return all(one["machine"]["device"] == "cpu" for one in self.provenance)
+        return all(one.machine.device == "cpu" for one in self.provenance)
 
     def as_json(self) -> dict[str, Any]:
         """The leaderboards as plain data, for ``leaderboard.json`` and ``--json``."""
@@ -70,62 +76,80 @@ class SuiteResults:
 
 
 def read_results(folder: Path) -> SuiteResults:
-    """Read a suite's folder; runs that have not ended are left out and counted.
+    """Read a suite's folder; runs that have not ended are left out and counted, damaged ones are left out by name.
 
     Raises:
-        KdzooError: a file in it cannot be read; names the file.
+        KdzooError: the ledger cannot be read, or no result of a run; names the file.
     """
     ledger, tuning = read_ledger(folder)
-    results = {run.folder: finished(folder / run.folder) for run in ledger.runs}
+    runs: dict[str, Recorded] = {}
+    left_out: dict[str, str] = {}
+    provenances: list[Provenance] = []
+    for name in dict.fromkeys(run.folder for run in ledger.runs):
+        try:
+            place = inside(folder, name)
+            runs[name] = recorded(place)
+            if runs[name].result is not None:
+                provenances += _provenance(place)
+        except KdzooError as error:
+            left_out[name] = f"The run {shortened(name, quoted=False)} is left out: {error}"
+    if left_out and not any(run.result for run in runs.values()):
+        raise KdzooError(
+            f"{folder}: no run of the suite has a result that can be read. {next(iter(left_out.values()))}"
+        )
     pairs = []
     for pair in ledger.pairs:
         ended = [
             (run, result)
             for run in ledger.runs
-            if run.pair == pair and (result := results[run.folder]) is not None
+            if run.pair == pair and run.folder in runs and (result := runs[run.folder].result) is not None
         ]
         scores = [Score.of(run.entry, run.seed, result) for run, result in ended]
-        paths = {result["teacher_path"] for _, result in ended if result.get("teacher_path")}
-        trained = [one for path in sorted(paths) if (one := finished(Path(path).parent)) is not None]
         pairs.append(
             PairResults(
                 pair,
                 tuple(leaderboard(scores, ledger.baseline)),
                 teacher_accuracy(scores),
-                trained[0]["seconds"] if len(trained) == 1 else None,
+                _teacher_seconds({result.teacher_path for _, result in ended if result.teacher_path}),
             )
         )
-    provenances = [
-        one for path, result in results.items() if result and (one := _provenance(folder / path)) is not None
-    ]
     return SuiteResults(
         folder=folder,
         ledger=ledger,
         tuning=tuning,
         pairs=tuple(pairs),
-        provenance=tuple({_origin(one): one for one in provenances}.values()),
+        runs=runs,
+        left_out=tuple(left_out.values()),
+        provenance=tuple({one.origin: one for one in provenances}.values()),
         data_hashes=_data_hashes(provenances),
-        unfinished=sum(result is None for result in results.values()),
+        unfinished=sum(run.result is None for run in runs.values()),
     )
 
 
-def _provenance(folder: Path) -> dict[str, Any] | None:
+def _provenance(folder: Path) -> list[Provenance]:
+    """The run's, or none: the accuracies do not depend on it."""
     try:
-        found: dict[str, Any] = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None  # the accuracies do not depend on it
-    return found
+        return [read_provenance(folder)]
+    except KdzooError:
+        return []
 
 
-def _data_hashes(provenances: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def _teacher_seconds(paths: Iterable[str]) -> float | None:
+    """What the training of the one teacher took, if it lies in the cache; the path is that of its weights."""
+    found = []
+    for path in paths:
+        try:
+            result = recorded(inside(cache_folder(), str(Path(path).parent))).result
+        except KdzooError:  # of another machine, or the user's own weights
+            continue
+        found += [result.seconds] if result is not None else []
+    return found[0] if len(found) == 1 else None
+
+
+def _data_hashes(provenances: Sequence[Provenance]) -> tuple[str, ...]:
     """Of the data that the runs saw. Those that saw no training image are compared among themselves."""
     found: dict[bool, set[str]] = {False: set(), True: set()}
     for one in provenances:
-        found[bool(one["data"].get("withheld", False))].add(str(one["data"]["hash"]))
+        found[one.data.withheld].add(one.data.hash)
     different = [hashes for hashes in found.values() if len(hashes) > 1]
     return tuple(sorted(set().union(*different) if different else found[False] or found[True]))
-
-
-def _origin(provenance: Mapping[str, Any]) -> str:
-    """What tells machines and versions of the code apart."""
-    return json.dumps([provenance.get(key) for key in ("machine", "versions", "git")], sort_keys=True)

@@ -24,12 +24,13 @@ from kdzoo.bench.ledger import (
 from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search
 from kdzoo.bench.pool import Pool
 from kdzoo.bench.progress import SuiteProgress
+from kdzoo.bench.recorded import recorded
 from kdzoo.bench.schedule import Schedule
 from kdzoo.bench.task import Task
 from kdzoo.bench.tuning import Choice
 from kdzoo.bench.work import work
 from kdzoo.errors import KdzooError
-from kdzoo.jobs.folder import damage, finished
+from kdzoo.jobs.folder import damage
 from kdzoo.owner import Owner
 from kdzoo.recipe.identity import IDENTITY_FILE, named, read_identity
 from kdzoo.recipe.model import Recipe
@@ -156,8 +157,11 @@ def finished_earlier(task: Task) -> Mapping[str, Any] | None:
     Raises:
         KdzooError: the folder holds another run than its name says.
     """
-    result = finished(task.folder)
-    if result is None or damage(task.folder, result) is not None:
+    try:
+        result = recorded(task.folder).result
+    except KdzooError as error:
+        raise KdzooError(f"{error}; remove the folder {task.folder}") from None
+    if result is None or damage(task.folder, result.plain()) is not None:
         return None
     before = read_identity(task.folder)
     if before is None:
@@ -167,7 +171,7 @@ def finished_earlier(task: Task) -> Mapping[str, Any] | None:
         raise KdzooError(
             f"{task.folder}: not the run that the folder's name says: {named(differences)}; remove the folder"
         )
-    return result
+    return result.plain()
 
 
 def _make(folder: Path) -> None:

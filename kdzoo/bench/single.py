@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kdzoo.bench.curves import Series, series
 from kdzoo.bench.progress import duration
+from kdzoo.bench.recorded import (
+    PictureRow,
+    Provenance,
+    RecipeRow,
+    Recorded,
+    Result,
+    read_provenance,
+    recorded,
+)
 from kdzoo.bench.words import about_data, number, several
 from kdzoo.errors import KdzooError
-from kdzoo.observers.journal import read_journal
+from kdzoo.files import inside
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG that a run drew: ``file`` is where it lies, ``path`` is that below the run's folder."""
+    """A PNG that a run drew: ``path`` is where it lies below the run's folder, ``content`` its bytes."""
 
     name: str
     epoch: int
     path: str
-    file: Path
+    content: bytes
 
     @property
     def embedded(self) -> str:
         """Its content as a URL, for a page that is complete in itself."""
-        return "data:image/png;base64," + base64.b64encode(self.file.read_bytes()).decode()
+        return "data:image/png;base64," + base64.b64encode(self.content).decode()
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,12 @@ class SingleRun:
     Attributes:
         name: the job's.
         what: method, networks, data and length, in one line.
-        alerts: why the numbers are not final, if they are not.
+        alerts: why the numbers are not final, if they are not, and what cannot be read.
         facts: what it ended with: name and value as text.
         series: metric -> epoch -> value.
         pictures: the last one of each name.
         recipe: ``recipe.yaml`` as text.
-        provenance: ``provenance.json``; None if it has not ended.
+        provenance: ``provenance.json``; None if it has not ended, or cannot be read.
     """
 
     name: str
@@ -53,86 +65,107 @@ class SingleRun:
     series: Mapping[str, Series]
     pictures: tuple[Picture, ...]
     recipe: str
-    provenance: Mapping[str, Any] | None
+    provenance: Provenance | None
 
 
 def read_run(folder: Path) -> SingleRun:
     """Read a run's folder, finished or not.
 
     Raises:
-        KdzooError: a file in it cannot be read.
+        KdzooError: its journal cannot be read, or its result is not one.
     """
-    rows = read_journal(folder / "metrics.jsonl")
-    start = next((row for row in rows if row.get("event") == "start"), {})
-    results = [row["result"] for row in rows if row.get("event") == "result"]
+    run = recorded(folder)
+    faults = list(run.faults)
+
+    def known(read: Callable[[], Any], otherwise: Any) -> Any:
+        """What can be read; else a line among the faults."""
+        try:
+            return read()
+        except KdzooError as error:
+            faults.append(f"{error}; it is left out")
+            return otherwise
+
+    drawn = {row.name: row for row in run.pictures}.values()
+    pictures = [known(partial(_picture, folder, row), None) for row in drawn]
+    recipe = known(partial(_text, folder / "recipe.yaml"), "")
+    provenance = known(partial(read_provenance, folder), None) if run.result else None
     return SingleRun(
-        name=start.get("job", {}).get("name", folder.resolve().name),
-        what=_what(start.get("recipe", {})),
-        alerts=() if results else (_unfinished(rows),),
-        facts=tuple(_facts(results[-1])) if results else (),
-        series=series(folder),
-        pictures=tuple(_pictures(folder, rows)),
-        recipe=_read(folder / "recipe.yaml"),
-        provenance=json.loads(_read(folder / "provenance.json")) if results else None,
+        name=run.start.job.name if run.start else folder.resolve().name,
+        what=_what(run.start.recipe) if run.start else "",
+        alerts=(*faults, *(() if run.result else (_unfinished(run),))),
+        facts=tuple(_facts(run.result)) if run.result else (),
+        series=series(run),
+        pictures=tuple(one for one in pictures if one is not None),
+        recipe=recipe,
+        provenance=provenance,
     )
 
 
-def _pictures(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Picture]:
-    drawn = {row["name"]: row for row in rows if row.get("event") == "picture"}
-    for name, row in drawn.items():
-        if (folder / row["path"]).is_file():
-            yield Picture(name, row["epoch"], row["path"], folder / row["path"])
+def _picture(folder: Path, row: PictureRow) -> Picture | None:
+    """The picture of a row, if it is there.
+
+    Raises:
+        KdzooError: the path leads out of the run's folder, or what lies there is no PNG.
+    """
+    file = inside(folder, row.path)
+    if not os.path.isfile(file):
+        return None
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise KdzooError(f"{file}: {error.strerror or error}") from None
+    if not content.startswith(_PNG):
+        raise KdzooError(f"{file}: not a PNG")
+    return Picture(row.name, row.epoch, file.relative_to(folder.resolve()).as_posix(), content)
 
 
-def _what(recipe: Mapping[str, Any]) -> str:
-    if not recipe:
-        return ""
-    roles = recipe["roles"]
-    networks = " to ".join(roles[role]["model"] for role in ("teacher", "student") if role in roles)
-    method = recipe["method"] or recipe["algorithm"]["name"]
-    data = about_data({key: value for key, value in recipe["data"].items() if key in ("dataset", "data_dir")})
-    return f"{method}, {networks}, on {data}: {several(recipe['epochs'], 'epoch')}, seed {recipe['seed']}."
+def _what(recipe: RecipeRow) -> str:
+    roles = recipe.roles
+    networks = " to ".join(roles[role].model for role in ("teacher", "student") if role in roles)
+    method = recipe.method or recipe.algorithm.name
+    data = about_data({key: value for key, value in recipe.data.items() if key in ("dataset", "data_dir")})
+    return f"{method}, {networks}, on {data}: {several(recipe.epochs, 'epoch')}, seed {recipe.seed}."
 
 
-def _unfinished(rows: Sequence[Mapping[str, Any]]) -> str:
-    epochs = [row["epoch"] for row in rows if row.get("event") == "epoch"]
-    failed = [row["error"] for row in rows if row.get("event") == "failed"]
-    where = f"after epoch {epochs[-1]}" if epochs else "before the end of its first epoch"
-    return f"The run has not ended; it stopped {where}" + (f": {failed[-1]}" if failed else ".")
+def _unfinished(run: Recorded) -> str:
+    where = f"after epoch {run.epochs[-1].epoch}" if run.epochs else "before the end of its first epoch"
+    return f"The run has not ended; it stopped {where}" + (
+        f": {run.failures[-1].error}" if run.failures else "."
+    )
 
 
-def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    facts = [("test accuracy, last epoch", f"{number(result['test/last'])} %")]
-    if result.get("test/chosen") is not None:
+def _facts(result: Result) -> list[tuple[str, str]]:
+    facts = [("test accuracy, last epoch", f"{number(result.last)} %")]
+    if result.chosen is not None:
         facts.append(
-            (
-                f"test accuracy, epoch {result['epoch/chosen']} chosen on val",
-                f"{number(result['test/chosen'])} %",
-            )
+            (f"test accuracy, epoch {result.epoch_chosen} chosen on val", f"{number(result.chosen)} %")
         )
+    tested = {"test/teacher": result.teacher, **result.further}
     facts += [
         (f"test accuracy of {key.removeprefix('test/')}", f"{number(value)} %")
-        for key, value in result.items()
-        if key.startswith("test/") and key not in ("test/last", "test/chosen")
+        for key, value in tested.items()
+        if key.startswith("test/") and value is not None
     ]
-    if result.get("val/last") is not None:
-        facts.append(("validation accuracy, last epoch", f"{number(result['val/last'])} %"))
+    if result.val_last is not None:
+        facts.append(("validation accuracy, last epoch", f"{number(result.val_last)} %"))
     facts += [
         (key, number(value))
-        for key, value in result.items()
-        if "/" in key and not key.startswith(("test/", "val/", "epoch/")) and isinstance(value, int | float)
+        for key, value in result.further.items()
+        if not key.startswith(("test/", "val/", "epoch/"))
     ]
     return [
         *facts,
-        ("parameters of the student", f"{result['parameters']:,}"),
-        ("wall time", duration(result["seconds"])),
-        ("processor time", duration(result["process_seconds"])),
-        ("peak memory", f"{result['peak_memory_mb']:.0f} MB"),
+        ("parameters of the student", f"{result.parameters:,}"),
+        ("wall time", duration(result.seconds)),
+        ("processor time", duration(result.process_seconds)),
+        ("peak memory", f"{result.peak_memory_mb:.0f} MB"),
     ]
 
 
-def _read(path: Path) -> str:
+def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise KdzooError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise KdzooError(f"{path}: not a text file") from None

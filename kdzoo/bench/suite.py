@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdzoo.errors import Fault, KdzooError
-from kdzoo.files import read_yaml
+from kdzoo.files import absolute, folder_name
 from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry, Suite
+from kdzoo.yaml_text import read_yaml
 
 
 def open_suite(name: str, registry: Registry) -> tuple[str, Suite]:
@@ -22,7 +23,7 @@ def open_suite(name: str, registry: Registry) -> tuple[str, Suite]:
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
-        return path.stem, _suite(read_yaml(path), str(path))
+        return folder_name(path.stem), _suite(read_yaml(absolute(path)), str(path))
     return name, find_suite(registry, name)
 
 

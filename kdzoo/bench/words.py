@@ -77,7 +77,7 @@ def several(count: int, thing: str) -> str:
 
 def alerts(results: SuiteResults) -> list[str]:
     """What a reader must know before the numbers."""
-    found = []
+    found = list(results.left_out)
     if results.unfinished:
         found.append(
             f"{results.unfinished} of {len(results.ledger.runs)} planned runs have not ended; "

@@ -43,7 +43,9 @@ def bench(
     layers: list[Layer],
     assign: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any key of every recipe: --set optim.lr=0.01. May be repeated."),
+        typer.Option(
+            "--set", help="Any key of every recipe: --set optim.lr=0.01, or --optim.lr=0.01. May be repeated."
+        ),
     ] = None,
     registry_: Annotated[list[str] | None, REGISTRY] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,

@@ -26,7 +26,11 @@ def distill(
     resume: Annotated[bool, _option("--resume", help="Go on with the run in --output.")] = False,
     registry: Annotated[list[str] | None, REGISTRY] = None,
     assign: Annotated[
-        list[str] | None, _option("--set", help="Any key: --set knowledge.temperature=2. May be repeated.")
+        list[str] | None,
+        _option(
+            "--set",
+            help="Any key: --set knowledge.temperature=2, or --knowledge.temperature=2. May be repeated.",
+        ),
     ] = None,
     layers: list[Layer],
     accelerator: Annotated[str, _option("--device", help="auto, cpu, cuda, mps.", panel=MACHINE)] = "auto",
@@ -109,9 +113,11 @@ def run_name(recipe: Any) -> str:
     """A readable name for a run's folder."""
     from pathlib import PurePath
 
+    from kdzoo.files import folder_name
+
     parts = [recipe.method or recipe.algorithm.name]
     parts += [
         PurePath(recipe.roles[role].model).name for role in ("teacher", "student") if role in recipe.roles
     ]
     source = recipe.data.data_dir.name if recipe.data.data_dir else recipe.data.dataset.replace("/", "-")
-    return "-".join([*parts, source, f"seed{recipe.seed}"])
+    return folder_name("-".join([*parts, source, f"seed{recipe.seed}"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated, NoReturn
 
@@ -12,6 +13,7 @@ from kdzoo.cli.check import check
 from kdzoo.cli.commands import Commands
 from kdzoo.cli.distill import distill
 from kdzoo.cli.install import install, uninstall
+from kdzoo.cli.keys import TakesKeys
 from kdzoo.cli.listing import list_methods
 from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
@@ -19,7 +21,7 @@ from kdzoo.cli.report import report
 from kdzoo.cli.show import show
 from kdzoo.cli.usage import UsageError, usage_line
 from kdzoo.cli.wandb import wandb
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, shortened
 from kdzoo.version import __version__
 
 app = typer.Typer(
@@ -48,13 +50,13 @@ def kdzoo(
 
 app.command("list")(list_methods)
 app.command()(show)
-app.command()(distill)
-app.command()(bench)
+app.command(cls=TakesKeys)(distill)
+app.command(cls=TakesKeys)(bench)
 app.command()(report)
 app.command()(wandb)
 app.command()(new)
 app.command()(plugins)
-app.command()(check)
+app.command(cls=TakesKeys)(check)
 app.command()(install)
 app.command()(uninstall)
 
@@ -67,6 +69,12 @@ def main() -> None:
         _refuse(usage_line(error))
     except KdzooError as error:
         _refuse(" ".join(str(error).split()))
+    except OSError as error:
+        if (
+            error.errno != errno.ENAMETOOLONG
+        ):  # of any path that was given: pathlib asks whether it exists, and raises
+            raise
+        _refuse(f"{shortened(error.filename, quoted=False)}: {error.strerror}")
     except typer.Abort:
         typer.echo("kdzoo: aborted", err=True)
         sys.exit(1)
@@ -74,5 +82,8 @@ def main() -> None:
 
 
 def _refuse(line: str) -> NoReturn:
-    typer.echo(f"kdzoo: {line}", err=True)
+    shown = "".join(
+        letter if letter.isprintable() else "?" for letter in line
+    )  # a file's name may steer a terminal
+    typer.echo(f"kdzoo: {shown}", err=True)
     sys.exit(2)

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
-from kdzoo.errors import Fault
+from kdzoo.errors import Fault, shortened
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """The base of the parser's errors. Typer exports only this subclass, and its newer versions bundle a click
@@ -50,8 +50,8 @@ def _parameter(error: Any) -> str:
 def _reason(error: Any) -> str:
     if isinstance(error.__cause__, ValidationError):  # as errors of the recipe say it
         fault = Fault.first(error.__cause__)
-        return f"{fault.message}, not {fault.given!r}"
-    return _as_clause(error.message)
+        return f"{fault.message}, not {shortened(fault.given)}"
+    return shortened(_as_clause(error.message), quoted=False, most=300)
 
 
 def _as_clause(sentence: str) -> str:

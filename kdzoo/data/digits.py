@@ -9,13 +9,18 @@ from sklearn.model_selection import train_test_split
 
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.listing import Source
+from kdzoo.data.room import check_room
 
 IMG_SIZE = 32
+
+_BYTES = 10
+"""Of a pixel while it is enlarged: two floats and two copies of the byte that it becomes."""
 
 
 def read(img_size: int) -> Source:
     """1,257 training and 540 test images, (n, img_size, img_size, 1); the division never changes."""
     scans, targets = load_digits(return_X_y=True)
+    check_room("data.img_size", len(scans), img_size, _BYTES)
     grey = torch.as_tensor(scans, dtype=torch.float32).view(-1, 1, 8, 8) / 16
     large = F.interpolate(grey, size=(img_size, img_size), mode="bilinear", align_corners=False)
     images = (large * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()

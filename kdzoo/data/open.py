@@ -25,6 +25,7 @@ from kdzoo.data.modality import KINDS
 from kdzoo.data.once import Once
 from kdzoo.data.pairs import Pairs, match
 from kdzoo.data.parts import Part, choose, needed, whole
+from kdzoo.data.room import check_room
 from kdzoo.data.shelf import Shelf, Shelves
 from kdzoo.data.source import data_name, find_source
 from kdzoo.data.split import Split
@@ -108,7 +109,14 @@ def open_data(
     compute = {name: kind.compute for name, kind in computed.items()}
     paired = {name: {modality: images[modality][name] for modality in pairs} for name in parts}
 
+    channels = _channels(source.train)
+    largest = min(config.batch_size, max(len(part.split.index) for part in parts.values()))
+    check_room("data.batch_size", largest, img_size, 4 * channels)  # float32
     augment = config.augment or default_augment(data_name(config), img_size, source.mirror)
+    if augment.crop > img_size:
+        raise KdzooError(
+            f"data.augment.crop {augment.crop}: at most the side of the images, {img_size} pixels"
+        )
     streams = {
         name: Stream(
             part.split, len(part.listing.targets), images[IMAGE][name], batch_size=config.batch_size,
@@ -137,7 +145,6 @@ def open_data(
         )[1]
         for modality in (IMAGE, *pairs, *computed)
     }
-    channels = _channels(source.train)
     return DataSet(
         training=train,
         val=streams.get("val"),

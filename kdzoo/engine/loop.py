@@ -69,6 +69,10 @@ class Position:
         return cls(**{**saved, "chosen": Chosen(**saved["chosen"]) if saved["chosen"] else None})
 
 
+_ONE_VALUE = "Expected more than 1 value per channel when training"
+"""How torch's batch normalisation refuses a batch without variance: one sample, of one pixel in that layer."""
+
+
 class Loop:
     """Drives an algorithm's phases. One instance for one run.
 
@@ -181,10 +185,18 @@ class Loop:
         moment = Moment(phase.name, at.total_epochs + 1, at.step + 1)
         batch = run.begin_step(at.epoch * _steps(phase) + at.step, batch)
         run.listeners.tell(Listener.step_began, batch, moment)
-        figures = {
-            **phase.step(batch),
-            **{f"teach/{name}": one for name, one in run.lessons.part_losses.items()},
-        }
+        try:
+            figures = {
+                **phase.step(batch),
+                **{f"teach/{name}": one for name, one in run.lessons.part_losses.items()},
+            }
+        except ValueError as error:
+            if not str(error).startswith(_ONE_VALUE):
+                raise
+            raise KdzooError(
+                "data.batch_size: a batch of one sample, on which a network with batch normalisation cannot train; "
+                "use two or more"
+            ) from None
         run.listeners.tell(Listener.step_ended, batch, figures, moment)
         for name, value in figures.items():
             value = value.detach().float()

@@ -15,7 +15,7 @@ from kdzoo.api.run import Data
 from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.backbone.memory_format import to_channels_last
 from kdzoo.engine.weights import load_weights
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, shortened
 from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.seeds import derive_seed, seeded
 from kdzoo.zoo import Zoo
@@ -81,16 +81,16 @@ class Networks:
             config = config.model_copy(
                 update={"kwargs": {**config.kwargs, **arguments}, "pretrained": False, "checkpoint": None}
             )
+        if config.modality not in self._data.channels:
+            known = ", ".join(self._data.channels)
+            raise KdzooError(
+                f"roles.{role}.modality {shortened(config.modality)}: the data has {known}; further modalities "
+                "come from data.computed and data.paired"
+            )
         trained = own_classes and _exported_for(config, len(self._data.classes), role)
         weights = config.checkpoint if own_classes else None
         if own_classes and weights is None and not trained and role.startswith("teacher"):
             weights = self._teacher_weights(role, config)
-        if config.modality not in self._data.channels:
-            known = ", ".join(self._data.channels)
-            raise KdzooError(
-                f"roles.{role}.modality {config.modality!r}: the data has {known}; further modalities come from "
-                "data.computed and data.paired"
-            )
         with seeded(derive_seed(self._recipe.seed, "build", role)):
             network = build_backbone(
                 config.model_copy(update={"pretrained": config.pretrained or trained}),

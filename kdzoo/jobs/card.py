@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from kdzoo.markdown import code_block, markdown_text
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.writing import dump
 from kdzoo.version import __version__
+from kdzoo.yaml_text import to_yaml
 
 
 def student_card(recipe: Recipe, result: Mapping[str, Any]) -> str:
     """Markdown: what this model is, how good it is, how it was made."""
     student, teacher = recipe.roles["student"].model, recipe.roles.get("teacher")
     made = f"distilled from {teacher.model}" if teacher else "trained without a teacher"
+    method = markdown_text(recipe.method or recipe.algorithm.name)
     rows = [("test accuracy of these weights (the last epoch)", result.get("test/last"))]
     if result.get("test/chosen") is not None:
         rows.append(
@@ -25,9 +26,8 @@ def student_card(recipe: Recipe, result: Mapping[str, Any]) -> str:
         rows.append(("test accuracy of the teacher", result["test/teacher"]))
     table = "\n".join(f"| {name} | {value:.2f} % |" for name, value in rows if value is not None)
     return (
-        f"# {student}, {made}\n\n"
-        f"Made by kdzoo {__version__}, method `{recipe.method or recipe.algorithm.name}`, seed {recipe.seed}.\n\n"
+        f"# {markdown_text(student)}, {markdown_text(made)}\n\n"
+        f"Made by kdzoo {__version__}, method {method}, seed {recipe.seed}.\n\n"
         f"| what | value |\n|---|---|\n{table}\n| parameters | {result['parameters']:,} |\n\n"
-        "## The recipe\n\n```yaml\n"
-        f"{yaml.safe_dump(dump(recipe), sort_keys=False, allow_unicode=True)}```\n"
+        f"## The recipe\n\n{code_block(to_yaml(dump(recipe)), 'yaml')}\n"
     )

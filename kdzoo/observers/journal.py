@@ -86,8 +86,7 @@ class Journal:
         row = row_of(event, self.path.parent)
         if row is None:
             return
-        text = json.dumps(row, ensure_ascii=False, allow_nan=False) + "
-"
+        text = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         line = text.encode(errors="backslashreplace")  # a file's name may be no UTF-8, and JSON knows \udcff
         self._keep()
         with self._writing(), self.path.open("ab") as file:
@@ -166,7 +165,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError):  # RecursionError: nested too deeply
             row = None
         if isinstance(row, dict) and line.endswith(b"\n"):
             rows.append(row)

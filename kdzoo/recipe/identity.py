@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, shortened
 from kdzoo.files import write_json
 
 IDENTITY_FILE = "identity.json"
@@ -87,7 +87,7 @@ def read_identity(folder: Path) -> Identity | None:
     """The identity of the run in ``folder``; None if there is none that can be read."""
     try:
         return Identity.load(json.loads((folder / IDENTITY_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -157,4 +157,4 @@ def _above(name: str) -> list[str]:
 def _short(value: Any) -> str:
     if value is None:
         return "not set"
-    return re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1", str(value))
+    return shortened(re.sub(r"\b([0-9a-f]{8})[0-9a-f]{56}\b", r"\1", str(value)), quoted=False)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import KdzooError, UnknownName, shortened
+from kdzoo.yaml_text import parse
 
 COMPONENTS = ("knowledge", "scheme", "algorithm")
 
@@ -62,18 +61,18 @@ class Merged:
                 self._merge(into[key], value, source, here)
             else:
                 into[key] = value
-            self.sources[".".join(here)] = source
+            self.sources[".".join(map(str, here))] = source
 
     def _sum(self, old: Any, new: Any, source: str) -> list[Any]:
         """A list of knowledges, each a mapping with its name; parts that stay keep what was said of them."""
-        before: dict[str, dict[str, Any]] = {one["name"]: one for one in _parts(old)}
+        before: dict[str, dict[str, Any]] = {one["name"]: one for one in _parts(old, source)}
         if isinstance(new, Mapping):
             for name in new:
                 if name not in before:
                     raise KdzooError(f"{source}: {UnknownName('knowledge in the sum', name, before)}")
             parts = [{"name": name, **_mapping(new.get(name, {}), source, name)} for name in before]
         else:
-            parts = _parts(new)
+            parts = _parts(new, source)
         merged = []
         for part in parts:
             name = part["name"]
@@ -83,7 +82,7 @@ class Merged:
         return merged
 
 
-def _parts(value: Any) -> list[dict[str, Any]]:
+def _parts(value: Any, source: str) -> list[dict[str, Any]]:
     """One component or several, each as a mapping."""
     if value is None:
         return []
@@ -91,7 +90,9 @@ def _parts(value: Any) -> list[dict[str, Any]]:
     named = [{"name": one} if isinstance(one, str) else one for one in several]
     for one in named:
         if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
-            raise KdzooError(f"knowledge: expected names, or mappings with a name, not {one!r}")
+            raise KdzooError(
+                f"{source}: knowledge: expected names, or mappings with a name, not {shortened(one)}"
+            )
     return [dict(one) for one in named]
 
 
@@ -109,7 +110,7 @@ def _is_sum(old: Any, new: Any) -> bool:
         return False
     if isinstance(old, list):
         return True
-    return isinstance(old, dict) and isinstance(new.get(old.get("name")), Mapping)
+    return isinstance(old, dict) and isinstance(new.get(str(old.get("name"))), Mapping)
 
 
 def sources_of(layers: Iterable[Layer]) -> dict[str, str]:
@@ -154,7 +155,9 @@ def dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
         for part in above:
             at = at.setdefault(part, {})
             if not isinstance(at, dict):
-                raise KdzooError(f"{key}: {part!r} is set to a value and has keys at once")
+                raise KdzooError(
+                    f"{shortened(key, quoted=False)}: {part!r} is set to a value and has keys at once"
+                )
         at[last] = value
     return nested
 
@@ -178,11 +181,9 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
     for text in assignments:
         key, equals, content = text.partition("=")
         if not equals or not key.strip():
-            raise KdzooError(f"--set {text}: expected KEY=VALUE, such as --set knowledge.temperature=2")
-        try:
-            assigned[key.strip()] = yaml.safe_load(content)
-        except yaml.YAMLError:
-            raise KdzooError(f"--set {text}: the value is not YAML") from None
+            given = shortened(text, quoted=False)
+            raise KdzooError(f"--set {given}: expected KEY=VALUE, such as --set knowledge.temperature=2")
+        assigned[key.strip()] = parse(content, f"--set {shortened(key.strip(), quoted=False)}", lines=False)
     expanded: dict[str, Any] = {}
     for key, given in assigned.items():
         value: Any = {"name": given} if key in COMPONENTS and isinstance(given, str) else given

@@ -21,9 +21,16 @@ from pydantic import (
     model_validator,
 )
 
+from kdzoo.errors import shortened
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 ComponentKind = Literal["knowledge", "scheme", "algorithm"]
 ModalityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+RoleName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
+Side = Annotated[int, Field(gt=0, le=4096)]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
+"""Of a method or a suite, which is also a part of a folder's name: one that begins with a dot may lead elsewhere."""
 
 
 class Section(BaseModel):
@@ -46,12 +53,19 @@ class Component(Section):
         if isinstance(value, dict):
             own = {key: item for key, item in value.items() if key in cls.model_fields and key != "settings"}
             rest = {key: item for key, item in value.items() if key not in cls.model_fields}
-            return {**own, "settings": {**value.get("settings", {}), **rest}}
+            return {**own, "settings": {**_settings(value), **rest}}
         return value
 
     @model_serializer
     def _dump(self) -> dict[str, Any]:
         return {"name": self.name, **self.settings}
+
+
+def _settings(component: dict[str, Any]) -> dict[str, Any]:
+    found = component.get("settings", {})
+    if not isinstance(found, dict):
+        raise ValueError(f"settings: expected keys with values, not {shortened(found)}")
+    return found
 
 
 class Summand(Component):
@@ -76,8 +90,10 @@ def _summands(value: Any) -> Any:
     if isinstance(value, str | Component):
         value = {"name": value} if isinstance(value, str) else value.model_dump()
     if isinstance(value, dict):
+        if value.get("name") is None:
+            raise ValueError(f"settings without the name of a component: {shortened(value)}")
         settings = {key: item for key, item in value.items() if key not in ("name", "settings")}
-        return ({"name": value.get("name"), "settings": {**value.get("settings", {}), **settings}},)
+        return ({"name": value.get("name"), "settings": {**_settings(value), **settings}},)
     return value
 
 
@@ -85,7 +101,7 @@ def _named_once(summands: tuple[Summand, ...]) -> tuple[Summand, ...]:
     names = [one.name for one in summands]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"names {twice[0]!r} twice")
+        raise ValueError(f"names {shortened(twice[0])} twice")
     return summands
 
 
@@ -117,7 +133,7 @@ class RoleConfig(Section):
         description="weights for the run's own classes: .safetensors, .pth, or an exported student folder; a teacher "
         "without them is trained first",
     )
-    img_size: PositiveInt | None = Field(
+    img_size: Side | None = Field(
         None,
         description="side in pixels that this network sees; default: the data's, or the model's own if fixed or "
         "named by a local-dir: folder",
@@ -142,7 +158,11 @@ class RoleConfig(Section):
 class AugmentConfig(Section):
     """How training images are varied; drawn as a pure function of (seed, epoch, index)."""
 
-    crop: NonNegativeInt = Field(0, description="pad by this many pixels of zeros, then crop back at random")
+    crop: NonNegativeInt = Field(
+        0,
+        le=1024,
+        description="pad by this many pixels of zeros, at most the image's side, then crop back at random",
+    )
     hflip: Probability = Field(0.0, description="probability of a left-right flip")
     rotate: NonNegativeFloat = Field(0.0, description="largest rotation in degrees")
     color: NonNegativeFloat = Field(0.0, description="strength of brightness, contrast and saturation jitter")
@@ -163,7 +183,7 @@ class DataConfig(Section):
         default_factory=dict, description="keyword arguments of a plugin's data set"
     )
     data_dir: Path | None = Field(None, description="the image folder: train/, val/ or validation/, test/")
-    img_size: PositiveInt | None = Field(
+    img_size: Side | None = Field(
         None,
         description="side in pixels to decode to; default: the images' own if they are all alike, else 224",
     )
@@ -179,7 +199,7 @@ class DataConfig(Section):
     withhold_train: bool = Field(
         False, description="open no training image, for methods that work without data; train/ may be missing"
     )
-    batch_size: PositiveInt = Field(128, description="samples per step and process")
+    batch_size: PositiveInt = Field(128, le=2**31, description="samples per step and process")
     workers: NonNegativeInt | None = Field(
         None, description="decoding threads, or processes where the set streams; default: one per core"
     )
@@ -237,7 +257,7 @@ class OptimConfig(Section):
     warmup_lr: NonNegativeFloat = Field(1e-5, description="learning rate at which the warm-up begins")
     min_lr: NonNegativeFloat = Field(0.0, description="learning rate at which the cosine ends")
     decay_epochs: tuple[PositiveFloat, ...] = Field(
-        (30.0,), description="step: period; multistep: milestones"
+        (30.0,), min_length=1, description="step: period; multistep: milestones"
     )
     decay_rate: PositiveFloat = Field(0.1, description="step and multistep: factor")
     clip_grad: PositiveFloat | None = Field(None, description="largest gradient norm of the role")
@@ -247,11 +267,11 @@ class Recipe(Section):
     """Everything that determines a run."""
 
     kdzoo: str = Field(description="the version of kdzoo that resolved this recipe")
-    method: str | None = Field(None, description="the registry's name of what this began as")
+    method: Name | None = Field(None, description="the registry's name of what this began as")
     knowledge: Knowledges = Field((), description="what is taught: one component, or a list with weights")
     scheme: Component = Field(description="who teaches whom")
     algorithm: Component = Field(description="how training is run")
-    roles: dict[str, RoleConfig] = Field(description="the networks, by role: student, teacher, ...")
+    roles: dict[RoleName, RoleConfig] = Field(description="the networks, by role: student, teacher, ...")
     data: DataConfig = Field(DataConfig(), description="the images")
     optim: OptimConfig = Field(OptimConfig(), description="optimizer and schedule")
     epochs: PositiveInt = Field(20, description="epochs of the student")

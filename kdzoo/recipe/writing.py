@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kdzoo.files import write_text
 from kdzoo.recipe.model import Recipe
+from kdzoo.yaml_text import to_yaml
 
 
 def dump(recipe: Recipe) -> dict[str, Any]:
@@ -18,4 +17,4 @@ def dump(recipe: Recipe) -> dict[str, Any]:
 
 def write(recipe: Recipe, path: Path) -> None:
     """Write the recipe as YAML that resolves to an equal recipe; whole or not at all."""
-    write_text(path, yaml.safe_dump(dump(recipe), sort_keys=False, allow_unicode=True))
+    write_text(path, to_yaml(dump(recipe)))

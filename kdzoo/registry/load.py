@@ -10,13 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdzoo.errors import Fault, KdzooError, UnknownName
-from kdzoo.files import read_yaml
+from kdzoo.files import absolute
 from kdzoo.registry.model import Method, Registry, Suite
+from kdzoo.yaml_text import MOST_BYTES, parse_mapping, read_yaml
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import strict
 
 _URL_SECONDS = 10.0
-_URL_BYTES = 1_000_000
 
 
 def load_registry(zoo: Zoo | None = None, more: Sequence[str] = ()) -> Registry:
@@ -27,7 +27,7 @@ def load_registry(zoo: Zoo | None = None, more: Sequence[str] = ()) -> Registry:
 
     Args:
         zoo: whose plugins bring fragments.
-        more: files, or URLs that begin with http.
+        more: files, or URLs of http or https.
 
     Raises:
         KdzooError: one of ``more`` cannot be read, does not validate, or names what is there already.
@@ -52,25 +52,11 @@ def read_place(place: str) -> Registry:
     Raises:
         KdzooError: it cannot be read, or says something that a registry cannot.
     """
-    if not place.startswith(("http://", "https://")):
-        return read_registry(Path(place).expanduser())
-    import tempfile
-    import urllib.request  # here: `kdzoo list` has no use for them
+    if "://" not in place:
+        return read_registry(absolute(Path(place)))
+    from kdzoo.registry.fetch import fetch  # here: `kdzoo list` has no use for urllib
 
-    try:
-        with urllib.request.urlopen(place, timeout=_URL_SECONDS) as answer:
-            text = answer.read(_URL_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise KdzooError(f"{place}: cannot be read: {getattr(error, 'reason', None) or error}") from None
-    if len(text) > _URL_BYTES:
-        raise KdzooError(f"{place}: larger than {_URL_BYTES} bytes, so this is no registry")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "registry.yaml"
-        file.write_bytes(text)
-        try:
-            return read_registry(file)
-        except KdzooError as error:
-            raise KdzooError(str(error).replace(str(file), place)) from None
+    return _checked(parse_mapping(fetch(place, seconds=_URL_SECONDS, most=MOST_BYTES), place), place)
 
 
 def shipped_file() -> Path:
@@ -90,12 +76,9 @@ def as_registry(content: Path | Mapping[str, Any]) -> Registry:
     Raises:
         KdzooError: the file cannot be read, or says something that a registry cannot; names the key.
     """
-    source = str(content) if isinstance(content, Path) else "content"
-    data = read_yaml(content) if isinstance(content, Path) else content
-    try:
-        return Registry.model_validate(data)
-    except ValidationError as error:
-        raise KdzooError(f"{source}: {Fault.first(error)}") from None
+    if isinstance(content, Path):
+        return _checked(read_yaml(content), str(content))
+    return _checked(content, "content")
 
 
 def combine(registry: Registry, fragment: Registry, source: str, origins: dict[str, str]) -> Registry:
@@ -124,6 +107,13 @@ def combine(registry: Registry, fragment: Registry, source: str, origins: dict[s
     return Registry(
         methods={**registry.methods, **fragment.methods}, suites={**registry.suites, **fragment.suites}
     )
+
+
+def _checked(content: Mapping[str, Any], source: str) -> Registry:
+    try:
+        return Registry.model_validate(content)
+    except ValidationError as error:
+        raise KdzooError(f"{source}: {Fault.first(error)}") from None
 
 
 def find_method(registry: Registry, name: str) -> Method:

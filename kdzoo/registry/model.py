@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from kdzoo.recipe.model import Component, ComponentKind, DataConfig, Knowledges, RoleConfig, Section
+from kdzoo.recipe.model import Component, ComponentKind, DataConfig, Knowledges, Name, RoleConfig, Section
 
 CATEGORIES = (
     "baseline",
@@ -28,6 +28,9 @@ CATEGORIES = (
 """The categories of this repository's own methods, in the order of listings; plugins may add others."""
 
 Category = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+
+Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=100)]
+"""A distribution's name and nothing else: it becomes an argument of pip."""
 
 
 def category_order(category: str) -> tuple[int, str]:
@@ -56,8 +59,10 @@ class Method(Section):
 
     title: str
     category: Category = Field(description="the family: one of the usual ones, or a word of the plugin's own")
-    package: str = Field("kdzoo", description="the distribution that provides the method's own components")
-    needs: tuple[str, ...] = Field((), description="further distributions whose components it names")
+    package: Package = Field(
+        "kdzoo", description="the distribution that provides the method's own components"
+    )
+    needs: tuple[Package, ...] = Field((), description="further distributions whose components it names")
     summary: str = ""
     knowledge: Knowledges = ()
     scheme: Component = Component(name="offline")
@@ -104,7 +109,7 @@ class Suite(Section):
         "installed", description="names, or every method whose package is installed"
     )
     baseline: str = Field("baseline", description="the method that differences are taken to")
-    seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    seeds: tuple[NonNegativeInt, ...] = Field((0, 1, 2), min_length=1)
     epochs: PositiveInt = 20
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
     tune: dict[str, tuple[dict[str, Any], ...]] = Field(
@@ -130,5 +135,5 @@ class Suite(Section):
 class Registry(Section):
     """Methods and suites by name."""
 
-    methods: dict[str, Method] = Field(default_factory=dict)
-    suites: dict[str, Suite] = Field(default_factory=dict)
+    methods: dict[Name, Method] = Field(default_factory=dict)
+    suites: dict[Name, Suite] = Field(default_factory=dict)

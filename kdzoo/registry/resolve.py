@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from kdzoo.errors import Fault, KdzooError, UnknownName
-from kdzoo.files import read_yaml
+from kdzoo.errors import Fault, KdzooError, UnknownName, shortened
+from kdzoo.files import absolute
 from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Component, Recipe
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
 from kdzoo.version import __version__
+from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import validate
 from kdzoo.zoo.zoo import KINDS
+
+_LARGEST = 3.4e38
+"""Of numbers in a recipe: float32, in which networks compute, ends here, and powers of larger floats overflow."""
 
 
 def resolve(
@@ -46,7 +50,7 @@ def resolve(
     if file is not None:
         written = read_yaml(file)
         if written.get("method") is not None:
-            _add_method(merged, registry, str(written["method"]))
+            _add_method(merged, registry, str(written["method"]))  # what is no name is an unknown one
         merged.add(Layer(str(file), written))
     if method is not None:
         _add_method(merged, registry, method)
@@ -56,8 +60,9 @@ def resolve(
     for kind in ("scheme", "algorithm"):
         if merged.values.get(kind) is None:
             raise KdzooError("what shall be run? pass --method NAME (kdzoo list shows them) or --recipe FILE")
-    if not merged.values.get("knowledge") and not _reads_teacher(merged, zoo):
-        merged.values.get("roles", {}).pop("teacher", None)
+    roles = merged.values.get("roles")
+    if not merged.values.get("knowledge") and isinstance(roles, dict) and not _reads_teacher(merged, zoo):
+        roles.pop("teacher", None)
     return _checked(merged, zoo)
 
 
@@ -100,14 +105,30 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
     )
     for observer in recipe.observers:
         zoo.find("observer", observer)
-    return scaled(recipe.model_copy(update=_absolute(recipe)), 1)
+    recipe = scaled(recipe.model_copy(update=_absolute(recipe)), 1)
+    for key, value in _numbers(recipe.model_dump()):
+        if not abs(value) <= _LARGEST:  # nor is NaN
+            given = shortened(value)
+            raise KdzooError(
+                f"{merged.source(key)}: {key}: expected a number of at most {_LARGEST:.3g}, not {given}"
+            )
+    return recipe
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in plain data with its dotted key."""
+    if isinstance(value, float | int):
+        yield key, value
+    elif isinstance(value, Mapping | list | tuple):
+        for name, one in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _numbers(one, f"{key}.{name}" if key else str(name))
 
 
 def _absolute(recipe: Recipe) -> Mapping[str, Any]:
     """Paths that hold wherever the recipe is run again."""
 
     def resolved(path: Path | None) -> Path | None:
-        return path.expanduser().resolve() if path else None
+        return absolute(path) if path else None
 
     paired = {name: resolved(path) for name, path in recipe.data.paired.items()}
     data = recipe.data.model_copy(update={"data_dir": resolved(recipe.data.data_dir), "paired": paired})
@@ -134,7 +155,7 @@ def _explain(error: ValidationError, merged: Merged) -> str:
     if fault.code == "missing":
         needs_flag = fault.loc[1:] in (("student", "model"), ("teacher", "model"))
         return f"{source}: {fault.key} is missing{f': pass --{fault.loc[1]} MODEL' if needs_flag else ''}"
-    given = "" if fault.code == "value_error" else f", not {fault.given!r}"
+    given = "" if fault.code == "value_error" else f", not {shortened(fault.given)}"
     return f"{source}: {fault}{given}"
 
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 from dataclasses import dataclass
 
 from kdzoo import api
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import KdzooError, UnknownName, shortened
 from kdzoo.registry.load import load_registry
 from kdzoo.version import __version__
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Kind
 
-_SPOKEN_FOR = {*api.__all__, "Tensor", "Path", "Iterable", "Iterator", "Mapping"}
+_IMPORTED = (
+    "SimpleNamespace",
+    "Tensor",
+    "Path",
+    "Iterable",
+    "Iterator",
+    "Mapping",
+    "NonNegativeFloat",
+    "PositiveFloat",
+    "Zoo",
+)
+_SPOKEN_FOR = {*api.__all__, *_IMPORTED}
 """Classes that the templates import: one of the plugin's own would hide them."""
 
 KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm", "observer")
 """What there are templates for."""
 
+_LONGEST = 50
 _FORM = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -66,11 +79,18 @@ def names_of(text: str) -> Names:
         KdzooError: it cannot name a component and a Python module.
     """
     name = re.sub(r"[\s_-]+", "-", text.strip().lower()).removeprefix("kdzoo-")
-    if not _FORM.fullmatch(name) or keyword.iskeyword(name):
+    if not _FORM.fullmatch(name) or len(name) > _LONGEST:
         raise KdzooError(
-            f"{text!r} is no name for a plugin: a letter, then letters, digits and hyphens, no keyword of Python"
+            f"{shortened(text)} is no name for a plugin: a letter, then letters, digits and hyphens, "
+            f"at most {_LONGEST}"
         )
     names = Names(name)
+    for word, taken in (
+        (names.module, keyword.iskeyword(names.module)),
+        (names.cls, hasattr(builtins, names.cls)),
+    ):
+        if taken:
+            raise KdzooError(f"{text!r} is no name for a plugin: {word} means something in Python")
     if names.cls in _SPOKEN_FOR:
         raise KdzooError(f"a class {names.cls} is part of what every plugin imports; give yours another name")
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -64,7 +65,11 @@ def write_package(names: Names, kind: str, parent: Path) -> list[Path]:
         raise KdzooError(f"{folder} is there already; remove it or name another --output") from None
     except OSError as error:
         raise KdzooError(f"{folder}: {error.strerror or error}") from None
-    for path, text in content.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
+    try:
+        for path, text in content.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise KdzooError(f"{folder}: {error.strerror or error}") from None
     return sorted(folder / path for path in content)

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
-from kdzoo.files import read_yaml, write_json
+from kdzoo.files import write_json
 from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.model import Recipe
 from kdzoo.testing.place import blame
 from kdzoo.testing.watch import KeepRun, weights_of
+from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from kdzoo.errors import Fault, KdzooError, UnknownName
+from kdzoo.errors import Fault, KdzooError, UnknownName, shortened
 from kdzoo.zoo.zoo import Found
 
 
@@ -86,7 +86,7 @@ def validate(found: Found, settings: Mapping[str, Any], source: str = "", at: st
         key = ".".join((at or found.kind, *fault.loc))
         if fault.code == "missing":
             raise KdzooError(f"{prefix}{key} ({found.name}) has no default: pass --set {key}=VALUE") from None
-        given = f", not {fault.given!r}"
+        given = f", not {shortened(fault.given)}"
         raise KdzooError(f"{prefix}{key} ({found.name}): {fault.message}{given}") from None
     return {name: getattr(checked, name) for name in model.model_fields}
 

@@ -98,6 +98,40 @@ def test_a_corrupt_teacher_file_is_refused(kdzoo, folder, tmp_path):
     refused(kdzoo("distill", "--method", "kd", *NETWORKS, *flags), "teacher2.pth")
 
 
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("data.batch_size=1", "data.batch_size: a batch of one sample"),
+        ("data.augment.crop=33", "data.augment.crop 33: at most the side of the images, 32 pixels"),
+        ("roles.teacher.modality=heat", "roles.teacher.modality 'heat': the data has image"),
+        ("roles.student.modality=heat", "roles.student.modality 'heat': the data has image"),
+    ],
+)
+def test_what_only_the_data_show_is_refused_before_anything_is_left(kdzoo, folder, tmp_path, setting, says):
+    flags = ("--data-dir", folder, "--output", tmp_path / "run", "--set", setting)
+    refused(kdzoo("distill", "--method", "kd", *NETWORKS, *flags), says)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flag", ["--output", "--data-dir", "--teacher-checkpoint", "--recipe"])
+def test_a_path_that_is_too_long_is_one_line(kdzoo, tmp_path, flag):
+    refused(
+        kdzoo("distill", "--method", "kd", *NETWORKS, "--output", tmp_path / "run", flag, "a" * 300),
+        "too long",
+    )
+
+
+def test_digits_that_no_memory_holds_are_refused(kdzoo, tmp_path):
+    flags = ("--img-size", "4096", "--output", tmp_path / "run")
+    refused(
+        kdzoo("distill", "--method", "baseline", *NETWORKS, *flags),
+        "data.img_size",
+        "4096 x 4096 pixels",
+        "GB",
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_classes_that_differ_between_splits_are_refused(kdzoo, folder, tmp_path):
     (folder / "test" / "dog").rename(folder / "test" / "bird")
     answer = kdzoo(

@@ -6,6 +6,9 @@ import threading
 
 import pytest
 
+from kdzoo.bench.suite import open_suite
+from kdzoo.registry.load import load_registry
+
 MORE = """
 methods:
   kd-hot:
@@ -88,6 +91,23 @@ def test_its_suite_stands_in_a_leaderboard_with_where_each_method_came_from(
         (MORE.replace("hot:\n    data", "quick:\n    data"), "the suite 'quick' is already in the registry"),
         (MORE.replace("category: response", "category: Magic!"), "methods.kd-hot.category"),
         ("[\n", "line 2: not YAML"),
+        (
+            MORE.replace("kd-hot:", "../../../escaped:"),
+            "methods.../../../escaped: String should match pattern",
+        ),
+        (MORE.replace("kd-hot:", "/etc/cron.d/x:"), "methods./etc/cron.d/x: String should match pattern"),
+        (MORE.replace("  hot:", "  ..:"), "suites...: String should match pattern"),
+        (MORE.replace("  hot:", f"  {'a' * 300}:"), "String should have at most 100 characters"),
+        (
+            MORE.replace("kdzoo-response", "--index-url=http://x"),
+            "methods.kd-hot.package: String should match",
+        ),
+        (MORE.replace("seeds: [0]", "seeds: []"), "suites.hot.seeds: Tuple should have at least 1 item"),
+        (MORE + "methods: {}\n", "methods: the key is there twice, first in line 2"),
+        (
+            MORE.replace("20.0", "!!python/name 20.0"),
+            "line 8: methods.kd-hot.knowledge.temperature: not YAML",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(file, kdzoo, content, says):
@@ -98,8 +118,19 @@ def test_what_does_not_fit_is_refused(file, kdzoo, content, says):
     assert "more.yaml" in answer.err
 
 
-@pytest.mark.parametrize("place", ["nowhere.yaml", "http://127.0.0.1:9/more.yaml"])
+@pytest.mark.parametrize(
+    "place",
+    ["nowhere.yaml", "~no-such-user/more.yaml", "http://127.0.0.1:9/more.yaml", "ftp://127.0.0.1/more.yaml"],
+)
 def test_what_cannot_be_read_is_named(kdzoo, place):
     answer = kdzoo("list", "--registry", place)
     assert (answer.code, place in answer.err) == (2, True)
     assert answer.err.count("\n") == 1
+
+
+def test_the_folder_of_a_suite_from_a_file_is_one_below_runs(file, tmp_path):
+    suite = MORE.split("  hot:\n")[1]
+    for name in ("...yaml", "quick.yaml"):
+        (tmp_path / name).write_text(suite)
+        found, _ = open_suite(str(tmp_path / name), load_registry())
+        assert (tmp_path / found).resolve().parent == tmp_path.resolve()

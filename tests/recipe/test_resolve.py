@@ -92,7 +92,23 @@ def test_data_dir_alone_means_an_image_folder(zoo, tmp_path):
         ("optim.sched=cosin", "optim.sched: .*'cosine'"),
         ("observers=[wandbb]", "unknown observer 'wandbb'; did you mean wandb"),
         ("epochs", "expected KEY=VALUE"),
-        ("epochs=[", "not YAML"),
+        ("epochs=[", "--set epochs: not YAML"),
+        ("epochs={a: 1, a: 2}", "--set epochs: a: the key is there twice"),
+        (
+            "knowledge.temperature=1e308",
+            r"--set: knowledge.temperature: expected a number of at most 3.4e\+38, not 1e",
+        ),
+        ("knowledge.temperature=.inf", "--set: knowledge.temperature: expected a number of at most"),
+        ("optim.decay_epochs=[]", "--set: optim.decay_epochs: .*at least 1 item"),
+        ("optim.opt_kwargs.eps=1e39", "--set: optim.opt_kwargs.eps: expected a number"),
+        ("data.img_size=100000", "--set: data.img_size: .*less than or equal to 4096"),
+        ("data.augment.crop=100000", "--set: data.augment.crop: .*less than or equal to 1024"),
+        ("roles=[]", "--set: roles: .*valid dictionary"),
+        ("roles.../x=test_vit", "--set: roles"),
+        ("knowledge.settings=3", "knowledge: settings: expected keys with values, not 3"),
+        ("knowledge={name: [1]}", "--set: knowledge.0?.*name: .*string"),
+        ("knowledge=[3]", "--set: knowledge: expected names, or mappings with a name, not 3"),
+        ("data.data_dir=~no-such-user/x", "~no-such-user/x"),
     ],
 )
 def test_a_bad_setting_is_one_line_that_names_the_key(zoo, assign, says):
@@ -145,3 +161,22 @@ def test_the_folders_of_pairs_hold_wherever_the_recipe_is_run_again(zoo, tmp_pat
     file = tmp_path / "recipe.yaml"
     write(recipe, file)
     assert resolve(zoo=zoo, registry=load_registry(zoo), file=file) == recipe
+
+
+def test_numbers_are_read_as_people_write_them_everywhere(zoo, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("method: kd\noptim: {lr: 1e-1, opt_kwargs: {eps: 1e-8}}\n")
+    recipe = go(zoo, "roles.student.kwargs.drop_rate=1E-1", "optim.min_lr=.5e-3", method=None, file=file)
+    assert recipe.optim.lr == 0.1
+    assert recipe.optim.opt_kwargs == {"eps": 1e-8}
+    assert recipe.roles["student"].kwargs == {"drop_rate": 0.1}
+    assert recipe.optim.min_lr == 0.0005
+
+
+def test_long_values_are_shortened(zoo):
+    with pytest.raises(KdzooError) as caught:
+        go(zoo, f"optim.lr={'x' * 5000}")
+    assert len(str(caught.value)) < 300
+    with pytest.raises(KdzooError) as caught:
+        go(zoo, f"{'x' * 5000}=1")
+    assert len(str(caught.value)) < 300

@@ -44,8 +44,8 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
-    ("files", "places"),
+    ("errors", "markdown", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
+    ("files", "places", "yaml_text"),
     ("owner",),
     ("recipe",),
     ("api",),

@@ -1,7 +1,10 @@
 """``kdzoo new``: what is refused, and what is written."""
 
 import ast
+import builtins
+import keyword
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from kdzoo.cli import main as entry
+from kdzoo.errors import KdzooError
 from kdzoo.registry.load import as_registry
 from kdzoo.scaffold.names import KINDS, core_range, names_of
 from kdzoo.scaffold.write import package_files
@@ -38,7 +42,12 @@ def call(monkeypatch, capsys, *arguments):
         (["../up"], "is no name for a plugin"),
         (["été"], "is no name for a plugin"),
         (["-"], "is no name for a plugin"),
-        (["lambda"], "is no name for a plugin"),
+        (["lambda"], "is no name for a plugin: lambda means something in Python"),
+        (["None"], "is no name for a plugin: None means something in Python"),
+        (["true"], "is no name for a plugin: True means something in Python"),
+        (["Exception"], "is no name for a plugin: Exception means something in Python"),
+        (["non-negative-float"], "a class NonNegativeFloat is part of what every plugin imports"),
+        (["a" * 300], "at most 50"),
         (["Knowledge"], "part of what every plugin imports"),
         (["rkd"], "kdzoo-relation has the method 'rkd' already"),
         (["Last-Batch"], "kdzoo-self has the algorithm 'last-batch' already"),
@@ -110,6 +119,37 @@ def test_what_is_written_is_well_formed(kind, name):
         assert list(registry.methods) == [name]
         assert (kind, name) in {(kind, one.name) for kind, one in registry.methods[name].components}
         assert registry.methods[name].package == names.distribution
+
+
+def test_a_word_of_python_is_refused_or_makes_files_that_compile():
+    words = {*dir(builtins), *keyword.kwlist, *keyword.softkwlist}
+    compiled = 0
+    for word in words:
+        try:
+            names = names_of(re.sub(r"(?<=[a-z])(?=[A-Z])", "-", word))  # ValueError as value-error
+        except KdzooError:
+            continue
+        assert not hasattr(builtins, names.cls), word
+        for kind in KINDS:
+            for path, text in package_files(names, kind).items():
+                if path.endswith(".py"):
+                    compile(text, path, "exec")
+                    compiled += 1
+    assert compiled > 100
+    for word in ("None", "True", "async", "class", "ValueError", "Exception"):
+        with pytest.raises(KdzooError, match="is no name for a plugin"):
+            names_of(re.sub(r"(?<=[a-z])(?=[A-Z])", "-", word))
+
+
+def test_what_the_templates_import_cannot_be_the_name_of_a_class():
+    for kind in KINDS:
+        for path, text in package_files(names_of("zzz"), kind).items():
+            for node in ast.walk(ast.parse(text)) if path.endswith("zzz.py") else ():
+                for one in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                    spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", one.name)
+                    if one.name[0].isupper() and one.name != "Zzz":
+                        with pytest.raises(KdzooError, match="part of what every plugin imports"):
+                            names_of(spelled)
 
 
 def test_the_whole_command_lists_what_it_wrote(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,18 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run, refuse_mixing
+from kdzoo.api import (
+    UNLABELLED,
+    Algorithm,
+    Assembled,
+    Backbone,
+    Batch,
+    KdzooError,
+    Phase,
+    Run,
+    markdown_text,
+    refuse_mixing,
+)
 from kdzoo_lifelong.book import SETTINGS, Book
 from kdzoo_lifelong.curriculum import Task, cut
 from kdzoo_lifelong.growing import inherit
@@ -211,7 +222,7 @@ class Incremental(Algorithm):
         ]
         for task, row in zip(self.curriculum.tasks, matrix.tolist(), strict=True):
             cells = ["" if math.isnan(value) else f"{value:.1f}" for value in row]
-            came = ", ".join(names[one] for one in task.classes)
+            came = ", ".join(markdown_text(names[one]) for one in task.classes)
             lines.append(f"| task {task.number} | {came} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 
