@@ -1,4 +1,4 @@
-"""The loss for unlike architectures: the target class counts for more where the teacher is sure of it."""
+"""The loss between different architectures, with more weight on the target of a confident teacher."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def ofa_loss(
     form: Literal["paper", "code"] = "paper",
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross-entropy weighted by a teacher whose target class is enhanced; Hao et al. 2023, section 3.
+    """Cross-entropy with the teacher, with more weight on the target class; Hao et al. 2023, section 3.
 
-    paper: -(1 + p_y)^γ log q_y - Σ_{c ≠ y} p_c log q_c, with the cross-entropy with the label inside.
-    code: -[(1 + p_y)^γ - 1] log q_y - Σ_{c ≠ y} p_c^γ log q_c, to be added to a task loss.
-    p is the teacher's softmax and q the student's, both at temperature 1.
+    paper: -(1 + p_y)^γ log q_y - Σ_{c ≠ y} p_c log q_c, which includes the cross-entropy with the label.
+    code: -[(1 + p_y)^γ - 1] log q_y - Σ_{c ≠ y} p_c^γ log q_c, to be added to a task loss. p is the teacher's
+    softmax and q the student's, both at temperature 1.
 
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        target: as for :func:`dkd_loss`; without label the teacher's most likely class counts.
-        gamma: γ > 0; above 1 it enhances a target of which the teacher is sure.
+        target: as for :func:`dkd_loss`; without a label, it is the teacher's most likely class.
+        gamma: γ > 0; above 1 gives more weight to a target of which the teacher is confident.
         form: the paper's formula or that of the authors' code.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
