@@ -66,7 +66,7 @@ class CRD(Knowledge):
         if self.bank:
             make = partial(Bank, len(labels), self.width, device=self.ours.weight.device)
             self.our_bank, self.their_bank = make(), make()
-            self._generator = partial(run.generator, "crd")  # looked up in each step: a resume replaces the generator
+            self._generator = partial(run.generator, "crd")  # looked up in each step: a resume replaces it
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses, summed over the two directions."""
