@@ -1,4 +1,4 @@
-"""The algorithm that trusts the teacher more and the labels less as training goes on."""
+"""Training in which weight moves from the task loss to the distillation loss."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kdzoo.api import Algorithm, Batch, Phase, Ramp, Run
 
 
 class GrowingTrust(Algorithm):
-    """(1 - alpha) x supervised loss + alpha x distillation loss; alpha grows from epoch to epoch, from 0.
+    """(1 - alpha) x task loss + alpha x distillation loss; alpha grows from 0, epoch by epoch.
 
     Args:
-        alpha: what it would reach at the end of the last epoch.
+        alpha: the value that it would reach at the end of the last epoch.
     """
 
     name = "growing-trust"
@@ -40,5 +40,5 @@ class GrowingTrust(Algorithm):
 
 
 def _epoch_began(progress: float, epochs: int) -> float:
-    """The progress at which the present epoch began; a hair's breadth is for what division rounds off."""
+    """The progress at the start of the current epoch; a tiny epsilon absorbs rounding of the division."""
     return math.floor(progress * epochs + 1e-9) / epochs
