@@ -211,8 +211,8 @@ class Progressive(nn.Module):
                 if found.shape == shown.shape and torch.allclose(found, shown, atol=1e-4, rtol=1e-3):
                     return layout
         raise KdzooError(
-            f"model {self.backbone.name!r} cannot answer early: a stage that an exit reads is not the output of one "
-            "module; take a network such as a ResNet, an EfficientNet or a ViT, or other stages"
+            f"model {self.backbone.name!r} cannot have early exits: a stage that an exit reads is not the output of "
+            "one module; take a network such as a ResNet, an EfficientNet or a ViT, or other stages"
         )
 
 
