@@ -49,7 +49,7 @@ class DeepInversion(Algorithm):
     name = "deepinversion"
     exempt: ClassVar = {
         "wait": "the finished images of a batch are written to files",
-        "processes": "its images are made in one process, and it refuses several",
+        "processes": "images are made in one process, and several are refused",
     }
 
     def __init__(

@@ -28,7 +28,7 @@ class MGD(Knowledge):
 
     name = "mgd"
     kind = "feature"
-    exempt: ClassVar = {"batch-order": "the mask of an image is drawn by its place in the batch"}
+    exempt: ClassVar = {"batch-order": "the mask of an image depends on its position in the batch"}
 
     def __init__(
         self,

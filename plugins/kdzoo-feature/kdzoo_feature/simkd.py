@@ -20,9 +20,7 @@ class SimKD(Knowledge):
     name = "simkd"
     kind = "feature"
     taps = Taps(student=(-1,))
-    exempt: ClassVar = {
-        "student-mode:student": "the borrowed classifier is the teacher's, frozen, and stays in eval mode"
-    }
+    exempt: ClassVar = {"student-mode:student": "the teacher's classifier is frozen and stays in eval mode"}
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
         """Check the maps. There is no connector: the projector belongs to the student.

@@ -37,9 +37,7 @@ class MHGD(Knowledge):
 
     name = "mhgd"
     kind = "relation"
-    exempt: ClassVar = {
-        "batch-order": "which heads a sample is left without is drawn by its place in the batch"
-    }
+    exempt: ClassVar = {"batch-order": "the dropped heads of a sample depend on its position in the batch"}
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class CRD(Knowledge):
 
     name = "crd"
     exempt: ClassVar = {
-        "processes": "each process remembers the samples that it has seen; a checkpoint keeps those of the first"
+        "processes": "each process has a bank of the samples it has seen; a checkpoint has that of the first"
     }
     kind = "relation"
     taps = Taps(embedding=True)

@@ -43,7 +43,7 @@ class WeightAverage(Scheme):
 
     name = "ema"
     kind = "self"
-    exempt: ClassVar = {"teacher:ema": "the average follows the student, which is what the scheme is about"}
+    exempt: ClassVar = {"teacher:ema": "the teacher is the moving average of the student"}
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ class Consistency(Knowledge):
 
     name = "consistency"
     kind = "response"
-    exempt: ClassVar = {"teacher:ema": "the teacher of the scheme ema is an average that follows the student"}
+    exempt: ClassVar = {"teacher:ema": "the teacher of the scheme ema is the moving average of the student"}
 
     def __init__(self) -> None:
         super().__init__()
