@@ -1,4 +1,4 @@
-"""The report in Markdown: what a pull request or an issue can hold."""
+"""The report in Markdown, for pull requests and issues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number
 
 
 def suite_markdown(results: SuiteResults) -> str:
-    """A suite: its leaderboards, what was tuned, the protocol, what failed."""
+    """A suite: its leaderboards, tuning, the protocol, failures."""
     ledger = results.ledger
     parts = [
         f"# {plain(ledger.suite)}",
@@ -43,11 +43,11 @@ def suite_markdown(results: SuiteResults) -> str:
         parts.append(f"## {plain(entry.entry)}, {plain(entry.pair)}: candidates on seed {entry.seed}")
         twin = same_runs(ledger, entry)
         if twin:
-            parts.append(f"The settings that won are those of {plain(twin)}: the same runs.")
+            parts.append(f"The best settings are those of {plain(twin)}: the same runs.")
         parts.append(table(("settings", "validation accuracy, %", ""), rows))
     parts += ["## Protocol", *map(plain, protocol.SUITE)]
     if ledger.failures:
-        parts.append("## What failed")
+        parts.append("## Failures")
         parts.append("\n".join(f"- {plain(one.name)}: {plain(one.error)}" for one in ledger.failures))
     return _document(parts)
 
@@ -67,14 +67,14 @@ def run_markdown(run: SingleRun) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """GitHub's form; the first column to the left, the others to the right."""
+    """A GitHub table; the first column is aligned left, the others right."""
     lines = [headings, *rows]
     text = ["| " + " | ".join(map(plain, line)) + " |" for line in lines]
     return "\n".join([text[0], "|" + "|".join(["---", *["---:"] * (len(headings) - 1)]) + "|", *text[1:]])
 
 
 def plain(text: str) -> str:
-    """Any text so that Markdown shows it as it is, on one line."""
+    """The text on one line, escaped for Markdown."""
     flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for letter in "\\`*_[]|#":
         flat = flat.replace(letter, "\\" + letter)

@@ -1,4 +1,4 @@
-"""What a suite's folder holds: the ledger says which runs there are, each run's ``metrics.jsonl`` how it ended."""
+"""The results of a suite: the ledger lists the runs, each run's ``metrics.jsonl`` has its result."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class PairResults:
     Attributes:
         pair: ``teacher>student``.
         rows: best mean first.
-        teacher: its accuracy in percent on the test split; None where no run had one.
-        teacher_seconds: what its training took; None where it was not trained here.
+        teacher: its accuracy in percent on the test split; None without a teacher.
+        teacher_seconds: its training time; None if it was not trained here.
     """
 
     pair: str
@@ -35,13 +35,13 @@ class SuiteResults:
     """The results of a suite.
 
     Attributes:
-        folder: the suite's.
-        ledger: what was asked for.
-        tuning: what was tuned.
+        folder: the suite's folder.
+        ledger: the plan.
+        tuning: the tuned entries.
         pairs: one leaderboard for each.
-        provenance: of one run for each machine and code that took part; more than one is worth a remark.
-        data_hashes: the hashes of the data that the runs saw; more than one means that they are not comparable.
-        unfinished: how many planned runs have no result.
+        provenance: that of one run for each combination of machine and code; more than one gives a warning.
+        data_hashes: hashes of the runs' data; with more than one they are not comparable.
+        unfinished: number of planned runs without a result.
     """
 
     folder: Path
@@ -70,10 +70,10 @@ class SuiteResults:
 
 
 def read_results(folder: Path) -> SuiteResults:
-    """Read a suite's folder; runs that have not ended are left out and counted.
+    """Read a suite's folder; unfinished runs are only counted.
 
     Raises:
-        KdzooError: a file in it cannot be read; names the file.
+        KdzooError: a file in it cannot be read; the message names it.
     """
     ledger, tuning = read_ledger(folder)
     results = {run.folder: finished(folder / run.folder) for run in ledger.runs}
@@ -118,7 +118,7 @@ def _provenance(folder: Path) -> dict[str, Any] | None:
 
 
 def _data_hashes(provenances: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Of the data that the runs saw. Those that saw no training image are compared among themselves."""
+    """Hashes of the runs' data. Runs without training images are compared only with each other."""
     found: dict[bool, set[str]] = {False: set(), True: set()}
     for one in provenances:
         found[bool(one["data"].get("withheld", False))].add(str(one["data"]["hash"]))
@@ -127,5 +127,5 @@ def _data_hashes(provenances: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _origin(provenance: Mapping[str, Any]) -> str:
-    """What tells machines and versions of the code apart."""
+    """The facts that identify the machine and the version of the code."""
     return json.dumps([provenance.get(key) for key in ("machine", "versions", "git")], sort_keys=True)

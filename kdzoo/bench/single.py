@@ -1,4 +1,4 @@
-"""What a single run's folder holds."""
+"""Reading the folder of a single run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kdzoo.observers.journal import read_journal
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG that a run drew: ``file`` is where it lies, ``path`` is that below the run's folder."""
+    """A PNG of a run: ``file`` is its path, ``path`` is relative to the run's folder."""
 
     name: str
     epoch: int
@@ -27,7 +27,7 @@ class Picture:
 
     @property
     def embedded(self) -> str:
-        """Its content as a URL, for a page that is complete in itself."""
+        """Its content as a URL, for a self-contained page."""
         return "data:image/png;base64," + base64.b64encode(self.file.read_bytes()).decode()
 
 
@@ -36,14 +36,14 @@ class SingleRun:
     """One run, read from its folder.
 
     Attributes:
-        name: the job's.
+        name: the job's name.
         what: method, networks, data and length, in one line.
-        alerts: why the numbers are not final, if they are not.
-        facts: what it ended with: name and value as text.
+        alerts: why the numbers are not final, if so.
+        facts: its result: name and value as text.
         series: metric -> epoch -> value.
-        pictures: the last one of each name.
+        pictures: the last picture of each name.
         recipe: ``recipe.yaml`` as text.
-        provenance: ``provenance.json``; None if it has not ended.
+        provenance: ``provenance.json``; None if it is not finished.
     """
 
     name: str
@@ -98,7 +98,7 @@ def _unfinished(rows: Sequence[Mapping[str, Any]]) -> str:
     epochs = [row["epoch"] for row in rows if row.get("event") == "epoch"]
     failed = [row["error"] for row in rows if row.get("event") == "failed"]
     where = f"after epoch {epochs[-1]}" if epochs else "before the end of its first epoch"
-    return f"The run has not ended; it stopped {where}" + (f": {failed[-1]}" if failed else ".")
+    return f"The run is not finished; it stopped {where}" + (f": {failed[-1]}" if failed else ".")
 
 
 def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
