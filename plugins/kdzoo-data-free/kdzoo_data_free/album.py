@@ -44,7 +44,7 @@ class Album:
         self._names = [_as_folder(name) for name in classes]
         if len(set(self._names)) < len(self._names):
             raise KdzooError(
-                "images cannot be stored by class: two class names differ only in '/' or leading dots"
+                "images cannot be stored by class: two class names differ in '/' or leading dots only"
             )
 
     def begin(self) -> None:
