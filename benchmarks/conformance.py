@@ -24,10 +24,11 @@ TEST = ROOT / "tests" / "repository" / "test_conformance.py"
 
 _KINDS = ("knowledge", "scheme", "algorithm", "observer")
 
-HEAD = """# How the components of this repository fare
+HEAD = """# Results of the conformance kit for this repository
 
-Each component under the checks of [the conformance kit](checks.md), as `kdzoo check NAME` runs them. A component that
-is exempt from a check, or from one item of it (`check:item`), says why; the reasons are its class attribute `exempt`.
+The results of the checks of [the conformance kit](checks.md) for each component, as `kdzoo check NAME` runs them. A
+component that is exempt from a check, or from one item of it (`check:item`), has the reason in its class attribute
+`exempt`.
 This page is written by `OMP_NUM_THREADS=1 python benchmarks/conformance.py`.
 """
 
