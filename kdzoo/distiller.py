@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any, NoReturn, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch
+from kdzoo.api.network import check_timm
 from kdzoo.backbone import Backbone
 from kdzoo.builtin.distill import Distill
 from kdzoo.builtin.offline import Offline
@@ -40,7 +42,8 @@ class Distiller(nn.Module):
             for the student; False gives both networks the same tensor.
 
     Raises:
-        KdzooError: unknown method, a method with another scheme or algorithm, unequal class counts.
+        KdzooError: unknown method, a method with another scheme or algorithm, unequal class counts, a network that
+            is not timm's.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Distiller(nn.Module):
         renormalize: bool = False,
     ) -> None:
         super().__init__()
+        self._arguments = {"method": method, "settings": settings, "renormalize": renormalize}
         zoo = Zoo()
         roles = {"roles": {"student": "student", "teacher": "teacher"}, "observers": []}
         layers = [Layer("Distiller", roles), Layer("settings", dotted(settings or {}))]
@@ -69,9 +73,11 @@ class Distiller(nn.Module):
         weights = algorithm_of(recipe, zoo)
         assert isinstance(weights, Distill)
         self.task_weight, self.teach_weight = weights.task_weight, weights.teach_weight
+        check_timm(student, teacher)
         if example is None:
             config: Any = student.pretrained_cfg
             example = torch.zeros(2, *config["input_size"])
+        self._shape = tuple(example.shape)
         size = (example.shape[-2], example.shape[-1])
         own = _AsGiven(student, input_size=size)
         other = (_Renormalised if renormalize else _AsGiven)(teacher, input_size=size)
@@ -82,10 +88,8 @@ class Distiller(nn.Module):
                 f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
             )
         device = next(student.parameters()).device
-        fabric = Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
-        run = TrainingRun(
-            recipe, _NoData(), fabric, scheme_of(recipe, zoo), knowledge_of(recipe, zoo), _Networks()
-        )
+        scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
+        run = TrainingRun(recipe, _NoData(), _fabric(device), scheme, knowledge, _Networks())
         mode, frozen = student.training, [one for one in student.parameters() if not one.requires_grad]
         run.enroll("student", own)
         run.enroll("teacher", other, learns=False)
@@ -93,7 +97,7 @@ class Distiller(nn.Module):
         for parameter in frozen:
             parameter.requires_grad_(False)
         self._run = [run]  # in a list, so that its modules are not registered as ours
-        run.prepare(self._batch(example.to(device), None))
+        run.prepare(self._batch(example.to(next(student.parameters())), None))
         run.end_step()
         self.connectors = nn.ModuleList(role.module for role in run.connectors.values())
 
@@ -118,9 +122,39 @@ class Distiller(nn.Module):
         total = self.task_weight * task + self.teach_weight * teach
         return {"task": task, "teach": teach, "total": total, "logits": logits}
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distiller:
+        """Move or convert the teacher as well."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own is untyped
+        run = self._run[0]
+        for module in run.roles.values():
+            module._apply(fn)  # type: ignore[no-untyped-call]  # as above
+        device = next(self.student.parameters()).device
+        if device != run.device:
+            run.move(_fabric(device))
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Distiller:
+        """Copies of both networks and of the connectors; what random numbers come next is not copied."""
+        roles = self._run[0].roles
+        student, teacher = (
+            deepcopy(cast(Backbone, roles[role]).model, memo) for role in ("student", "teacher")
+        )
+        given = torch.zeros(self._shape)
+        copy = type(self)(student, teacher, **self._arguments, example=given)  # type: ignore[arg-type]  # as it was made
+        copy.to(next(self.student.parameters()).dtype)
+        copy.connectors.load_state_dict(self.connectors.state_dict())
+        memo[id(self)] = copy.train(self.training)
+        for ours, theirs in zip(self.modules(), copy.modules(), strict=True):
+            theirs.training = ours.training
+        return copy
+
     def _batch(self, images: Tensor, target: Tensor | None, progress: float = 0.0) -> Batch:
         index = torch.full((images.shape[0],), -1, device=images.device)
         return Batch(index, {"image": images}, target, progress)
+
+
+def _fabric(device: torch.device) -> Fabric:
+    return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
 
 
 class _AsGiven(Backbone):

@@ -62,5 +62,9 @@ class Fault:
         return f"{self.key}: {self.message}" if self.loc else self.message
 
 
+class Damaged(KdzooError):
+    """A file that was written here and is not what was written."""
+
+
 class NotFinite(KdzooError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""

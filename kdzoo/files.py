@@ -65,18 +65,21 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def file_digest(*paths: Path) -> str | None:
-    """The sha256 of the content of these files, wherever they lie; None if one cannot be read.
+    """A hash of the content of these files, wherever they lie; None if one cannot be read."""
+    digests = [sha256_of(path) or "" for path in paths]
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if all(digests) else None
+
+
+def sha256_of(path: Path) -> str | None:
+    """The sha256 of a file, as 64 hex digits; None if it cannot be read.
 
     A file that has not changed since is not read again.
     """
-    running = hashlib.sha256()
-    for path in paths:
-        try:
-            facts = path.stat()
-            running.update(_digest(path, facts.st_size, facts.st_mtime_ns).encode())
-        except OSError:
-            return None
-    return running.hexdigest()
+    try:
+        facts = path.stat()
+        return _digest(path, facts.st_size, facts.st_mtime_ns)
+    except OSError:
+        return None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

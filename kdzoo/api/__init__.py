@@ -17,6 +17,7 @@ from kdzoo.api.observer import (
     RunEnded,
     RunFailed,
     RunStarted,
+    RunStopped,
     StepsDone,
     Warned,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "RunEnded",
     "RunFailed",
     "RunStarted",
+    "RunStopped",
     "Samples",
     "Scheme",
     "StepsDone",

@@ -34,6 +34,9 @@ class Backbone(nn.Module):
         input_size: (height, width) in pixels that the model sees; other images are resized to it.
         label_names: the class names in the order of the logits, if known.
 
+    Raises:
+        KdzooError: (here) it is not a timm model.
+
     Attributes:
         model: the timm model itself.
         name: timm's name of its architecture.
@@ -54,6 +57,7 @@ class Backbone(nn.Module):
         self, model: nn.Module, *, input_size: tuple[int, int], label_names: Sequence[str] | None = None
     ) -> None:
         super().__init__()
+        check_timm(model)
         # Any: the methods and attributes of timm models are not declared on nn.Module.
         timm_model = cast(Any, model)
         self.model = timm_model
@@ -180,6 +184,11 @@ class Backbone(nn.Module):
             logits = self.model.forward_head(deepest)
         else:
             logits = self.model(image)
+            if not isinstance(logits, Tensor):
+                raise KdzooError(
+                    f"model {self.name!r} answers with a {type(logits).__name__} of {len(logits)} where logits are "
+                    "needed; a distilled DeiT does so after set_distilled_training(True)"
+                )
         return Output(logits, tuple(features), None if read is None else self._embedding(read))
 
     def _embedding(self, read: list[Tensor]) -> Tensor:
@@ -213,6 +222,20 @@ class Backbone(nn.Module):
             raise KdzooError(
                 f"model {self.name!r} has {self.num_stages} stages, -{self.num_stages} to -1 (the deepest); "
                 f"asked for {', '.join(map(str, stages))}"
+            )
+
+
+def check_timm(*models: nn.Module) -> None:
+    """Refuse networks that are not timm's.
+
+    Raises:
+        KdzooError: names the first one's class.
+    """
+    for model in models:
+        if not (hasattr(model, "pretrained_cfg") and hasattr(model, "num_classes")):
+            raise KdzooError(
+                f"{type(model).__name__} is not a timm model: make it with timm.create_model, which knows its "
+                "classes, its input and its normalisation"
             )
 
 

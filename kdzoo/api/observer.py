@@ -131,6 +131,13 @@ class RunFailed(Event):
     error: str
 
 
+@dataclass(frozen=True)
+class RunStopped(Event):
+    """The run was asked to stop, by a signal, and did; it goes on from its checkpoint."""
+
+    why: str
+
+
 class Observer(ABC):
     """Receives events. One that raises is reported once and dropped; the run goes on."""
 

@@ -22,13 +22,17 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from kdzoo.errors import KdzooError
+from kdzoo.stopping import Stop, Stopped
 from kdzoo.zoo.plugin import first_line
 
-_SECONDS_TO_STOP = 15.0
-"""Seconds that workers have for their cleanup before they are killed."""
+_SECONDS_TO_STOP = 30.0
+"""Seconds that workers have to finish a step and save before they are killed."""
+
+STOP = Stop(once=True)
+"""In a worker: whether the pool wants it to interrupt its task."""
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -191,39 +195,30 @@ class _Worker:
         theirs.close()
 
 
-class Interrupted(BaseException):
-    """The pool interrupts the worker's task."""
-
-
 def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -> None:
     """The main loop of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
-    signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if log is not None:
         _redirect(log)
     faulthandler.enable()
     try:
-        while (task := pipe.recv()) is not None:
-            pipe.send(_answer(function, task))
-    except (Interrupted, EOFError):
+        with STOP.listening([signal.SIGTERM]):
+            while (task := pipe.recv()) is not None:
+                pipe.send(_answer(function, task))
+    except (Stopped, EOFError):
         return
 
 
 def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None, str]:
     try:
         return function(task), None, ""
-    except Interrupted:
+    except Stopped:
         raise
     except KdzooError as error:
         return None, " ".join(str(error).split()), traceback.format_exc()
     except BaseException as error:  # sys.exit in a plugin fails its task only
         return None, first_line(error), traceback.format_exc()
-
-
-def _stop(number: int, frame: Any) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # only once: the cleanup must not be interrupted
-    raise Interrupted("the pool was closed")
 
 
 def _die_with_parent() -> None:

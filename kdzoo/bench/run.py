@@ -29,7 +29,8 @@ from kdzoo.bench.task import Task
 from kdzoo.bench.tuning import Choice
 from kdzoo.bench.work import work
 from kdzoo.errors import KdzooError
-from kdzoo.jobs.folder import finished
+from kdzoo.jobs.folder import damage, finished
+from kdzoo.owner import Owner
 from kdzoo.recipe.identity import IDENTITY_FILE, named, read_identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.model import Method
@@ -85,11 +86,12 @@ class SuiteSession:
         """
         began = time.monotonic()
         _make(self.folder)
-        self._record()
         with (
+            Owner(self.folder).held(),
             progress,
             Pool(self._function, self._environments(), logs=self.folder / "logs") as pool,
         ):
+            self._record()
             progress.begin(self.schedule, why_again(self.schedule.waiting, self._plan.tasks))
             while not self.schedule.over:
                 while pool.idle and (task := self.schedule.take()) is not None:
@@ -155,7 +157,7 @@ def finished_earlier(task: Task) -> Mapping[str, Any] | None:
         KdzooError: the folder has another run than its name says.
     """
     result = finished(task.folder)
-    if result is None:
+    if result is None or damage(task.folder, result) is not None:
         return None
     before = read_identity(task.folder)
     if before is None:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kdzoo.bench.pool import STOP
 from kdzoo.bench.task import Task
 from kdzoo.zoo import Zoo
 
@@ -28,7 +29,7 @@ def work(task: Task) -> dict[str, Any]:
     _forget_peak_memory()
     if task.teaches is not None:
         return ensure_teacher(task)
-    result = train(task.recipe, task.folder, zoo=_zoo(), job=task.job, resume=True)
+    result = train(task.recipe, task.folder, zoo=_zoo(), job=task.job, resume=True, stop=STOP)
     return {**result, "folder": str(task.folder)}
 
 
@@ -41,7 +42,7 @@ def ensure_teacher(task: Task) -> dict[str, Any]:
     from kdzoo.jobs.train import make_fabric
 
     assert task.teaches is not None
-    resources = Resources(_zoo(), make_fabric(task.recipe))
+    resources = Resources(_zoo(), make_fabric(task.recipe), stop=STOP)
     planned = plan_teacher(task.recipe, task.recipe.roles[task.teaches], task.job, resources)
     train_teacher(planned, resources)
     return {**(finished(planned.folder) or {}), "folder": str(planned.folder)}

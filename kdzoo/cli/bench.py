@@ -69,6 +69,7 @@ def bench(
     from kdzoo.cores import available_cores
     from kdzoo.observers.console import Console
     from kdzoo.registry.load import load_registry
+    from kdzoo.stopping import Stop, Stopped
     from kdzoo.zoo import Zoo
 
     zoo = Zoo()
@@ -94,10 +95,11 @@ def bench(
         session = SuiteSession(planner, registry.methods, team, command=command)
         data.release()
     try:
-        session.run(SuiteProgress(err, len(team.devices), quiet=quiet or json))
-    except KeyboardInterrupt:
-        err.print(f"interrupted; the same command goes on from here: {command}", soft_wrap=True, markup=False)
-        raise typer.Exit(130) from None
+        with Stop().listening():
+            session.run(SuiteProgress(err, len(team.devices), quiet=quiet or json))
+    except Stopped as error:
+        err.print(f"kdzoo: {error}; the same command goes on from here: {command}", soft_wrap=True, markup=False)
+        raise typer.Exit(error.exit_code) from None
     results, report = publish(session)
     if json:
         print_json(results.as_json())

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import typer
 
 from kdzoo.cli.plugin_commands import WithPlugins
 from kdzoo.errors import KdzooError, UnknownName
-
-_INTERRUPTED = 130
-"""The exit code of a shell for SIGINT."""
+from kdzoo.stopping import Stopped
 
 
 class Commands(WithPlugins):
@@ -31,9 +30,10 @@ class Commands(WithPlugins):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; ctrl-C ends it with one line."""
+        """Run the command; a signal ends it with one line and the exit code of a shell."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("kdzoo: interrupted; a run with --output goes on with --resume", err=True)
-            raise typer.Exit(_INTERRUPTED) from None
+        except KeyboardInterrupt as error:
+            stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+            typer.echo(f"kdzoo: {stopped}", err=True)
+            raise typer.Exit(stopped.exit_code) from None

@@ -44,8 +44,10 @@ def distill(
     from kdzoo.errors import KdzooError
     from kdzoo.jobs.train import make_fabric, train
     from kdzoo.recipe.identity import Differs
+    from kdzoo.recipe.scaling import scaled
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve
+    from kdzoo.stopping import Stop, Stopped
     from kdzoo.zoo import Zoo
 
     if resume and output is None:
@@ -79,8 +81,17 @@ def distill(
     )
     job = Job(folder.name, "student", None, (resolved.method or "custom", resolved.data.dataset, pair))
     fabric = make_fabric(resolved, accelerator=accelerator, devices=devices)
+    resolved = scaled(resolved, fabric.world_size)
+    stop = Stop()
     try:
-        result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric)
+        with stop.listening():
+            result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric, stop=stop)
+    except Stopped as error:
+        if fabric.global_rank != 0:
+            raise typer.Exit(error.exit_code) from None
+        raise Stopped(
+            error.number, f"{error.where}; go on: the same command, --resume --output {folder}"
+        ) from None
     except Differs as error:
         raise error.with_flags(sources_of(given)) from None
     if json and fabric.global_rank == 0:

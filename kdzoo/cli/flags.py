@@ -80,6 +80,7 @@ FLAGS: Mapping[str, Flag] = {
         Flag("workers", "data.workers", DATA, ("--workers", "-j")),
         Flag("epochs", "epochs", OPTIMISATION),
         Flag("lr", "optim.lr", OPTIMISATION),
+        Flag("lr_base", "optim.lr_base", OPTIMISATION),
         Flag("opt", "optim.opt", OPTIMISATION),
         Flag("weight_decay", "optim.weight_decay", OPTIMISATION),
         Flag("momentum", "optim.momentum", OPTIMISATION),

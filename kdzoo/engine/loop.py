@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NoReturn, cast
 
+import torch
 from torch import Tensor
 
 from kdzoo.api.algorithm import Algorithm, Phase
@@ -17,8 +19,9 @@ from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
-from kdzoo.errors import KdzooError, NotFinite
+from kdzoo.errors import Damaged, KdzooError, NotFinite
 from kdzoo.seeds import capture, restore
+from kdzoo.stopping import Stop, Stopped
 
 _STEPS_BETWEEN_LOOKS = 50
 """On a GPU the loop looks at what the device has computed only so often: each look makes the host wait."""
@@ -56,7 +59,13 @@ class Position:
 
     @classmethod
     def load(cls, saved: dict[str, Any]) -> Position:
-        """The inverse of :meth:`dump`."""
+        """The inverse of :meth:`dump`.
+
+        Raises:
+            KeyError, TypeError: ``saved`` is not what it returned.
+        """
+        if not all(isinstance(saved[name], int) for name in ("phase", "epoch", "step", "epochs_before")):
+            raise TypeError("phase, epochs and steps are whole numbers")
         return cls(**{**saved, "chosen": Chosen(**saved["chosen"]) if saved["chosen"] else None})
 
 
@@ -67,6 +76,7 @@ class Loop:
         run: what is trained; its listeners are told what happens.
         checkpoint: where the state is kept.
         bookkeeping: what a checkpoint shall hold beside the training state.
+        stop: asks the loop to save and stop.
     """
 
     def __init__(
@@ -74,10 +84,12 @@ class Loop:
         run: TrainingRun,
         checkpoint: CheckpointFile,
         bookkeeping: Callable[[], dict[str, Any]],
+        stop: Stop | None = None,
     ) -> None:
         self.run = run
         self.checkpoint = checkpoint
         self.bookkeeping = bookkeeping
+        self.stop = stop or Stop()
         self.position = Position()
         self._saved_at = time.monotonic()
 
@@ -86,10 +98,19 @@ class Loop:
 
         Raises:
             NotFinite: a loss became NaN or infinite.
+            Damaged: ``saved`` does not fit the recipe.
+            Stopped: it was asked to; what is done is saved.
         """
+        with self.stop.waiting():
+            return self._train(algorithm, saved)
+
+    def _train(self, algorithm: Algorithm, saved: dict[str, Any] | None) -> Position:
         done = 0
         if saved is not None:
-            self.position = Position.load(saved["position"])
+            try:
+                self.position = Position.load(saved["position"])
+            except (KeyError, TypeError) as error:
+                raise Damaged(f"{self.checkpoint.path}: no position in the training: {error}") from None
             self.run.state.update(saved["state"])
             done = self.position.phase
         names: set[str] = set()
@@ -102,9 +123,7 @@ class Loop:
                 continue
             self.run.begin_phase(phase.epochs, _steps(phase))
             if saved is not None and number == done:
-                step = self.position.epoch * _steps(phase) + self.position.step
-                self.run.restore(saved["run"], step)
-                restore(saved["rng"])
+                self._restore(phase, saved)
                 saved = None
             else:
                 self.position.phase, self.position.epoch, self.position.step = number, 0, 0
@@ -113,8 +132,25 @@ class Loop:
             self._phase(phase)
             self.position.epochs_before += phase.epochs
             self.position.epoch = 0
+        if saved is not None:
+            raise Damaged(
+                f"{self.checkpoint.path}: taken in phase {done + 1}, which this recipe does not have"
+            )
         self.run.listeners.tell(Listener.run_ended)
         return self.position
+
+    def _restore(self, phase: Phase, saved: dict[str, Any]) -> None:
+        at, steps = self.position, _steps(phase)
+        if not (0 <= at.epoch <= phase.epochs and 0 <= at.step < max(steps, 1)):
+            raise Damaged(
+                f"{self.checkpoint.path}: taken in epoch {at.epoch}, step {at.step} of phase {phase.name!r}, "
+                f"which has {phase.epochs} epochs of {steps} steps"
+            )
+        self.run.restore(saved["run"], at.epoch * steps + at.step)
+        try:
+            restore(saved["rng"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise Damaged(f"{self.checkpoint.path}: random numbers without a state: {error}") from None
 
     def _phase(self, phase: Phase) -> None:
         at = self.position
@@ -131,10 +167,14 @@ class Loop:
     def _batches(self, phase: Phase) -> Iterator[Batch]:
         at = self.position
         set_epoch = getattr(phase.data, "set_epoch", None)
-        if set_epoch is None:
-            return islice(phase.data, at.step, None)
-        set_epoch(at.total_epochs, at.step)
-        return iter(phase.data)
+        if set_epoch is not None:
+            set_epoch(at.total_epochs, at.step)
+        try:
+            yield from phase.data if set_epoch is not None else islice(phase.data, at.step, None)
+        except Exception:
+            if self.stop.asked is None:
+                raise
+            self._save_and_stop()  # the signal reached those who read the data, too
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         at, run = self.position, self.run
@@ -153,8 +193,29 @@ class Loop:
         at.step += 1
         if run.device.type == "cpu" or at.step % _STEPS_BETWEEN_LOOKS == 0:
             self._look()
-        if time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds and at.step < _steps(phase):
-            self._save()
+        if at.step < _steps(phase):
+            if time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds:
+                self._save()
+            self._heed_stop()
+
+    def _heed_stop(self) -> None:
+        """Save and stop if this process or, where that can be asked without a wait, another one is asked to."""
+        asked, fabric = self.stop.asked is not None, self.run.fabric
+        if fabric.world_size > 1:
+            if self.run.device.type != "cpu" and self.position.step % _STEPS_BETWEEN_LOOKS:
+                return
+            flag = torch.tensor(float(asked), device=self.run.device)
+            asked = bool(cast(Tensor, fabric.all_reduce(flag, reduce_op="sum")) > 0)
+        if asked:
+            self._save_and_stop()
+
+    def _save_and_stop(self) -> NoReturn:
+        self._save()
+        at = self.position
+        raise Stopped(
+            self.stop.asked or signal.SIGTERM,
+            f"after epoch {at.total_epochs}, step {at.step} of the next; saved",
+        )
 
     def _look(self) -> None:
         if not bool(self.run.finite):
@@ -185,6 +246,7 @@ class Loop:
         run.listeners.tell(Listener.epoch_ended, phase, at.total_epochs, metrics)
         if not last and time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds:
             self._save()
+        self._heed_stop()
 
     def _validate(self) -> dict[str, float]:
         at, run = self.position, self.run

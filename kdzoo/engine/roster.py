@@ -69,7 +69,7 @@ class Roster:
 
     def __init__(self, networks: NetworkSource, fabric: Fabric, optim: OptimConfig) -> None:
         self._networks = networks
-        self._fabric = fabric
+        self.fabric = fabric
         self._optim = optim
         self.members: dict[str, Role] = {}
         self.derived: dict[str, Callable[[Batch], Output]] = {}
@@ -78,7 +78,7 @@ class Roster:
     @property
     def device(self) -> torch.device:
         """Where every module is."""
-        return self._fabric.device
+        return self.fabric.device
 
     @property
     def students(self) -> tuple[str, ...]:
@@ -183,5 +183,5 @@ class Roster:
     def placed(self, module: nn.Module) -> nn.Module:
         """The module on the device, with the same weights in every process."""
         module.to(self.device)
-        begin_equal(self._fabric, module)
+        begin_equal(self.fabric, module)
         return module

@@ -79,6 +79,12 @@ class TrainingRun:
         self.lessons = Lessons(knowledge, scheme, recipe.seed, self.roster, self.answers, self.updates)
         self.generators = Generators(recipe.seed, fabric.device, fabric.global_rank, self.saved)
 
+    def move(self, fabric: Fabric) -> None:
+        """Go on on the device of ``fabric``, to which the networks have been moved; random numbers begin anew."""
+        self.fabric, self.device = fabric, fabric.device
+        self.roster.fabric = fabric
+        self.generators = Generators(self.recipe.seed, fabric.device, fabric.global_rank, self.saved)
+
     # Roles
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from kdzoo.api.observer import Event, Observer, Warned
 from kdzoo.observers.dispatch import Observers
@@ -24,7 +25,7 @@ class Announcer:
         self._early: list[Event] = []
         self._observers = Observers(observers if main else (), self._warn)
 
-    def begin(self, metrics: Path, position: int | None) -> None:
+    def begin(self, metrics: Path, position: Sequence[Any] | None) -> None:
         """Begin the journal, or go on with it where a checkpoint was taken.
 
         Its first event is the next one; what was told earlier follows, unless it is there from before.
@@ -54,9 +55,10 @@ class Announcer:
             self._early.clear()
         self._observers.observe(event)
 
-    def position(self) -> int:
+    def position(self) -> list[Any]:
         """How far the journal is, for a checkpoint."""
-        return self._journal.position() if self._journal is not None else 0
+        assert self._journal is not None
+        return self._journal.position()
 
     def close(self) -> None:
         """Close the observers."""

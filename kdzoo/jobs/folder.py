@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from kdzoo.errors import KdzooError
+from kdzoo.files import sha256_of
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.identity import IDENTITY_FILE
 
@@ -16,20 +18,16 @@ class RunFolder:
     """Where everything about a run is: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoint/``, ``student/``, ...
 
     Raises:
-        KdzooError: the folder cannot be made or written, or holds another run.
+        KdzooError: the folder cannot be made or written.
     """
 
-    def __init__(self, path: Path, *, resume: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.recipe = path / "recipe.yaml"
         self.metrics = path / "metrics.jsonl"
         self.checkpoint = path / "checkpoint"
         self.student = path / "student"
         self.provenance = path / "provenance.json"
-        if self.metrics.exists() and not resume:
-            raise KdzooError(
-                f"{path}: already holds a run; pass --resume to go on with it, or another --output"
-            )
         self._made = [one for one in (self.checkpoint, path, *path.parents) if not one.exists()]
         try:
             self.checkpoint.mkdir(parents=True, exist_ok=True)
@@ -39,10 +37,12 @@ class RunFolder:
         except OSError as error:
             raise KdzooError(f"{path}: cannot write the output folder: {error.strerror or error}") from None
 
-    @property
-    def result(self) -> dict[str, Any] | None:
-        """What the run ended with; None while it has not ended."""
-        return finished(self.path)
+    def check_new(self, resume: bool) -> None:
+        """Refuse a folder with a run in it, unless that is to go on."""
+        if self.metrics.exists() and not resume:
+            raise KdzooError(
+                f"{self.path}: already holds a run; pass --resume to go on with it, or another --output"
+            )
 
     def clear(self) -> None:
         """Bad input was found before there was anything to go on from: take back what was written."""
@@ -54,6 +54,24 @@ class RunFolder:
         with suppress(OSError):
             for folder in self._made:
                 folder.rmdir()
+
+
+def exported(folder: Path) -> dict[str, str]:
+    """Path in ``student/`` -> sha256, for a run's result; what is only written to be read is left out."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".md"]
+    return {path.relative_to(folder).as_posix(): sha256_of(path) or "" for path in files}
+
+
+def damage(path: Path, result: Mapping[str, Any]) -> str | None:
+    """What is wrong with the exported student of the finished run in ``path``; None if it is whole."""
+    files = result.get("files")
+    if not isinstance(files, dict) or not files:
+        return f"{path / 'metrics.jsonl'}: its result does not say what was exported"
+    for name, digest in files.items():
+        file = path / "student" / name
+        if sha256_of(file) != digest:
+            return f"{file}: {'damaged' if file.exists() else 'missing'}"
+    return None
 
 
 def finished(path: Path) -> dict[str, Any] | None:

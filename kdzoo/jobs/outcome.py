@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
@@ -23,6 +21,7 @@ from kdzoo.jobs.card import student_card
 from kdzoo.jobs.export import export_student
 from kdzoo.jobs.folder import RunFolder
 from kdzoo.jobs.provenance import git_commit, machine, versions
+from kdzoo.jobs.suspicion import answers
 from kdzoo.recipe.identity import Identity
 
 
@@ -52,7 +51,7 @@ def measure(
     for role, member in run.members.items():
         if role in known:
             result[f"test/{role}"] = known[role]
-        elif role != "student" and (member.student or _answers(member.module, len(run.data.classes))):
+        elif role != "student" and (member.student or answers(member.module, len(run.data.classes))):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
     for component in (run.scheme, algorithm):
         with run.measuring():
@@ -118,8 +117,3 @@ def write_outcome(
         image_shape=(data.channels[student.modality], data.img_size, data.img_size),
         extend=extend,
     )
-
-
-def _answers(module: nn.Module, classes: int) -> bool:
-    """Whether it is a network on this task, and not a specialist on a part of it."""
-    return isinstance(module, Backbone) and module.num_classes == classes

@@ -11,6 +11,7 @@ from kdzoo.data.decode import Progress
 from kdzoo.data.once import Once
 from kdzoo.data.open import open_data
 from kdzoo.recipe.model import Recipe
+from kdzoo.stopping import Stop
 from kdzoo.zoo import Zoo
 
 
@@ -22,11 +23,13 @@ class Resources:
         zoo: where components are found.
         fabric: device and processes.
         once: the samples that were found and decoded for one of them.
+        stop: asks them to save and stop.
     """
 
     zoo: Zoo
     fabric: Fabric
     once: Once = field(default_factory=Once)
+    stop: Stop = field(default_factory=Stop)
 
     @property
     def main(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kdzoo.api.observer import Event, Job, Preparing, RunEnded, RunFailed, RunStarted, Warned
+from kdzoo.api.observer import Event, Job, Preparing, RunEnded, RunFailed, RunStarted, RunStopped, Warned
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
 from kdzoo.engine.gallery import Gallery
@@ -22,17 +22,19 @@ from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.files import file_digest
 from kdzoo.jobs.announcer import Announcer
-from kdzoo.jobs.folder import RunFolder, finished
+from kdzoo.jobs.folder import RunFolder, exported, finished
 from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
 from kdzoo.jobs.plan import Planned, plan_teacher
 from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
+from kdzoo.jobs.suspicion import near_chance
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.recipe.identity import Difference, Differs
 from kdzoo.recipe.model import RoleConfig
 from kdzoo.recipe.writing import dump, write
 from kdzoo.seeds import derive_seed, seed_everything
+from kdzoo.stopping import Stopped
 
 
 class Session:
@@ -46,6 +48,7 @@ class Session:
         resources: with what it is done.
         train_teacher: does the job of a teacher for which an algorithm asks when training has begun.
         listeners: are told what happens in the run.
+        notes: warnings that the run begins with.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Session:
         resources: Resources,
         train_teacher: Callable[[Planned, Resources], None],
         listeners: Sequence[Listener] = (),
+        notes: Sequence[str] = (),
     ) -> None:
+        self._notes = notes
         self.planned, self.place, self.resources = planned, place, resources
         self._train_teacher = train_teacher
         self._listeners = [Reporter(self._notify), *listeners]
@@ -76,11 +81,13 @@ class Session:
     ) -> None:
         if error is not None:
             with suppress(OSError, KdzooError):
-                self.announcer.notify(RunFailed(f"{type(error).__name__}: {error}"))
+                stopped = isinstance(error, Stopped)
+                self.announcer.notify(
+                    RunStopped(str(error)) if stopped else RunFailed(f"{type(error).__name__}: {error}")
+                )
             mendable = isinstance(error, KdzooError) and not isinstance(error, NotFinite)
             if mendable and not any(self.place.checkpoint.glob("*.ckpt")):
                 self.place.clear()
-            self.place.leave()
         self.announcer.close()
 
     def open(self) -> None:
@@ -141,10 +148,15 @@ class Session:
         self.announcer.notify(
             RunStarted(place.path, self.planned.job, dump(self.recipe), resumed=saved is not None)
         )
+        damaged = [f"{one}; goes on from the checkpoint before it" for one in self.checkpoint.damaged]
+        for note in (*self._notes, *damaged):
+            self.announcer.notify(Warned(note))
         for name, before in (saved["identity"]["notes"] if saved is not None else {}).items():
             if (now := self.identity.notes.get(name)) != before:
                 note = f"begun with {name} {before}, now {now}: the last bits of a number may differ"
                 self.announcer.notify(Warned(note))
+        for note in self._doubts():
+            self.announcer.notify(Warned(note))
         seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
@@ -157,9 +169,22 @@ class Session:
             brought = data_plugins(self.recipe, self.resources.zoo)
             plugins = distributions([*(one.plugin for one in self.found), *brought])
             write_outcome(place, run, algorithm, self.data, plugins, self.networks, result, self.identity)
+            result["files"] = exported(place.student)
         self.fabric.barrier()
         self.announcer.notify(RunEnded(place.path, result))
+        if self.resources.main:
+            self.checkpoint.forget_previous()
         return result
+
+    def _doubts(self) -> Iterator[str]:
+        """What the user should know before hours are spent."""
+        if self.saved is not None:
+            return
+        if (world := self.fabric.world_size) > 1:
+            images, optim = self.recipe.data.batch_size, self.recipe.optim
+            scales = "" if optim.lr_base else " as for one (optim.lr_base scales it)"
+            yield f"{world} processes of {images} images: {world * images} a step; lr {optim.lr:g}{scales}"
+        yield from near_chance(self.training, self.teacher_accuracy)
 
     def _notify(self, event: Event) -> None:
         self.announcer.notify(event)
@@ -176,7 +201,7 @@ class Session:
         run = TrainingRun(
             recipe, self.data, self.fabric, scheme, knowledge, self.networks, gallery, self._listeners
         )
-        return run, Loop(run, self.checkpoint, self._bookkeeping)
+        return run, Loop(run, self.checkpoint, self._bookkeeping, self.resources.stop)
 
     def _bookkeeping(self) -> dict[str, Any]:
         """What a checkpoint holds beside the training state."""

@@ -8,14 +8,20 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from kdzoo.errors import Damaged
+from kdzoo.jobs.folder import damage, finished
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
 from kdzoo.recipe.identity import CONTENT, Difference, Identity, named, read_identity
 
 
 def is_trained(planned: Planned) -> bool:
-    """Whether the cache has this teacher."""
-    return (weights_of(planned) / "model.safetensors").exists()
+    """Whether the cache has this teacher, whole."""
+    try:
+        result = finished(planned.folder)
+    except Damaged:
+        return False
+    return result is not None and damage(planned.folder, result) is None
 
 
 def weights_of(planned: Planned) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,25 @@ from kdzoo.jobs.conduct import conduct
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
 from kdzoo.recipe.model import Recipe
+from kdzoo.stopping import Stop
 from kdzoo.zoo import Zoo
 
 
 def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int = 1) -> Fabric:
     """Device, precision and processes; launches the other processes if ``devices`` is more than one."""
     strategy = "ddp" if devices > 1 else "auto"
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        threading.Thread(target=_die_with_parent, args=[os.getppid()], daemon=True).start()
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=recipe.precision)
     fabric.launch()
     return fabric
+
+
+def _die_with_parent(parent: int) -> None:
+    """End this process when the one that started it has died; else it would wait for it for half an hour."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def train(
@@ -34,6 +47,7 @@ def train(
     resume: bool = False,
     fabric: Fabric | None = None,
     listeners: Sequence[Listener] = (),
+    stop: Stop | None = None,
 ) -> Mapping[str, Any]:
     """Run ``recipe`` to its end in ``folder`` and return its result, the last row of ``metrics.jsonl``.
 
@@ -45,11 +59,13 @@ def train(
         resume: go on from the folder's checkpoint if it has one; a finished run returns its result at once.
         fabric: device and processes; default: one process on the best device.
         listeners: are told what happens in the run, not in that of a teacher trained for it.
+        stop: ask it to save and stop; it listens to signals only where its caller makes it.
 
     Raises:
         Differs: the folder holds another run than this recipe's; names what differs.
         KdzooError: bad input, or a loss that is not finite; the folder keeps the last good checkpoint.
+        Stopped: it was asked to; the folder's checkpoint is that of the last step.
     """
-    resources = Resources(zoo, fabric or make_fabric(recipe))
+    resources = Resources(zoo, fabric or make_fabric(recipe), stop=stop or Stop())
     planned = Planned(recipe, folder, job or Job(name=folder.name))
     return conduct(planned, resources, resume=resume, listeners=listeners)

@@ -12,6 +12,7 @@ warning     :class:`~kdzoo.api.observer.Warned`       message
 picture     :class:`~kdzoo.api.observer.Pictured`     name, path, epoch
 result      :class:`~kdzoo.api.observer.RunEnded`     result
 failed      :class:`~kdzoo.api.observer.RunFailed`    error
+stopped     :class:`~kdzoo.api.observer.RunStopped`   why
 ==========  ========================================  =========================
 
 The file is strict JSON: NaN and infinities are written as ``null``. Paths within the run's folder are written
@@ -20,11 +21,12 @@ relative to it, so that the folder can be moved.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -39,9 +41,10 @@ from kdzoo.api.observer import (
     RunEnded,
     RunFailed,
     RunStarted,
+    RunStopped,
     Warned,
 )
-from kdzoo.errors import KdzooError
+from kdzoo.errors import Damaged, KdzooError
 
 _NAMES: dict[type[Event], str] = {
     RunStarted: "start",
@@ -51,6 +54,7 @@ _NAMES: dict[type[Event], str] = {
     Pictured: "picture",
     RunEnded: "result",
     RunFailed: "failed",
+    RunStopped: "stopped",
 }
 
 
@@ -58,7 +62,8 @@ class Journal:
     """The writer of a run's ``metrics.jsonl``.
 
     It is no optional observer: where it cannot write, the run stops. Each row is given to the operating system
-    before :meth:`observe` returns, so that a killed process loses none; no file stays open in between.
+    before :meth:`observe` returns, so that a killed process loses none; no file stays open in between. Where somebody
+    else changes the file during the run, its rows are written again.
 
     Args:
         path: the file; what it holds is kept, except for a torn last line.
@@ -72,8 +77,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._writing():
-            if path.exists():
-                os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+            content = path.read_bytes() if path.exists() else b""
+            self._rows = content[: content.rfind(b"\n") + 1]
+            if self._rows != content:
+                os.truncate(path, len(self._rows))
 
     def observe(self, event: Event) -> None:
         """Append the event's row; events that have none (:class:`StepsDone`) are left out."""
@@ -83,35 +90,47 @@ class Journal:
         content = {one.name: getattr(event, one.name) for one in fields(event) if one.name != "folder"}
         row = {"event": name, "time": round(time.time(), 3), **content}
         line = json.dumps(self._plain(row), ensure_ascii=False, allow_nan=False) + "\n"
+        self._keep()
         with self._writing(), self.path.open("ab") as file:
             file.write(line.encode())
+        self._rows += line.encode()
 
-    def position(self) -> int:
-        """The length of the file in bytes, once all of it has reached the disk; for a checkpoint."""
+    def _keep(self) -> None:
+        """Write the rows again that somebody else has removed or changed."""
+        with self._writing():
+            if (self.path.stat().st_size if self.path.exists() else 0) == len(self._rows):
+                return
+            self.path.write_bytes(self._rows)
+        self.observe(Warned(f"{self.path.name} was changed during the run; its rows are written again"))
+
+    def position(self) -> list[Any]:
+        """The length of the file in bytes and its sha256, once all of it has reached the disk; for a checkpoint."""
+        self._keep()
         with self._writing(), self.path.open("ab") as file:
             os.fsync(file.fileno())
-            return os.fstat(file.fileno()).st_size
+        return [len(self._rows), hashlib.sha256(self._rows).hexdigest()]
 
-    def truncate(self, position: int) -> None:
+    def truncate(self, position: Sequence[Any]) -> None:
         """Cut the rows that were written after a checkpoint.
 
         Args:
             position: what :meth:`position` returned when the checkpoint was taken.
 
         Raises:
-            KdzooError: the file is shorter than that, or has no end of a line there.
+            Damaged: the file does not begin with the rows of then.
 
         """
-        with self._writing():
-            content = self.path.read_bytes() if self.path.exists() else b""
-        if position > len(content) or content[:position][-1:] not in (b"", b"\n"):
-            raise KdzooError(
-                f"{self.path}: does not fit the checkpoint, which was taken when it had {position} bytes; "
+        length, digest = position
+        rows = self._rows[:length]
+        if len(rows) != length or hashlib.sha256(rows).hexdigest() != digest:
+            raise Damaged(
+                f"{self.path}: does not fit the checkpoint: its first {length} bytes are not those of then; "
                 f"restore the file, or begin anew in another folder"
             )
         with self._writing(), self.path.open("ab") as file:
-            file.truncate(position)
+            file.truncate(length)
             os.fsync(file.fileno())
+        self._rows = rows
 
     def _plain(self, value: Any) -> Any:
         """``value`` as JSON knows it."""
@@ -145,7 +164,8 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     """The rows of a ``metrics.jsonl``, in order; a torn last line is left out.
 
     Raises:
-        KdzooError: the file cannot be read, or a line before the last is not a JSON object.
+        Damaged: a line before the last is not a JSON object.
+        KdzooError: the file cannot be read.
 
     """
     try:
@@ -161,7 +181,5 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         if isinstance(row, dict) and line.endswith(b"\n"):
             rows.append(row)
         elif number < len(lines):
-            raise KdzooError(
-                f"{path}, line {number}: not a JSON object, so this is no metrics.jsonl of kdzoo"
-            )
+            raise Damaged(f"{path}, line {number}: not a JSON object, so this is no metrics.jsonl of kdzoo")
     return rows

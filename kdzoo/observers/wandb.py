@@ -6,7 +6,16 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kdzoo.api.observer import EpochEnded, Event, Observer, Pictured, RunEnded, RunFailed, RunStarted
+from kdzoo.api.observer import (
+    EpochEnded,
+    Event,
+    Observer,
+    Pictured,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    RunStopped,
+)
 from kdzoo.files import write_text
 from kdzoo.observers.wandb_run import close_run, open_run, warn
 
@@ -40,7 +49,7 @@ class Wandb(Observer):
                 self._run.summary.update(dict(event.result))
                 self._log_networks(event)
                 self._end(0)
-            case RunFailed():
+            case RunFailed() | RunStopped():
                 self._end(1)
 
     def close(self) -> None:

@@ -69,6 +69,9 @@ EFFECTS: Mapping[str, Effect] = {
     "data.paired": Effect.CONTENT,
     "optim.opt": Effect.NUMBERS,
     "optim.lr": Effect.NUMBERS,
+    "optim.lr_base": Effect.NOTHING,  # it sets lr
+    "optim.lr_base_size": Effect.NOTHING,
+    "optim.lr_base_scale": Effect.NOTHING,
     "optim.weight_decay": Effect.NUMBERS,
     "optim.momentum": Effect.NUMBERS,
     "optim.opt_kwargs": Effect.NUMBERS,

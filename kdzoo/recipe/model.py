@@ -218,6 +218,13 @@ class OptimConfig(Section):
 
     opt: str = Field("adamw", description="a timm optimizer name")
     lr: PositiveFloat = Field(2e-3, description="peak learning rate")
+    lr_base: PositiveFloat | None = Field(
+        None, description="sets lr by the images of a step in all processes: lr_base x images / lr_base_size"
+    )
+    lr_base_size: PositiveInt = Field(256, description="images of a step for which lr_base holds")
+    lr_base_scale: Literal["linear", "sqrt"] | None = Field(
+        None, description="how lr_base follows the images; default: sqrt for Adam and its kin, else linear"
+    )
     weight_decay: NonNegativeFloat = Field(0.05, description="weight decay; not applied to biases and norms")
     momentum: Probability = Field(0.9, description="momentum, where the optimizer has one")
     opt_kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of the optimizer")

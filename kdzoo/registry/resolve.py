@@ -13,6 +13,7 @@ from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.files import read_yaml
 from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Component, Recipe
+from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
 from kdzoo.version import __version__
@@ -93,7 +94,7 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
     )
     for observer in recipe.observers:
         zoo.find("observer", observer)
-    return recipe.model_copy(update=_absolute(recipe))
+    return scaled(recipe.model_copy(update=_absolute(recipe)), 1)
 
 
 def _absolute(recipe: Recipe) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from kdzoo.api.observer import RunEnded
 from kdzoo.bench.task import Task
 from kdzoo.errors import KdzooError
+from kdzoo.jobs.folder import exported
 from kdzoo.observers.journal import Journal
 from kdzoo.recipe.writing import write
 
@@ -54,7 +55,7 @@ def pretend(task: Task) -> dict[str, Any]:
     if recipe.method == "dkd" and recipe.seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     temperature = recipe.knowledge[0].settings.get("temperature", 0) if recipe.knowledge else 0
-    result = {
+    result: dict[str, Any] = {
         "test/last": 90.0 + temperature + recipe.seed % 10,
         "val/last": 100.0 - abs(temperature - 3),
         "test/chosen": 91.0,
@@ -63,7 +64,9 @@ def pretend(task: Task) -> dict[str, Any]:
         "process_seconds": 1.0,
         "peak_memory_mb": 100.0,
     }
-    task.folder.mkdir(parents=True, exist_ok=True)
+    (task.folder / "student").mkdir(parents=True, exist_ok=True)
+    (task.folder / "student" / "model.safetensors").write_text(str(recipe.seed))
+    result["files"] = exported(task.folder / "student")
     write(recipe, task.folder / "recipe.yaml")
     task.identity.write(task.folder)
     Journal(task.folder / "metrics.jsonl").observe(RunEnded(task.folder, result))

@@ -1,3 +1,5 @@
+import copy as copy_module
+
 import pytest
 import timm
 import torch
@@ -76,3 +78,60 @@ def test_what_it_cannot_do_is_refused(networks):
         kdzoo.Distiller(student, timm.create_model("test_resnet", num_classes=5), method="kd")
     with pytest.raises(KdzooError, match="unknown method 'dkdd'"):
         kdzoo.Distiller(student, teacher, method="dkdd")
+
+
+@pytest.mark.parametrize("method", ["kd", "fitnet", "rkd"])
+def test_the_teacher_follows_a_change_of_type(networks, method):
+    student, teacher = networks
+    distiller = kdzoo.Distiller(student, teacher, method=method, example=images())
+    student.eval()
+    before = distiller(images(), torch.arange(8) % 4)["total"]
+    distiller.double()
+    assert next(teacher.parameters()).dtype == torch.float64
+    losses = distiller(images().double(), torch.arange(8) % 4)
+    assert losses["logits"].dtype == torch.float64
+    torch.testing.assert_close(losses["total"].float(), before)
+    distiller.float()
+    torch.testing.assert_close(distiller(images(), torch.arange(8) % 4)["total"], before)
+
+
+@pytest.mark.parametrize("method", ["kd", "fitnet"])
+def test_a_copy_stands_alone_and_gives_the_same_losses(networks, method):
+    student, teacher = networks
+    distiller = kdzoo.Distiller(student, teacher, method=method, example=images()).double()
+    for one in distiller.connectors.parameters():
+        one.data += 0.01
+    student.train()
+    next(student.parameters()).requires_grad_(False)
+    copy = copy_module.deepcopy(distiller)
+    assert copy.student is not student
+    assert copy.student.training
+    assert not copy.connectors.training or distiller.connectors.training
+    assert [one.requires_grad for one in copy.parameters()] == [
+        one.requires_grad for one in distiller.parameters()
+    ]
+    assert not {id(one) for one in copy.parameters()} & {id(one) for one in distiller.parameters()}
+    student.eval()
+    copy.student.eval()
+    losses = distiller(images().double())
+    torch.testing.assert_close(copy(images().double())["total"], losses["total"])
+    losses["total"].backward()
+    assert all(one.grad is None for one in copy.parameters())
+
+
+def test_networks_that_are_not_timm_s_are_refused_in_one_line(networks):
+    student, _ = networks
+    mine = torch.nn.Linear(3, 4)
+    for pair in ((student, mine), (mine, student)):
+        with pytest.raises(KdzooError, match=r"Linear is not a timm model: make it with timm\.create_model"):
+            kdzoo.Distiller(*pair, method="kd", example=images())
+
+
+def test_a_network_with_two_answers_is_refused_in_one_line(networks):
+    _, teacher = networks
+    student = timm.create_model("deit_tiny_distilled_patch16_224", img_size=32, num_classes=4)
+    distiller = kdzoo.Distiller(student, teacher, method="kd", example=images())
+    student.train()
+    student.set_distilled_training(True)
+    with pytest.raises(KdzooError, match="answers with a tuple of 2 where logits are needed"):
+        distiller(images())

@@ -2,7 +2,10 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from kdzoo.jobs.identity import provider, released_with_the_core
 from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.decides import identify
-from kdzoo.recipe.identity import Differs, read_identity
+from kdzoo.recipe.identity import Differs, Identity, read_identity
 from kdzoo.zoo import Zoo
 
 from .runs import reopened, small, student_hash, teachers
@@ -79,10 +82,14 @@ def test_a_teacher_that_is_trained_anew_for_other_data_says_so(
 def test_another_teacher_than_the_checkpoint_s_is_refused(images: Path, tmp_path: Path, cache: Path) -> None:
     recipe = small("kd", **{"data.data_dir": images})
     train(recipe, tmp_path / "run", zoo=Zoo())
-    weights = teachers(cache)[0] / "student" / "model.safetensors"
+    (teacher,) = teachers(cache)
+    weights = teacher / "student" / "model.safetensors"
+    before = sha256(weights.read_bytes()).hexdigest()
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
+    rows = (teacher / "metrics.jsonl").read_text()  # as if it had been trained like that
+    (teacher / "metrics.jsonl").write_text(rows.replace(before, sha256(content).hexdigest()))
     with pytest.raises(
         Differs, match=r"roles\.teacher\.weights was \w{8} and is \w{8} now; restore the weights"
     ):
@@ -132,10 +139,11 @@ def test_a_checkpoint_outlives_a_patch_upgrade_and_no_other(tmp_path: Path) -> N
         identity = identify(small("baseline"), data=None, plugins={}, kdzoo=version, notes={"torch": version})
         return CheckpointFile(tmp_path, identity)
 
-    file("0.1.0").save({"answer": 42})
+    whole: dict[str, Any] = {name: {} for name in ("position", "run", "rng", "teachers")}
+    file("0.1.0").save({**whole, "state": {"answer": 42}, "journal": [0, ""], "seconds": [0.0, 0.0]})
     found = file("0.1.9").load(CPU)
     assert found is not None
-    assert found["answer"] == 42
+    assert found["state"] == {"answer": 42}
     assert found["identity"]["notes"] == {"torch": "0.1.0"}
     with pytest.raises(
         Differs, match=r"kdzoo was kdzoo 0\.1 and is kdzoo 0\.2 now; install kdzoo 0\.1 again"
@@ -148,8 +156,8 @@ def test_another_torch_is_said_and_not_refused(tmp_path: Path) -> None:
     train(recipe, tmp_path / "run", zoo=Zoo())
     path = reopened(tmp_path / "run") / "checkpoint" / "last.ckpt"
     saved = torch.load(path, weights_only=True)
-    saved["identity"]["notes"]["torch"] = "1.13"
-    torch.save(saved, path)
+    identity = Identity.load(saved.pop("identity"))
+    CheckpointFile(path.parent, replace(identity, notes={**identity.notes, "torch": "1.13"})).save(saved)
     train(recipe, tmp_path / "run", zoo=Zoo(), resume=True)
     rows = read_journal(tmp_path / "run" / "metrics.jsonl")
     assert ["begun with torch 1.13, now" in row["message"] for row in rows if row["event"] == "warning"] == [
@@ -160,6 +168,6 @@ def test_another_torch_is_said_and_not_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_of_an_earlier_format_is_refused_in_one_line(tmp_path: Path) -> None:
     torch.save({"format": 1, "recipe": "abc"}, tmp_path / "last.ckpt")
     with pytest.raises(
-        Exception, match="checkpoint format 1, this version reads 2; start again with another"
+        Exception, match="checkpoint format 1, this version reads 3; start again with another"
     ):
         CheckpointFile(tmp_path, identify(small("baseline"), data=None, plugins={})).load(CPU)

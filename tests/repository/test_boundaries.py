@@ -44,8 +44,9 @@ def test_the_core_imports_no_plugin():
 
 
 ORDER = (
-    ("errors", "places", "version", "counter_rng", "deprecation", "cores", "seeds"),
+    ("errors", "places", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
     ("files",),
+    ("owner",),
     ("recipe",),
     ("api",),
     ("zoo", "builtin"),
