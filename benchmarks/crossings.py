@@ -17,9 +17,9 @@ DOCUMENT = ROOT / "docs" / "crossings.md"
 
 HEAD = """# Combinations that are not possible
 
-Any knowledge can be combined with any scheme: `kdzoo distill --method rkd --scheme mutual`. The tests run two steps of
-every combination of the installed ones. Those in the table are refused in the first step, before any update, with a
-message that says why and what to use instead ({refused} of {total};
+Any knowledge can be combined with any scheme: `kdzoo distill --method rkd --scheme mutual`. The tests run two steps
+of every combination of the installed ones. Those in the table are refused in the first step, before any update,
+with a message that says why and what to use instead ({refused} of {total};
 … is a name, N a number). They run with the algorithm `distill`, a
 small ResNet as teacher and a small EfficientNet as student, at 32 pixels;
 `simkd` with its own algorithm, `catkd` at 64 pixels, `vit-attention` between two vision transformers.

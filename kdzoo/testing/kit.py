@@ -9,7 +9,7 @@ from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.testing import checks  # noqa: F401  # importing them registers them
 from kdzoo.testing.check import CHECKS, Check
 from kdzoo.testing.finding import Finding
-from kdzoo.testing.place import blame
+from kdzoo.testing.frames import blame
 from kdzoo.testing.subject import Subject
 
 
@@ -20,9 +20,9 @@ class Outcome:
     Attributes:
         subject: the component.
         check: the check.
-        exempt: the component's reason why it does not hold here; None = it was run.
+        exempt: the component's reason for its exemption; None if the check was run.
         findings: what it found.
-        spared: hyper-parameter, parameter or role -> the component's reason why it was not looked at.
+        exempt_items: hyper-parameter, parameter or role -> the component's reason for its exemption.
 
     """
 
@@ -30,7 +30,7 @@ class Outcome:
     check: Check
     exempt: str | None
     findings: tuple[Finding, ...]
-    spared: Mapping[str, str] = field(default_factory=dict)
+    exempt_items: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -39,7 +39,9 @@ class Outcome:
             return f"exempt: {self.exempt}"
         if self.findings:
             return "found"
-        return "; ".join(["ok", *(f"{item} is exempt: {reason}" for item, reason in self.spared.items())])
+        return "; ".join(
+            ["ok", *(f"{item} is exempt: {reason}" for item, reason in self.exempt_items.items())]
+        )
 
 
 def examine(
@@ -72,9 +74,9 @@ def outcomes(
         if reason:
             yield Outcome(subject, one, reason, ())
         else:
-            spared = subject.spared(one.name)
-            found = [finding for finding in _found(one, subject) if finding.item not in spared]
-            yield Outcome(subject, one, None, tuple(found), spared)
+            exempt_items = subject.exempt_items(one.name)
+            found = [finding for finding in _found(one, subject) if finding.item not in exempt_items]
+            yield Outcome(subject, one, None, tuple(found), exempt_items)
 
 
 def applicable(subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()) -> list[Check]:

@@ -17,7 +17,7 @@ import torch
 from kdzoo.files import read_yaml, write_json
 from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.model import Recipe
-from kdzoo.testing.place import blame
+from kdzoo.testing.frames import blame
 from kdzoo.testing.watch import KeepRun, weights_of
 from kdzoo.zoo import Zoo
 

@@ -71,8 +71,8 @@ class Subject:
             return dict.fromkeys(map(str, declared), "")
         return {str(name): reason if isinstance(reason, str) else "" for name, reason in declared.items()}
 
-    def spared(self, check: str) -> Mapping[str, str]:
-        """Item -> the reason why this check does not look at it."""
+    def exempt_items(self, check: str) -> Mapping[str, str]:
+        """Item -> the reason for its exemption from this check."""
         return {
             name.partition(":")[2]: reason.strip()
             for name, reason in self.exempt.items()

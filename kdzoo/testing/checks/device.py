@@ -20,7 +20,7 @@ from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.errors import KdzooError
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.diary import diary
-from kdzoo.testing.place import innermost
+from kdzoo.testing.frames import innermost
 from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import watch
 

@@ -53,7 +53,7 @@ def without_effect(subject: Subject) -> Iterator[Wrong]:
     here = _Variation(subject)
     everywhere = [here, *islice(_variations(subject.elsewhere), _ELSEWHERE)]
     for name in here.model.model_fields:
-        if name in subject.spared("hyper-parameter"):
+        if name in subject.exempt_items("hyper-parameter"):
             continue
         tried = here.alternatives(name)
         # What is likely, or quickly seen, comes first.
