@@ -57,7 +57,7 @@ def test_list_filters_by_family(kdzoo, option):
     [
         ("MKD", {"ca-mkd", "cmkd", "simkd"}),  # the name
         ("reused teacher", {"simkd"}),  # the title
-        ("wrong classes shows", {"kd"}),  # the summary
+        ("of the wrong classes", {"kd"}),  # the summary
         ("Zagoruyko", {"at", "at-kd"}),  # the authors
         ("no such word", set()),
     ],
