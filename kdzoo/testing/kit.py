@@ -15,13 +15,13 @@ from kdzoo.testing.subject import Subject
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check of one component went.
+    """The outcome of one check of one component.
 
     Attributes:
         subject: the component.
         check: the check.
         exempt: the component's reason for its exemption; None if the check was run.
-        findings: what it found.
+        findings: its findings.
         exempt_items: hyper-parameter, parameter or role -> the component's reason for its exemption.
 
     """
@@ -47,7 +47,7 @@ class Outcome:
 def examine(
     subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """What the checks for the subject's kind find; see :func:`outcomes`."""
+    """The findings of the checks for the subject's kind; see :func:`outcomes`."""
     for outcome in outcomes(subject, only=only, without=without):
         yield from outcome.findings
 
@@ -55,18 +55,18 @@ def examine(
 def outcomes(
     subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> Iterator[Outcome]:
-    """Run the checks for the subject's kind, one after the other.
+    """Run the checks for the subject's kind.
 
-    A check from which the component exempts itself, with a reason, is not run; from one item of it, is run without.
+    A check from which the component exempts itself, with a reason, is not run; an exempt item is ignored.
 
     Args:
         subject: what to examine.
         only: names of checks; default: all.
-        without: names of checks that are left out, such as ``processes``, which takes ten seconds.
+        without: names of checks to skip, such as ``processes``, which takes ten seconds.
 
     Raises:
         UnknownName: there is no check of that name.
-        KdzooError: the component cannot be run in the small recipe at all; says what it needs.
+        KdzooError: the component cannot be run in the small recipe; says what it needs.
 
     """
     for one in applicable(subject, only=only, without=without):
@@ -101,7 +101,7 @@ def _found(check: Check, subject: Subject) -> Iterator[Finding]:
             yield Finding(check.name, subject.name, what, where, check.mend)
     except KdzooError as error:
         raise KdzooError(f"{subject.name}, check {check.name!r}: {error}") from error
-    except Exception as error:  # whatever a component can raise
+    except Exception as error:  # a component can raise anything
         what, where = blame(error)
         yield Finding(
             check.name,
