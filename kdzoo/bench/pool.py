@@ -206,7 +206,9 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -
         with STOP.listening([signal.SIGTERM]):
             while (task := pipe.recv()) is not None:
                 pipe.send(_answer(function, task))
-    except (Stopped, EOFError):
+    except Stopped as error:
+        sys.exit(error.exit_code)
+    except EOFError:
         return
 
 
@@ -244,6 +246,8 @@ def _death(code: int | None) -> str:
         name = signal.Signals(-code).name
         why = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
         return f"was killed by {name}{why}"
+    if code is not None and code > 128:
+        return f"was stopped by {signal.Signals(code - 128).name}"
     return f"exited with code {code}"
 
 

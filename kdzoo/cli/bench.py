@@ -98,7 +98,9 @@ def bench(
         with Stop().listening():
             session.run(SuiteProgress(err, len(team.devices), quiet=quiet or json))
     except Stopped as error:
-        err.print(f"kdzoo: {error}; the same command goes on from here: {command}", soft_wrap=True, markup=False)
+        err.print(
+            f"kdzoo: {error}; the same command goes on from here: {command}", soft_wrap=True, markup=False
+        )
         raise typer.Exit(error.exit_code) from None
     results, report = publish(session)
     if json:

@@ -31,6 +31,8 @@ def act(task: dict[str, Any]) -> Any:
             os._exit(7)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
         case "print":
             print("said by a worker", flush=True)
         case "hang":

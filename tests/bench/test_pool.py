@@ -46,6 +46,7 @@ def test_one_bad_task_costs_itself_and_nothing_else(act: Any) -> None:
         "exit": {"do": "exit"},
         "vanish": {"do": "vanish"},
         "kill": {"do": "kill"},
+        "stop": {"do": "stop"},
         "b": {"do": "square", "number": 4},
         "c": {"do": "square", "number": 5},
     }
@@ -59,6 +60,7 @@ def test_one_bad_task_costs_itself_and_nothing_else(act: Any) -> None:
     assert "in act" in outcomes["raise"].traceback
     assert outcomes["exit"].error == "SystemExit: a plugin exits"
     assert outcomes["vanish"].error == "the worker process exited with code 7"
+    assert outcomes["stop"].error == "the worker process was stopped by SIGTERM"
     assert outcomes["kill"].error == "the worker process was killed by SIGKILL, perhaps for want of memory"
 
 
