@@ -107,8 +107,8 @@ def report(collected: Collector, seeds: int, *, procedures: bool) -> str:
     head = PROCEDURES_HEAD if procedures else LOSSES_HEAD
     kind, file = ("--procedures ", "effects-procedures") if procedures else ("", "effects")
     return f"""{head}
-Over {seeds} seeds: mean ± standard deviation, and the smallest of the differences, paired by seed. The test requires the
-margin for its one seed. Seconds are for one thread and one seed, including the control (median over the seeds).
+Over {seeds} seeds: mean ± standard deviation, and the smallest difference, paired by seed. The test requires
+the margin for its one seed. Seconds are for one thread and one seed, including the control (median over the seeds).
 
 {table(collected)}
 
