@@ -1,4 +1,4 @@
-"""The schemes in a run on a few digits: who is enrolled, who is taught by what, who learns."""
+"""The schemes in a run on a few digits: enrolled roles, arrows, trained roles."""
 
 import pytest
 import timm
