@@ -244,7 +244,7 @@ def _redirect(log: Path) -> None:
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
-        why = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+        why = ", perhaps out of memory" if -code == signal.SIGKILL else ""
         return f"was killed by {name}{why}"
     if code is not None and code > 128:
         return f"was stopped by {signal.Signals(code - 128).name}"

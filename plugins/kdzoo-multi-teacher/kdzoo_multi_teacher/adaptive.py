@@ -40,4 +40,4 @@ class Adaptive(Teachers):
             temperature=self.temperature,
             tolerance=self.tolerance,
         )
-        return self.weighed(weights)
+        return self.weighted(weights)

@@ -55,5 +55,5 @@ class Average(Teachers):
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """One lesson from each teacher, or one from the ensemble."""
         if self.average == "losses":
-            return self.weighed([1 / len(self.roles)] * len(self.roles))
+            return self.weighted([1 / len(self.roles)] * len(self.roles))
         return super(Teachers, self).lessons(run, batch)

@@ -23,10 +23,10 @@ class ConfidenceAware(Teachers):
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """One lesson from each teacher, with a weight for each sample."""
         if batch.target is None:
-            return self.weighed([1 / len(self.roles)] * len(self.roles))
+            return self.weighted([1 / len(self.roles)] * len(self.roles))
         if batch.target.is_floating_point():
             raise KdzooError(
-                "scheme 'confidence-aware' weighs teachers by class ids, and mixup or cutmix blends them: turn both "
+                "scheme 'confidence-aware' weights teachers by class ids, and mixup or cutmix blends them: turn both "
                 "off in data.augment, or take scheme entropy-weighted"
             )
-        return self.weighed(confidence_weights(self.logits(run, batch), batch.target))
+        return self.weighted(confidence_weights(self.logits(run, batch), batch.target))

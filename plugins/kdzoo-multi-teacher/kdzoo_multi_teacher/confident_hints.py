@@ -72,7 +72,7 @@ class ConfidentHints(Algorithm):
         teachers = [role for role in run.roles if role.startswith("teacher")]
         if len(teachers) < 2:
             raise KdzooError(
-                "algorithm 'confident-hints' weighs several teachers: take scheme confidence-aware, average, "
+                "algorithm 'confident-hints' weights several teachers: take scheme confidence-aware, average, "
                 "entropy-weighted or adaptive"
             )
         student = run.roles["student"]

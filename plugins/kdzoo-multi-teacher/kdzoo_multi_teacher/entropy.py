@@ -25,4 +25,4 @@ class EntropyWeighted(Teachers):
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """One lesson from each teacher, with a weight for each sample."""
-        return self.weighed(entropy_weights(self.logits(run, batch), normalize=self.normalize))
+        return self.weighted(entropy_weights(self.logits(run, batch), normalize=self.normalize))

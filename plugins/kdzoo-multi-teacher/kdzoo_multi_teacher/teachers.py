@@ -42,6 +42,6 @@ class Teachers(Scheme):
         """(B, K) of each teacher."""
         return [run.see(role, batch).logits for role in self.roles]
 
-    def weighed(self, weights: Iterable[Tensor | float]) -> list[Lesson]:
+    def weighted(self, weights: Iterable[Tensor | float]) -> list[Lesson]:
         """One lesson for each teacher."""
         return [Lesson("student", role, weight) for role, weight in zip(self.roles, weights, strict=True)]

@@ -24,7 +24,7 @@ class Gate(nn.Module):
         self.linear = nn.Linear(channels, branches)
         self.norm = nn.BatchNorm1d(branches)
 
-    def weigh(self, trunk: Tensor) -> Tensor:
+    def weights(self, trunk: Tensor) -> Tensor:
         """(B, branches) weights ≥ 0 that sum to 1, from the trunk's map (B, C, H, W)."""
         return F.relu(self.norm(self.linear(trunk.mean(dim=(2, 3))))).softmax(dim=1)
 
@@ -39,4 +39,4 @@ class Gate(nn.Module):
 
         """
         trunk, *logits = read.features
-        return Output(gated_logits(logits, self.weigh(trunk)))
+        return Output(gated_logits(logits, self.weights(trunk)))

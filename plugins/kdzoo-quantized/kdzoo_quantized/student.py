@@ -62,7 +62,7 @@ def check(run: Run, algorithm: str, precision: Precision, start: Start) -> None:
     others = [role for role in run.roles if role != "student" and not role.startswith("teacher")]
     student = run.roles.get("student")
     if others or not isinstance(student, Backbone):
-        what = f"has the role {others[0]!r} beside it" if others else "makes something else of it"
+        what = f"also has the role {others[0]!r}" if others else "changes it"
         raise KdzooError(
             f"algorithm {algorithm!r} rounds one timm network, the student, and scheme {run.recipe.scheme.name!r} "
             f"{what}: take scheme 'offline'"
