@@ -117,7 +117,7 @@ class Experiment:
 
 @pytest.fixture(scope="session")
 def _train(tmp_path_factory) -> Callable[..., Experiment]:
-    """Trains on digits to the end; what was asked before is not run again, for experiments share controls."""
+    """Trains on digits; results are cached, since experiments share controls."""
     from kdzoo.cli.flags import KEYS, layer
     from kdzoo.jobs.train import train
     from kdzoo.recipe.layers import Layer, dotted

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/conformance.py [--without processes] [-k EXPRESSION]
 
-Runs tests/repository/test_conformance.py and writes what it found down, exemptions with their reasons. With -k, which
-is pytest's, it prints without writing.
+Runs tests/repository/test_conformance.py and writes down the results, with reasons of exemptions. With pytest's -k
+it prints without writing.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ TEST = ROOT / "tests" / "repository" / "test_conformance.py"
 
 _KINDS = ("knowledge", "scheme", "algorithm", "observer")
 
-HEAD = """# How the components of this repository fare
+HEAD = """# Results of the conformance kit for this repository
 
-Each component under the checks of [the conformance kit](checks.md), as `kdzoo check NAME` runs them. A component that
-is exempt from a check, or from one item of it (`check:item`), says why; the reasons are its class attribute `exempt`.
+The results of the checks of [the conformance kit](checks.md) for each component, as `kdzoo check NAME` runs them. A
+component that is exempt from a check, or from one item of it (`check:item`), has the reason in its class attribute
+`exempt`.
 This page is written by `OMP_NUM_THREADS=1 python benchmarks/conformance.py`.
 """
 
 
 @dataclass
 class Answer:
-    """The results of one component.
+    """The results for one component.
 
     Attributes:
-        kind: of the component.
-        name: of the component.
-        distribution: that brings it.
+        kind: kind of the component.
+        name: name of the component.
+        distribution: its distribution.
         checks: name -> (reason for an exemption or None, findings).
-        spared: ``check:item`` -> the reason why the check does not look at that one.
-        error: why it could not be run; "" = it could.
+        exempt_items: ``check:item`` -> the reason for its exemption.
+        error: why it could not be run; empty if it could.
 
     """
 
@@ -50,12 +51,12 @@ class Answer:
     name: str
     distribution: str
     checks: dict[str, tuple[str | None, list[str]]] = field(default_factory=dict)
-    spared: dict[str, str] = field(default_factory=dict)
+    exempt_items: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
 
 class Collector:
-    """A pytest plugin that keeps what became of each component."""
+    """A pytest plugin that collects the results of each component."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []
@@ -68,9 +69,9 @@ class Collector:
         answer = Answer(*dict(properties)["component"])
         for name, value in properties:
             if name == "outcome":
-                check, exempt, spared, findings = value
+                check, exempt, exempt_items, findings = value
                 answer.checks[check] = exempt, findings
-                answer.spared |= {f"{check}:{item}": reason for item, reason in spared.items()}
+                answer.exempt_items |= {f"{check}:{item}": reason for item, reason in exempt_items.items()}
                 for finding in findings:
                     print(f"\n  {finding}", flush=True)
         if report.failed and not any(findings for _, findings in answer.checks.values()):
@@ -80,7 +81,7 @@ class Collector:
 
 
 def main() -> int:
-    """Print what is found, write the document; 1 if anything was found."""
+    """Print the results and write the document; returns 1 if there were findings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--without", default="", help="checks to leave out, with commas between")
     parser.add_argument("-k", default="", help="pytest's choice of tests")
@@ -99,7 +100,7 @@ def main() -> int:
 
 
 def lines(answers: list[Answer], without: list[str]) -> Iterator[str]:
-    """A table for each distribution, then what is exempt and why, then what was found."""
+    """The table of results, then the exemptions with reasons, then the findings."""
     names = {name: None for one in answers for name in one.checks}
     left_out = f"; left out: {', '.join(f'`{name}`' for name in without)}" if without else ""
     yield f"{len(answers)} components, {len(names)} checks{left_out}.\n"
@@ -107,7 +108,7 @@ def lines(answers: list[Answer], without: list[str]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for one in answers:
         whole = [name for name, (reason, _) in one.checks.items() if reason is not None]
-        exempt = [*whole, *one.spared]
+        exempt = [*whole, *one.exempt_items]
         found = [name for name, (_, findings) in one.checks.items() if findings]
         passed = len(one.checks) - len(whole) - len(found)
         yield (
@@ -120,13 +121,13 @@ def lines(answers: list[Answer], without: list[str]) -> Iterator[str]:
         for one in answers
         for name, reason in [
             *((name, reason) for name, (reason, _) in one.checks.items()),
-            *one.spared.items(),
+            *one.exempt_items.items(),
         ]
         if reason is not None
     ]
     if reasons:
         yield "\n## Exemptions\n"
-        yield "| component | check | why it does not hold |"
+        yield "| component | check | reason |"
         yield "|---|---|---|"
         yield from (f"| `{component}` | `{check}` | {reason} |" for component, check, reason in reasons)
     faults = [f"`{one.name}`: {one.error}" for one in answers if one.error]

@@ -1,8 +1,8 @@
-"""Which products of knowledge and scheme are refused, and why? The table of docs/crossings.md.
+"""The refused combinations of knowledge and scheme, with reasons: the table of docs/crossings.md.
 
     OMP_NUM_THREADS=1 python benchmarks/crossings.py
 
-The products are run by tests/engine/test_products.py, which then demands this very table.
+tests/engine/test_products.py runs the combinations and requires exactly this table.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "crossings.md"
 
-HEAD = """# What crosses with what
+HEAD = """# Combinations that are not possible
 
-Any knowledge can be taught under any scheme: `kdzoo distill --method rkd --scheme mutual`. Every product of the
-installed ones takes two steps in the tests. Those in the table are refused in the first step, before anything is
-learned, each with a sentence that says why and what to take instead ({refused} of {total};
-… stands for a name, N for a number). They are run with the algorithm `distill` on a
+Any knowledge can be combined with any scheme: `kdzoo distill --method rkd --scheme mutual`. The tests run two steps
+of every combination of the installed ones. Those in the table are refused in the first step, before any update,
+with a message that says why and what to use instead ({refused} of {total};
+… is a name, N a number). They run with the algorithm `distill`, a
 small ResNet as teacher and a small EfficientNet as student, at 32 pixels;
 `simkd` with its own algorithm, `catkd` at 64 pixels, `vit-attention` between two vision transformers.
 
-A sum of knowledges (`--knowledge kd --knowledge at`) crosses with a scheme where each of its parts does.
+A sum of knowledges (`--knowledge kd --knowledge at`) can be combined with a scheme if each of its parts can.
 
-| knowledge | schemes | why not |
+| knowledge | schemes | reason |
 |---|---|---|
 """
 
 
 class Collector:
-    """A pytest plugin that keeps what became of each product."""
+    """A pytest plugin that collects the outcome of each combination."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], str | None] = {}
@@ -46,7 +46,7 @@ class Collector:
 
 
 def rows(found: dict[tuple[str, str], str | None]) -> list[str]:
-    """A row for each set of schemes and reason, with every knowledge that it holds for."""
+    """A row for each set of schemes and reason, with all knowledges to which it applies."""
     schemes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (knowledge, scheme), why in sorted(found.items()):
         if why is not None:
@@ -65,7 +65,7 @@ def main() -> None:
     if not DOCUMENT.exists():
         DOCUMENT.write_text(HEAD, encoding="utf-8")
     test = str(ROOT / "tests" / "engine" / "test_products.py")
-    # Something here has imported kdzoo, whose pytest plugin would be rewritten first.
+    # kdzoo is already imported, so pytest warns that it cannot rewrite its plugin.
     known = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
     pytest.main([f"--rootdir={ROOT}", "--tb=no", "-q", known, test], plugins=[collected])
     refused = sum(why is not None for why in collected.found.values())

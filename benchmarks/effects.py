@@ -1,10 +1,10 @@
-"""What is each method good for? The effect tests of all plugins, over several seeds, as a table.
+"""The effect tests of all plugins, over several seeds, as a table.
 
     OMP_NUM_THREADS=1 python benchmarks/effects.py --write docs/benchmarks/effects.md
     OMP_NUM_THREADS=1 python benchmarks/effects.py --procedures --write docs/benchmarks/effects-procedures.md
 
 The first has the losses and the schemes, the second the whole procedures. The experiments and the margins are those
-of `plugins/*/tests/test_*_effect*.py`, which run one seed each; nothing is defined here.
+of `plugins/*/tests/test_*_effect*.py`, which run one seed each.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ ROOT = Path(__file__).parents[1]
 PROCESSES = 2
 PROCEDURES = ("kdzoo-adversarial", "kdzoo-data-free", "kdzoo-quantized", "kdzoo-lifelong", "kdzoo-nas")
 
-LOSSES_HEAD = """# What each method is good for
+LOSSES_HEAD = """# Effect of each method
 
-Small experiments on the embedded digits (`lsp`: on a made-up citation graph) in which labels or images are taken
-away, so that only what the method teaches can make up for them. Unless the line says otherwise the teacher is
-`test_resnet`, trained on all labels, and the student `test_efficientnet`; 540 test images. They show that a method
-does what it says, not which one is best: read no ranking into them.
+Small experiments on the embedded digits (`lsp`: on a synthetic citation graph) in which labels or images are removed,
+so that only distillation can compensate for them. Unless the line says otherwise the teacher is `test_resnet`,
+trained on all labels, and the student `test_efficientnet`; 540 test images. They show that a method has the effect
+that it claims, not which one is best: they are not a ranking.
 
-Settings, margins and measures of several lines (the learning rate of `dml` and its kin, the stages of
-`fitnet-two-phase`, the weight and length of `irg`, the exits of `byot`) were chosen after looking at these same test
-images, some on these same seeds: they guard against broken code, and say nothing about how a method generalises.
+Settings, margins and measures of several lines (the learning rate of `dml` and related methods, the stages of
+`fitnet-two-phase`, the weight and length of `irg`, the exits of `byot`) were selected on these test images, some on
+these seeds: the experiments guard against broken code, and show nothing about how a method generalises.
 """
 
-PROCEDURES_HEAD = """# What each procedure is good for
+PROCEDURES_HEAD = """# Effect of each procedure
 
-Small experiments on the embedded digits in which labels, images, bits or memory are taken away. The teacher is
-`test_resnet`, trained on all labels, unless the card of the method says otherwise. They show that a procedure does
-what it says, not which one is best: read no ranking into them.
+Small experiments on the embedded digits with fewer labels, images or bits, or less memory. The teacher is
+`test_resnet`, trained on all labels, unless the card of the method says otherwise. They show that a procedure has the
+effect that it claims, not which one is best: they are not a ranking.
 
-The settings (lengths, weights, learning rates, margins) were chosen after looking at these same test images, some on
-these same seeds: they guard against broken code, and say nothing about how a method generalises.
+The settings (lengths, weights, learning rates, margins) were selected on these test images, some on these seeds: the
+experiments guard against broken code, and show nothing about how a method generalises.
 """
 
 Row = tuple[str, str]
-"""What is claimed, and by which measure."""
+"""The claim and its measure."""
 
 
 class Collector:
-    """A pytest plugin that keeps what the fixtures `beats` and `experiment` leave with a test."""
+    """A pytest plugin that collects the records of the fixtures `beats` and `experiment`."""
 
     def __init__(self) -> None:
         self.figures: dict[Row, list[Mapping[str, Any]]] = defaultdict(list)
@@ -107,8 +107,8 @@ def report(collected: Collector, seeds: int, *, procedures: bool) -> str:
     head = PROCEDURES_HEAD if procedures else LOSSES_HEAD
     kind, file = ("--procedures ", "effects-procedures") if procedures else ("", "effects")
     return f"""{head}
-Over {seeds} seeds: mean ± standard deviation, and the least of the differences, paired by seed. The test demands the
-margin for its one seed. Seconds are those of one thread for one seed, control included (median over the seeds).
+Over {seeds} seeds: mean ± standard deviation, and the smallest difference, paired by seed. The test requires
+the margin for its one seed. Seconds are for one thread and one seed, including the control (median over the seeds).
 
 {table(collected)}
 

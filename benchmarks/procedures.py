@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/procedures.py DATA_DIR --output FOLDER
 
-A run that has ended is not run again; one that was killed goes on. So the document can be written anew at no cost.
+Finished runs are not repeated, and killed ones are resumed, so the document can be rewritten at no cost.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ COMMON = (
 
 HEAD = f"""# Procedures on CIFAR-10
 
-One run of each procedure on a part of CIFAR-10 as an image folder (500 training and 200 test images a class), on two
-cores of a CPU, one seed. They show that the commands work on real images and what to expect of them in minutes;
-they are far shorter than the published ones and rank nothing. Every figure is from the result row of the run's
-`metrics.jsonl`: accuracies in percent on the test images, of the last epoch.
+One run of each procedure on a part of CIFAR-10 as an image folder (500 training and 200 test images per class), on
+two CPU cores, with one seed. They show that the commands work on real images and what they achieve in minutes. They
+are much shorter than the published runs, and not a ranking. Every figure is from the last row of the run's
+`metrics.jsonl`: accuracies in percent on the test images, at the last epoch.
 
 This page is written by `python benchmarks/procedures.py DIR`. Every command also has
 
@@ -59,48 +59,48 @@ RUNS = (
         "Reference",
         "kd",
         "--method kd --epochs 20",
-        "Plain distillation on the same images, to compare with.",
+        "Plain distillation on the same images, for comparison.",
     ),
     Procedure(
         "Adversarial",
         "gan-supplement",
         "--method gan-supplement --epochs 4 --set algorithm.width=16",
-        "Generated images beside the real ones, a fifth of the epochs of plain distillation.",
+        "Generated images in addition to the real ones, a fifth of the epochs of plain distillation.",
     ),
     Procedure(
         "Adversarial",
         "robust-teacher",
         "--method pgd-training --student test_resnet --epochs 10 --set data.train_per_class=200 "
         "--set algorithm.steps=4",
-        "Plain adversarial training makes the robust teacher of the next run.",
+        "Plain adversarial training of the robust teacher for the next run.",
     ),
     Procedure(
         "Adversarial",
         "ard",
         "--method ard --teacher-checkpoint RUNS/robust-teacher/student --epochs 10 "
         "--set data.train_per_class=200 --set algorithm.steps=4",
-        "`test/robust` is the accuracy under PGD-20 at 8/255; beside it the teacher's.",
+        "`test/robust` is the accuracy under PGD-20 at 8/255; the teacher's is also given.",
     ),
     Procedure(
         "Data-free",
         "fast",
         "--method fast --epochs 16 --set algorithm.student_steps=60 --set algorithm.width=32 "
         "--set algorithm.warmup=5",
-        "No training image is opened by the student's run; its architecture is another than the teacher's. A "
-        "hundredth of the published length: it shows that the procedure runs, and chance is 10.",
+        "The student's run opens no training image; student and teacher have different architectures. With a "
+        "hundredth of the published length it only shows that the procedure runs; chance is 10.",
     ),
     Procedure(
         "Data-free",
         "deepinversion",
         "--method deepinversion --epochs 40 --set algorithm.batches=4 --set algorithm.batch_size=64 "
         "--set algorithm.steps=150",
-        "256 images made from the teacher; no training image is opened. As short as the run before.",
+        "256 images synthesised from the teacher; no training image is opened. As short as the previous run.",
     ),
     Procedure(
         "Quantized",
         "lsq-kd",
         "--method lsq-kd --student test_resnet --epochs 4 --set algorithm.start=teacher",
-        "Two bits for weights and inputs of the teacher itself.",
+        "A copy of the teacher with two bits for weights and inputs.",
     ),
     Procedure(
         "Quantized",
@@ -118,20 +118,20 @@ RUNS = (
         "Lifelong",
         "lwf",
         "--method lwf --epochs 5",
-        "Five tasks of two classes, no memory.",
+        "Five tasks of two classes, without a memory.",
     ),
     Procedure(
         "Lifelong",
         "icarl",
         "--method icarl --epochs 5 --set algorithm.memory=200",
-        "Five tasks of two classes, 200 images kept.",
+        "Five tasks of two classes, with 200 images in memory.",
     ),
     Procedure(
         "NAS",
         "sandwich",
         "--method sandwich --student test_resnet --epochs 6",
-        "An architecture of the space with at most half of the largest one's parameters. It is chosen by the "
-        "divergence of its answers from the teacher's; the points show accuracy, so the star "
+        "An architecture of the space with at most half of the largest one's parameters. It is selected by the "
+        "divergence of its predictions from the teacher's; the points show accuracy, so the star "
         "need not be on the front.",
     ),
 )

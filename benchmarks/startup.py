@@ -133,8 +133,8 @@ def page(found: dict[str, dict[str, object]], repeats: int) -> str:
     ]
     return "\n".join(
         [
-            "# What listing costs\n",
-            "Twenty plugins, six of them broken, beside those of this repository. Seconds of CPU, user and system,",
+            "# Cost of a listing\n",
+            "Twenty plugins, six of them broken, in addition to this repository's. Seconds of CPU, user and system,",
             f"of the whole process, {repeats} calls each. Python {platform.python_version()}, "
             f"{os.cpu_count()} cores. Written by",
             f"`python benchmarks/startup.py --repeats {repeats} --write docs/benchmarks/startup.md`.\n",

@@ -148,7 +148,7 @@ def main() -> None:
     given = sys.argv[1 : sys.argv.index("--write")] if "--write" in sys.argv else sys.argv[1:]
     command = " ".join(["python benchmarks/sums.py", *given])
     lines = [
-        "# What a sum of knowledges costs",
+        "# Cost of a sum of knowledges",
         "",
         f"Measured with `{command}`",
         f"on {device}, torch {torch.__version__}, {torch.get_num_threads()} threads:",
@@ -167,7 +167,7 @@ def main() -> None:
         )
     lines += [
         "",
-        f"Nothing and the three losses: {expected:.2f} ms. The sum: {total:.2f} ms, "
+        f"`nothing` and the three losses: {expected:.2f} ms. The sum: {total:.2f} ms, "
         f"{total / expected:.3f} times that.",
         "",
     ]

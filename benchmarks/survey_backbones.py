@@ -136,7 +136,7 @@ def main() -> None:
     }
     table = "\n".join(f"| {meaning[key]} | {passed[key]} of {len(chosen)} |" for key in CHECKS)
     report = (
-        "# Which timm architectures answer as a backbone\n\n"
+        "# timm architectures as backbones\n\n"
         f"timm {timm.__version__}, torch {torch.__version__}, one core, {time.process_time() - started:.0f} s. "
         f"The {arguments.per_family} smallest architectures of each of timm's {len(timm.list_modules())} families, "
         f"up to {arguments.largest / 1e6:.0f} million parameters; {left_out} families have none that small. "

@@ -1,4 +1,4 @@
-"""Why runs are done although a suite's folder holds finished ones of the same method and seed."""
+"""Why runs are repeated although the suite's folder has finished ones of the same method and seed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kdzoo.recipe.identity import named, read_identity
 
 
 def why_again(waiting: Iterable[Task], planned: Iterable[Task]) -> Iterator[str]:
-    """A line for each reason, with the run or the number of runs that are done again for it.
+    """A line for each reason, with the run or the number of runs that it repeats.
 
     Args:
-        waiting: the tasks that are to be done.
-        planned: every task of the plan; the folder of none of them is an earlier state of another.
+        waiting: the tasks to do.
+        planned: every task of the plan, whose folders are not earlier versions of others.
     """
     claimed = {task.folder for task in planned}
     runs: dict[str, list[str]] = defaultdict(list)

@@ -14,9 +14,9 @@ class Crew:
     """The workers of a pool.
 
     Attributes:
-        threads: of each worker.
-        devices: what each worker sees as its only GPU, as in ``CUDA_VISIBLE_DEVICES``; None = no GPU. One entry
-            for each worker.
+        threads: threads of each worker.
+        devices: the only GPU of each worker, as in ``CUDA_VISIBLE_DEVICES``; None is no GPU. One entry per
+            worker.
     """
 
     threads: int
@@ -39,10 +39,10 @@ def crew(
     """Divide ``cores`` among ``workers``.
 
     Args:
-        workers: how many; default: one for each GPU, else one for each core.
-        cores: how many this process may use.
+        workers: number of workers; default: one per GPU, else one per core.
+        cores: number of cores that this process may use.
         devices: the GPUs; workers share them in turn.
-        at_most: so many threads a worker; default: its share of the cores.
+        at_most: largest number of threads per worker; default: its share of the cores.
 
     Raises:
         KdzooError: more workers than cores. Two processes of two threads on two cores are ten times slower
@@ -57,13 +57,13 @@ def crew(
 
 
 def thread_limit() -> int | None:
-    """What the user's ``OMP_NUM_THREADS`` allows a process; None if it says nothing."""
+    """The number of threads in the user's ``OMP_NUM_THREADS``; None if it is not set."""
     said = os.environ.get("OMP_NUM_THREADS", "")
     return int(said) if said.isdecimal() and int(said) else None
 
 
 def available_gpus() -> tuple[str, ...]:
-    """The GPUs that torch sees, as ``CUDA_VISIBLE_DEVICES`` would name each."""
+    """The GPUs that torch finds, as names for ``CUDA_VISIBLE_DEVICES``."""
     import torch
 
     count = torch.cuda.device_count()

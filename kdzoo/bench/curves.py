@@ -16,7 +16,7 @@ Series = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Band:
-    """Several runs of one thing: mean, lowest and highest value at each epoch that all of them have."""
+    """A metric over several runs: mean, lowest and highest value at each epoch that all runs have."""
 
     epochs: tuple[int, ...]
     mean: tuple[float, ...]
@@ -34,7 +34,7 @@ def series(run: Recorded) -> dict[str, dict[int, float]]:
 
 
 def band(runs: Sequence[Series]) -> Band | None:
-    """The runs together; None where they have no epoch in common."""
+    """Summarise runs; None if they have no epoch in common."""
     common = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
     if not common:
         return None

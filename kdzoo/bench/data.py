@@ -1,4 +1,4 @@
-"""A suite's data, opened before any run is planned: what they hold is part of what a run is known by."""
+"""A suite's data, opened before runs are planned, because their content is part of a run's identity."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.model import DataConfig
 
 EMBEDDED = "digits"
-"""The data set that cannot be missing or broken and needs no decoding."""
+"""The embedded data set, which is always present and needs no decoding."""
 
 
 class SuiteData:
-    """Opens each data set of a suite once, with all cores, so that every run finds it decoded.
+    """Opens each data set of a suite once, with all cores, so that runs find it decoded.
 
     Args:
-        notify: is told the progress of the decoding and warnings about the data.
+        notify: receives the progress of the decoding and warnings about the data.
     """
 
     def __init__(self, notify: Callable[[Event], None] = lambda event: None) -> None:
@@ -27,10 +27,10 @@ class SuiteData:
         self._told: set[str] = set()
 
     def facts(self, config: DataConfig) -> DataFacts:
-        """What a run on these data is known by.
+        """The facts about these data that identify a run.
 
         Raises:
-            KdzooError: whatever is wrong with the data, before a worker is started or a file is written.
+            KdzooError: the data cannot be used; raised before a worker is started or a file is written.
         """
         plain = config.model_copy(update={"workers": None})
         key = plain.model_dump_json()
@@ -39,7 +39,7 @@ class SuiteData:
         return self._facts[key]
 
     def release(self) -> None:
-        """Let go of the samples; what is known of them stays."""
+        """Release the samples; keep the facts."""
         self._once = Once()
 
     def _open(self, config: DataConfig) -> DataFacts:

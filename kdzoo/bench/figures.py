@@ -1,7 +1,8 @@
-"""The report's figures: matplotlib's SVG, made fit to stand inside a page.
+"""The report's figures: SVG from matplotlib, adapted for embedding in a page.
 
-Colours are placeholders that become variables of the page's style sheet, so that one figure serves the light and
-the dark page; text stays text and takes the page's font. Labels stand at what they name, never in a legend.
+Colours are placeholders that become variables of the page's style sheet, so that one figure fits the light
+and the dark page; text stays text and has the page's font. Labels are next to what they name, never in a
+legend.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ _STYLE: dict[Any, Any] = {
 
 _styled = mpl.rc_context(_STYLE)
 
-_DPI = 72  # an SVG's points are then the pixels of its own coordinates
+_DPI = 72  # at 72 dpi, points of the SVG are its pixels
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """An SVG element without identifiers that could meet those of another one on the page."""
+    """An SVG element without identifiers that could clash with others on the page."""
 
     svg: str
     width: int
@@ -58,11 +59,11 @@ class Drawing:
 
 @_styled
 def curve_panel(curve: Band, reference: Band | None, limits: tuple[float, float], *, title: str) -> Drawing:
-    """One learning curve with the range over its seeds, and the mean of another one to compare it with.
+    """A learning curve with its range over seeds, and the mean of a reference curve.
 
     Args:
-        curve: what the panel is about.
-        reference: drawn thinly behind it; None = nothing.
+        curve: the panel's curve.
+        reference: drawn thinly behind it; None is no reference.
         limits: of the y axis, the same for all panels of a group.
         title: for screen readers.
     """
@@ -86,8 +87,8 @@ def limits_of(bands: Sequence[Band], *, since: float = 0.0) -> tuple[float, floa
     """Limits that show every band, with a small margin.
 
     Args:
-        bands: what the limits must show.
-        since: part of the training, from 0 to 1, that may lie outside; what follows it is what differs.
+        bands: the bands.
+        since: fraction of training, from 0 to 1, that may be outside, since the methods differ only later.
     """
     low = min(
         value
@@ -111,7 +112,7 @@ def _after(band: Band, epoch: int, since: float) -> bool:
 
 @_styled
 def difference_figure(rows: Sequence[Row], baseline: str) -> Drawing:
-    """Each entry's difference to the baseline with its 95% interval, best first; filled where it excludes zero."""
+    """Each entry's difference to the baseline with its 95% interval, best first; filled if it excludes 0."""
     shown = [row for row in rows if row.difference is not None]
     figure, axes = _figure(420, 46 + 22 * len(shown))
     axes.axvline(0, color=OTHER, linewidth=1.2, dashes=(3, 2))
@@ -143,10 +144,10 @@ def cost_figure(
 
     Args:
         rows: the leaderboard.
-        costs: of each row, not negative.
-        axis: what the costs are.
-        baseline: the entry that stands out.
-        teacher: its accuracy, drawn as a line; None = none.
+        costs: the cost of each row, not negative.
+        axis: the label of the cost axis.
+        baseline: the entry that is highlighted.
+        teacher: its accuracy, drawn as a line; None is no line.
     """
     figure, axes = _figure(420, max(260, 70 + 18 * len(rows)))
     labels = []
@@ -163,7 +164,7 @@ def cost_figure(
     axes.set_xlabel(axis, color=MUTED)
     axes.set_ylabel("test accuracy, %", color=MUTED)
     _grid(axes, "both")
-    figure.canvas.draw()  # fixes the limits, which the labels' places are read from
+    figure.canvas.draw()  # fixes the axis limits, from which the positions of labels are computed
     _label_right(axes, labels)
     return _drawing(figure, f"Test accuracy against {axis}")
 
@@ -177,7 +178,7 @@ class _Label:
 
 
 def _label_right(axes: Axes, labels: Sequence[_Label]) -> None:
-    """Names in a column beside the axes, in the order of their points, each joined to its point."""
+    """Names in a column next to the axes, in the order of their points, each connected to its point."""
     labels = sorted(labels, key=lambda label: label.y)
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height
@@ -202,10 +203,10 @@ def _label_right(axes: Axes, labels: Sequence[_Label]) -> None:
 
 
 def spread(wanted: Sequence[float], gap: float, height: float) -> list[float]:
-    """Positions as near as possible to the ``wanted`` ones (ascending), ``gap`` or more apart, from 0 to ``height``.
+    """Positions as close as possible to the ``wanted`` ones (ascending), at least ``gap`` apart, in [0, ``height``].
 
-    Neighbours that are too close become a block around their mean; blocks that meet become one. Where there is
-    no room for all, the topmost stand above ``height``.
+    Neighbours that are too close form a block around their mean; blocks that touch are merged. If there is
+    not enough room, the topmost are above ``height``.
     """
 
     def bottom(block: Sequence[float]) -> float:
@@ -247,7 +248,7 @@ def _drawing(figure: Figure, title: str) -> Drawing:
 def embeddable(svg: str, title: str) -> str:
     """An SVG document as an element of an HTML page: no prologue, no fixed size, colours of the page."""
     svg = svg[svg.index("<svg") :]
-    # its style sheet would hold for the whole page, which has the same rules for every svg in it
+    # its style sheet would apply to the whole page, which has its own rules for all SVGs
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", svg, flags=re.DOTALL)
     head, body = svg.split(">", 1)
     view = re.search(r'viewBox="[^"]*"', head)

@@ -1,8 +1,8 @@
 """The statistics of a suite: pure functions from accuracies to rows.
 
-Intervals are two-sided 95% intervals for a mean over seeds, from Student's t with n - 1 degrees of freedom: half
-width t(0.975, n - 1) s / sqrt(n). They say how much other seeds would change a mean, and nothing about other test
-images. A difference is taken seed by seed and then treated in the same way (the paired t interval).
+Intervals are two-sided 95% intervals for a mean over seeds, from Student's t with n - 1 degrees of freedom:
+half width t(0.975, n - 1) s / sqrt(n). They cover the variation over seeds, not over test images. Differences
+are computed per seed and then treated in the same way (the paired t interval).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from kdzoo.bench.recorded import Result
 
 @dataclass(frozen=True)
 class Score:
-    """What one run of an entry ended with.
+    """The result of one run of an entry.
 
     Attributes:
-        entry: the leaderboard's line that it belongs to.
+        entry: its line in the leaderboard.
         seed: its seed.
         last: accuracy in percent on the test split, at the last epoch.
-        chosen: the same at the epoch that validation chose; None where nothing was validated.
-        teacher: the teacher's, on the same split; None where there is none.
-        seconds: wall time of the run, without its teacher's training.
+        chosen: the same at the epoch chosen by validation; None without validation.
+        teacher: the teacher's, on the same split; None without a teacher.
+        seconds: wall time of the run, without the teacher's training.
         process_seconds: processor time of the run.
         memory_mb: peak memory of the run.
         parameters: of the student.
-        plugins: distribution -> version of what provided its components.
+        plugins: the distributions that provided its components -> their versions.
     """
 
     entry: str
@@ -90,16 +90,16 @@ class Row:
 
     Attributes:
         entry: a method, or a tuned one.
-        seeds: those that are finished.
-        last: at the last epoch.
-        chosen: at the epoch that validation chose; None unless every seed has it.
-        difference: ``last`` minus the baseline's, over the seeds that both have; None for the baseline itself.
+        seeds: the finished seeds.
+        last: accuracy at the last epoch.
+        chosen: accuracy at the epoch chosen by validation; None unless every seed has it.
+        difference: ``last`` minus the baseline's, over the common seeds; None for the baseline.
         seconds: wall time, mean over the runs.
         process_seconds: processor time, mean over the runs.
-        memory_mb: the largest of the runs.
+        memory_mb: largest peak memory of the runs.
         parameters: of the student.
-        source: the distributions that its components came from, with their versions; the core's is left out where
-            there is another.
+        source: the distributions that provided its components, with versions; the core only if it is the only
+            one.
     """
 
     entry: str
@@ -129,7 +129,7 @@ def leaderboard(scores: Sequence[Score], baseline: str) -> list[Row]:
 
     Args:
         scores: the finished runs of one pair.
-        baseline: the entry that differences are taken to.
+        baseline: the entry that is subtracted in differences.
     """
     by_entry: dict[str, dict[int, Score]] = {}
     for score in scores:

@@ -1,6 +1,6 @@
-"""``suite.json`` and ``tuning.json``: what a suite's folder says of itself.
+"""``suite.json`` and ``tuning.json``: the plan and the tuning of a suite.
 
-The accuracies are not in there: they are read from the ``metrics.jsonl`` of each run.
+They contain no test accuracies: these are read from the ``metrics.jsonl`` of each run.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ TUNING_FILE = "tuning.json"
 
 
 class MethodNote(Section):
-    """How an entry of the leaderboard is made.
+    """The method and settings of an entry of the leaderboard.
 
     Attributes:
-        title: the method's.
+        title: the method's title.
         cite: its paper, in one line.
-        settings: components with their hyper-parameters, in one line; of the first pair.
+        settings: components with their hyper-parameters, in one line, for the first pair.
     """
 
     title: str
@@ -34,7 +34,7 @@ class MethodNote(Section):
 
 
 class PlannedRun(Section):
-    """One seed of an entry; ``folder`` is relative to the suite's."""
+    """One seed of an entry; ``folder`` is relative to the suite's folder."""
 
     entry: str
     pair: str
@@ -43,7 +43,7 @@ class PlannedRun(Section):
 
 
 class FailedRun(Section):
-    """A run, a teacher or an entry that came to nothing, and why."""
+    """A run, a teacher or an entry that failed, and why."""
 
     name: str
     error: str
@@ -51,7 +51,7 @@ class FailedRun(Section):
 
 
 class TriedSettings(Section):
-    """A candidate: its settings, and its accuracy in percent on the validation split; None = it failed."""
+    """A candidate: its settings, and its accuracy in percent on the validation split; None if it failed."""
 
     settings: dict[str, Any]
     validation: Percent | None
@@ -59,7 +59,7 @@ class TriedSettings(Section):
 
 
 class TunedEntry(Section):
-    """The candidates of a tuned entry. ``chosen`` counts them from 0; None = all failed."""
+    """The candidates of a tuned entry. ``chosen`` is the index of the best; None if all failed."""
 
     entry: str
     pair: str
@@ -69,25 +69,25 @@ class TunedEntry(Section):
 
 
 class Ledger(Section):
-    """What a suite was asked to do.
+    """The plan of a suite, and what failed.
 
     Attributes:
         suite: its name.
-        summary: its own words.
-        kdzoo: the version.
+        summary: its description.
+        kdzoo: version of kdzoo.
         command: the command line.
         started: ISO 8601, with the time zone.
-        seconds: that the last session took; None while it runs.
-        workers: runs at a time.
-        threads: of each worker.
-        data: the data section of the recipes, as far as the suite or a flag sets it.
-        epochs: of the students.
-        seeds: in the order of the suite.
-        baseline: the entry that differences are taken to.
+        seconds: duration of the last session; None while it runs.
+        workers: number of parallel runs.
+        threads: threads of each worker.
+        data: the data section of the recipes, as set by the suite and flags.
+        epochs: epochs of the students.
+        seeds: the seeds, in the order of the suite.
+        baseline: the entry that is subtracted in differences.
         pairs: their names, in order.
-        entries: name -> how it is made.
+        entries: name -> its method and settings.
         runs: every seed of every entry.
-        failures: what came to nothing.
+        failures: what failed.
     """
 
     suite: str
@@ -112,7 +112,7 @@ _TUNING = TypeAdapter(tuple[TunedEntry, ...])
 
 
 def write_ledger(folder: Path, ledger: Ledger, tuning: tuple[TunedEntry, ...]) -> None:
-    """Write both files, each whole or not at all."""
+    """Write both files atomically."""
     write_json(folder / SUITE_FILE, ledger.model_dump(mode="json"))
     if tuning:
         write_json(folder / TUNING_FILE, _TUNING.dump_python(tuning, mode="json"))
@@ -124,7 +124,7 @@ def read_ledger(folder: Path) -> tuple[Ledger, tuple[TunedEntry, ...]]:
     """Both files.
 
     Raises:
-        KdzooError: one cannot be read, or is not what this version writes; names the file.
+        KdzooError: a file cannot be read or is not valid; the message names it.
     """
     tuning = folder / TUNING_FILE
     return (
@@ -134,7 +134,7 @@ def read_ledger(folder: Path) -> tuple[Ledger, tuple[TunedEntry, ...]]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file with its keys in their order, whole or not at all.
+    """Write a JSON file atomically, with its keys in order.
 
     Raises:
         KdzooError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""The report in Markdown: what a pull request or an issue can hold."""
+"""The report in Markdown, for pull requests and issues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kdzoo.markdown import code_block, markdown_text
 
 
 def suite_markdown(results: SuiteResults) -> str:
-    """A suite: its leaderboards, what was tuned, the protocol, what failed."""
+    """A suite: its leaderboards, tuning, the protocol, failures."""
     ledger = results.ledger
     parts = [
         f"# {markdown_text(ledger.suite)}",
@@ -73,7 +73,7 @@ def run_markdown(run: SingleRun) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """GitHub's form; the first column to the left, the others to the right."""
+    """A GitHub table; the first column is aligned left, the others right."""
     lines = [headings, *rows]
     text = ["| " + " | ".join(map(markdown_text, line)) + " |" for line in lines]
     return "\n".join([text[0], "|" + "|".join(["---", *["---:"] * (len(headings) - 1)]) + "|", *text[1:]])

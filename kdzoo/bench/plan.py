@@ -27,15 +27,15 @@ from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 _OWN_KEYS = ("seed", "method")
-"""What the plan itself decides in each recipe."""
+"""Fields of each recipe that the plan sets."""
 
 
 TUNING = "tuning"
-"""The last tag of a run that tries settings."""
+"""The last tag of a tuning run."""
 
 
 EVERY = "*"
-"""In a suite's ``tune``: every method that is not named there."""
+"""In a suite's ``tune``: all methods that are not listed."""
 
 _FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)")
 
@@ -45,8 +45,8 @@ class Entry:
     """A line of the leaderboard: a method with its settings, for one pair.
 
     Attributes:
-        name: the method's, or ``METHOD (tuned)``.
-        method: the registry's name.
+        name: the method's name, or ``METHOD (tuned)``.
+        method: the method's name in the registry.
         pair: ``teacher>student``.
     """
 
@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """One seed of an entry. Two entries that come to the same recipe share the task."""
+    """One seed of an entry. Two entries with the same recipe share the task."""
 
     entry: Entry
     seed: int
@@ -66,7 +66,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings that are tried, and the task that tries them."""
+    """Settings to try, and the task that tries them."""
 
     settings: Mapping[str, Any]
     task: Task
@@ -74,7 +74,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """Candidates for one entry, to be compared by validation accuracy."""
+    """Candidates for one entry, compared by validation accuracy."""
 
     entry: Entry
     seed: int
@@ -83,13 +83,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a suite comes to.
+    """The tasks of a suite.
 
     Attributes:
-        runs: every seed of every entry whose settings are known, seed by seed.
-        searches: what must be tuned before the rest of the runs is known.
-        teachers: key -> the task that trains a teacher which some of the others need.
-        refused: entry name -> why its recipe cannot be made.
+        runs: all seeds of all entries with known settings, seed by seed.
+        searches: the searches that determine the settings of the other runs.
+        teachers: key -> the task that trains a teacher needed by other tasks.
+        refused: entry name -> why its recipe is not possible.
     """
 
     runs: tuple[Run, ...]
@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def tasks(self) -> list[Task]:
-        """Every run and candidate that is known."""
+        """The tasks of all known runs and candidates."""
         tried = [candidate.task for search in self.searches for candidate in search.candidates]
         return [*tried, *(run.task for run in self.runs)]
 
@@ -107,21 +107,21 @@ class Plan:
 class Planner:
     """Makes the tasks of one suite in one folder.
 
-    A task's folder carries the hash of what decides its numbers, so that a suite that was changed, other data or a
-    newer plugin never read old results.
+    A task's folder contains the hash of its identity, so that old results are never reused after a change of
+    the suite, the data or a plugin.
 
     Args:
-        name: of the suite.
-        suite: what it says.
+        name: name of the suite.
+        suite: its content.
         output: its folder.
-        zoo: where components are found.
-        registry: where methods are found.
-        layers: what lies on top of the suite: flags, ``--set``.
-        threads: that a run may have; so many processes read its images, where the suite does not say otherwise.
-        facts: opens the data of a recipe; default: quietly.
+        zoo: provides the components.
+        registry: provides the methods.
+        layers: overrides of the suite: flags, ``--set``.
+        threads: threads per run, and the default number of processes that read its images.
+        facts: opens the data of a recipe; default: without messages.
 
     Raises:
-        KdzooError: a layer sets what the plan decides.
+        KdzooError: a layer sets a field that the plan sets.
     """
 
     def __init__(
@@ -149,12 +149,12 @@ class Planner:
         self._teachers: dict[str, Task] = {}
 
     def plan(self) -> Plan:
-        """The tasks of every method of the suite.
+        """The tasks of all methods of the suite.
 
         Raises:
-            KdzooError: an unknown method, a missing package, a bad value, or data that cannot be opened. Where the
-                suite takes whatever is installed, a method that cannot be planned is left out and recorded, unless
-                it is every one.
+            KdzooError: an unknown method, a missing package, a bad value, or data that cannot be opened. If
+                the suite uses all installed methods, one that cannot be planned is skipped and recorded,
+                unless it is the only one.
         """
         tolerant = self.suite.methods == "installed"
         runs: list[Run] = []
@@ -179,7 +179,7 @@ class Planner:
         order = {seed: number for number, seed in enumerate(self.suite.seeds)}
         runs.sort(
             key=lambda run: order[run.seed]
-        )  # what stops half-way has compared everything on some seeds
+        )  # seed by seed: an interrupted suite has compared all entries on some seeds
         return Plan(tuple(runs), tuple(searches), dict(self._teachers), refused)
 
     def methods(self) -> list[str]:
@@ -208,7 +208,7 @@ class Planner:
         return names
 
     def runs(self, entry: Entry, settings: Mapping[str, Any] | None = None) -> list[Run]:
-        """An entry over all seeds, with ``settings`` (dotted keys) on top of the method's own."""
+        """An entry over all seeds, with ``settings`` (dotted keys) in addition to the method's."""
         return [
             Run(entry, seed, self._task("jobs", entry, seed, settings or {})) for seed in self.suite.seeds
         ]
@@ -266,14 +266,14 @@ class Planner:
                 Layer(source, {"seed": seed}),
             ],
         )
-        # workers have no terminal; the suite's progress is shown by the process that runs it
+        # workers have no terminal; the parent process shows the progress
         quiet = tuple(name for name in recipe.observers if name != "console")
         return recipe.model_copy(update={"observers": quiet})
 
     def _teachers_of(self, recipe: Recipe, pair: str) -> list[str]:
-        """The keys of the teachers that must be trained before ``recipe`` is run, planned if they are new."""
+        """The keys of the teachers that must be trained before ``recipe`` is run; new ones are planned."""
         if self._zoo.find("scheme", recipe.scheme.name).component.kind != "offline":
-            return []  # it may do without; if not, its own run trains the teacher
+            return []  # it may need no teacher; if it does, its own run trains it
         keys = []
         for role, config in recipe.roles.items():
             if is_trained_here(role, config):
@@ -302,7 +302,7 @@ class Planner:
         return Job(name, "baseline" if plain else "student", self.name, tags)
 
     def _named_pairs(self) -> dict[str, Pair]:
-        """The pairs as the layers change them, each with a name of its own."""
+        """The pairs after the layers' changes, with unique names."""
         named: dict[str, Pair] = {}
         for pair in self.suite.pairs:
             merged = Merged()
@@ -317,13 +317,13 @@ class Planner:
 
 
 def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
-    """``"x0.3"`` as 0.3 times what the method's own recipe has at ``key``; other values as they are."""
+    """Replace ``"x0.3"`` by 0.3 times the value of the method's recipe at ``key``; keep other values."""
     factor = _FACTOR.fullmatch(value) if isinstance(value, str) else None
     if factor is None:
         return value
     own: Any = dump(recipe)
     for part in key.split("."):
-        if isinstance(own, list):  # of a sum of knowledges, the one of this name
+        if isinstance(own, list):  # in a sum of knowledges, the one with this name
             own = next((one for one in own if isinstance(one, dict) and one.get("name") == part), None)
         else:
             own = own.get(part) if isinstance(own, dict) else None

@@ -1,7 +1,7 @@
 """A local process pool that survives its workers.
 
-The standard library's pool is broken for good when one process dies. Here a worker that crashes, is killed for its
-memory or exits loses only its present task; another worker takes its place. Workers live from task to task,
+The standard library's pool cannot be used any more after one process dies. Here a worker that crashes, exits
+or is killed for its memory loses only its current task and is replaced. Workers are reused for several tasks,
 because importing torch takes seconds.
 """
 
@@ -29,10 +29,10 @@ from kdzoo.stopping import Stop, Stopped
 from kdzoo.zoo.plugin import first_line
 
 _SECONDS_TO_STOP = 30.0
-"""How long workers may take to finish a step and save before they are killed."""
+"""Seconds that workers have to finish a step and save before they are killed."""
 
 STOP = Stop(once=True)
-"""In a worker: whether the pool wants it to stop in the middle of its task."""
+"""In a worker: whether the pool wants it to interrupt its task."""
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -42,10 +42,10 @@ class Outcome:
     """The outcome of a task.
 
     Attributes:
-        key: the task's.
-        value: what the function returned; None after a failure.
-        error: one line; None after a success.
-        traceback: of the error, as text; empty where there is none, as when the process died.
+        key: the task's key.
+        value: the function's return value; None after a failure.
+        error: one line; None without one.
+        traceback: the error's traceback as text; empty without one, for example when the process died.
     """
 
     key: str
@@ -55,13 +55,13 @@ class Outcome:
 
 
 class Pool:
-    """Processes that call ``function`` on tasks, one task at a time each.
+    """Processes that call ``function`` on tasks, each one task at a time.
 
     Args:
-        function: a picklable function of one picklable argument. Its module is imported by the worker, after
-            the worker's environment is set.
-        environments: the environment variables to set for each worker; their number is the number of workers.
-        logs: a folder for what the workers print, in ``worker-0.log`` and so on; default: the terminal.
+        function: a picklable function of one picklable argument. The worker imports its module after its
+            environment is set.
+        environments: the environment variables of each worker; one entry per worker.
+        logs: a folder for the workers' output, in ``worker-0.log`` and so on; default: the terminal.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let the workers end; after an error (Ctrl-C too) they are stopped in the middle of their tasks."""
+        """End the workers; after an error or Ctrl-C, interrupt their tasks."""
         try:
             for worker in self._workers:
                 worker.ask_to_end(at_once=kind is not None)
@@ -94,19 +94,19 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """How many workers have nothing to do."""
+        """The number of idle workers."""
         return sum(worker.key is None for worker in self._workers)
 
     @property
     def busy(self) -> tuple[str, ...]:
-        """The keys of the tasks that are being done."""
+        """The keys of the running tasks."""
         return tuple(worker.key for worker in self._workers if worker.key is not None)
 
     def submit(self, key: str, task: Any) -> None:
         """Give a task to an idle worker.
 
         Raises:
-            RuntimeError: none is idle.
+            RuntimeError: no worker is idle.
         """
         for worker in self._workers:
             if worker.key is None:
@@ -115,7 +115,7 @@ class Pool:
         raise RuntimeError("submit: every worker is busy; wait() first")
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """Wait until at least one task is done; nothing after ``timeout`` seconds or if none is being done."""
+        """Wait until at least one task is done; empty after ``timeout`` seconds or if none is running."""
         busy = {signal: worker for worker in self._workers if worker.key for signal in worker.signals()}
         ready = wait(list(busy), timeout) if busy else []
         finished = {id(busy[signal]): busy[signal] for signal in ready}
@@ -123,7 +123,7 @@ class Pool:
 
 
 class _Worker:
-    """The parent's view of one process, which is started with its first task and again after each death."""
+    """The parent's handle of one process, which is started with its first task and restarted if it dies."""
 
     def __init__(
         self, function: Callable[[Any], Any], environment: Mapping[str, str], log: Path | None
@@ -134,7 +134,7 @@ class _Worker:
         self.key: str | None = None
 
     def signals(self) -> tuple[Any, ...]:
-        """What becomes ready when the task is done or the process is dead."""
+        """Objects to wait for: ready when the task is done or the process has died."""
         assert self._process is not None
         assert self._pipe is not None
         return self._pipe, self._process.sentinel
@@ -148,16 +148,16 @@ class _Worker:
             with suppress(BrokenPipeError, ConnectionResetError):
                 self._pipe.send(task)
                 return
-            self._process.join()  # it died while it was idle; start another
+            self._process.join()  # it died while idle; start another
 
     def end(self) -> Outcome:
-        """The outcome of the task, once a signal is ready."""
+        """The outcome of the task, after a signal."""
         assert self.key is not None
         assert self._process is not None
         assert self._pipe is not None
         key, self.key = self.key, None
         with suppress(EOFError, ConnectionResetError):
-            if self._pipe.poll():  # without it a child of the dead worker that holds the pipe would block us
+            if self._pipe.poll():  # otherwise a dead worker's child could block us
                 return Outcome(key, *self._pipe.recv())
         self._process.join()
         return Outcome(key, error=f"the worker process {ending(self._process.exitcode)}")
@@ -188,7 +188,7 @@ class _Worker:
             return
         self.kill()
         self._pipe, theirs = _spawn.Pipe()
-        # not a daemon: those may not have the child processes that decode images
+        # not a daemon: daemons cannot have child processes, which decode images
         self._process = _spawn.Process(target=_serve, args=(theirs, self._function, self._log), daemon=False)
         with _environment(self._environment):
             self._process.start()
@@ -197,7 +197,7 @@ class _Worker:
 
 def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -> None:
     """The main loop of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the pool decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if log is not None:
         _redirect(log)
@@ -224,7 +224,7 @@ def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None,
 
 
 def _die_with_parent() -> None:
-    """Ask the system to stop this worker when its parent dies; else it would train on unseen."""
+    """Ask the kernel to stop this worker when its parent dies; else it would go on training."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -232,7 +232,7 @@ def _die_with_parent() -> None:
 
 
 def _redirect(log: Path) -> None:
-    """Send what this process and its libraries print to a file."""
+    """Redirect the output of this process and its libraries to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):
@@ -243,7 +243,7 @@ def _redirect(log: Path) -> None:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for a process that is started within the block: whatever it imports first sees them."""
+    """Set variables for a process started inside the block, so that its first imports see them."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

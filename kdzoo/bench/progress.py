@@ -1,4 +1,4 @@
-"""What a person sees while a suite runs: a line for each task that is done, and the time left. On stderr."""
+"""The progress of a suite on stderr: a line for each finished task, and the time left."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kdzoo.errors import KdzooError
 
 
 class SuiteProgress:
-    """A bar in a terminal; without one, only the lines.
+    """A progress bar in a terminal; otherwise only the lines.
 
-    The time left is told from epochs: those of running tasks are read from their ``metrics.jsonl``.
+    The time left is estimated from epochs; those of running tasks are read from their ``metrics.jsonl``.
 
     Args:
         terminal: where to print.
-        workers: how many tasks are done at once.
-        quiet: print nothing but failures.
+        workers: number of parallel tasks.
+        quiet: print only failures.
     """
 
     def __init__(self, terminal: Console, workers: int, *, quiet: bool = False) -> None:
@@ -63,7 +63,7 @@ class SuiteProgress:
         self.show(schedule)
 
     def show(self, schedule: Schedule) -> None:
-        """Bring the bar up to date."""
+        """Update the bar."""
         done = len(schedule.results) + len(schedule.failures)
         self._total = done + schedule.tasks_left
         under_way = sum(epochs_done(task) for task in schedule.running)
@@ -75,7 +75,7 @@ class SuiteProgress:
         self, task: Task, result: Mapping[str, Any] | None, error: str | None, schedule: Schedule
     ) -> None:
         """Print the outcome of a task."""
-        if result is not None and task.teaches is None:  # a teacher from the cache takes no time
+        if result is not None and task.teaches is None:  # teachers from the cache take no time
             self._pace.add(task.epochs, float(result["seconds"]))
         self.show(schedule)
         what = f"failed: {error}" if result is None else _facts(task, result)
@@ -97,7 +97,7 @@ def _facts(task: Task, result: Mapping[str, Any]) -> str:
 
 
 class Pace:
-    """Seconds that an epoch takes a worker, from the tasks that are done."""
+    """Seconds per epoch and worker, from finished tasks."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -105,12 +105,12 @@ class Pace:
         self._seconds = 0.0
 
     def add(self, epochs: int, seconds: float) -> None:
-        """Count a task that is done, with its epochs and seconds."""
+        """Add a finished task, with its epochs and seconds."""
         self._epochs += epochs
         self._seconds += seconds
 
     def seconds_left(self, epochs: float) -> float | None:
-        """Seconds that ``epochs`` take all workers together; None before a task is done."""
+        """Seconds that all workers need for ``epochs``; None before a task is finished."""
         return max(epochs, 0) * self._seconds / self._epochs / self._workers if self._epochs else None
 
 

@@ -1,4 +1,4 @@
-"""Write the results of a session when its runs are done: leaderboard, report, wandb table."""
+"""Write the results of a session after its runs: leaderboard, report, wandb table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def publish(session: SuiteSession) -> tuple[SuiteResults, Path]:
     """Write ``leaderboard.json``, ``report.html`` and ``report.md``; log the table if wandb observes the runs.
 
     Returns:
-        The results, and where the HTML report is.
+        The results, and the path of the HTML report.
     """
     results = read_results(session.folder)
     write_json(session.folder / LEADERBOARD_FILE, results.as_json())

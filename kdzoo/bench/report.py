@@ -1,4 +1,4 @@
-"""``report.html`` and ``report.md``: the results of a suite or a run, for people."""
+"""``report.html`` and ``report.md``: the results of a suite or a run for readers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from kdzoo.version import __version__
 HTML, MARKDOWN = "report.html", "report.md"
 
 _SHOWN_SINCE = 1 / 3
-"""Part of the training before which a suite's curves may leave their panels: there, all methods look alike."""
+"""Fraction of training during which curves may be outside their panels: the methods hardly differ yet."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One small figure of several; ``last`` is the mean at the last epoch."""
+    """One small figure of a group; ``last`` is the mean at the last epoch."""
 
     name: str
     last: float
@@ -41,13 +41,13 @@ class Panel:
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` and ``report.md`` into a suite's or a run's folder.
 
-    The HTML file is complete in itself: it asks for no script, font or picture.
+    The HTML file is self-contained: it loads no scripts, fonts or pictures.
 
     Returns:
-        Where ``report.html`` is.
+        The path of ``report.html``.
 
     Raises:
-        KdzooError: ``folder`` holds neither a suite nor a run, or cannot be written.
+        KdzooError: ``folder`` is not that of a suite or a run, or cannot be written.
     """
     if os.path.isfile(folder / SUITE_FILE):
         results = read_results(folder)
@@ -113,7 +113,7 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
 
 
 def _cost(results: SuiteResults, pair: PairResults) -> Drawing:
-    """On a processor that others use too, processor time says more than wall time; on a GPU it says nothing."""
+    """Processor time on a CPU, which others may use too; wall time on a GPU, where processor time is irrelevant."""
     if results.on_processor:
         costs, axis = [row.process_seconds for row in pair.rows], "processor seconds per run"
     else:

@@ -1,4 +1,4 @@
-"""What a suite's folder holds: the ledger says which runs there are, each run's ``metrics.jsonl`` how it ended."""
+"""The results of a suite: the ledger lists the runs, each run's ``metrics.jsonl`` has its result."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class PairResults:
     Attributes:
         pair: ``teacher>student``.
         rows: best mean first.
-        teacher: its accuracy in percent on the test split; None where no run had one.
-        teacher_seconds: what its training took; None where it was not trained here.
+        teacher: its accuracy in percent on the test split; None without a teacher.
+        teacher_seconds: its training time; None if it was not trained here.
     """
 
     pair: str
@@ -37,9 +37,9 @@ class SuiteResults:
     """The results of a suite.
 
     Attributes:
-        folder: the suite's.
-        ledger: what was asked for.
-        tuning: what was tuned.
+        folder: the suite's folder.
+        ledger: the plan.
+        tuning: the tuned entries.
         pairs: one leaderboard for each.
         runs: folder -> what the run recorded, of those that can be read.
         left_out: a line for each run that cannot be read.

@@ -1,4 +1,4 @@
-"""Running a suite from its plan to its folder."""
+"""Runs a suite: from its plan to its folder."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ from kdzoo.registry.model import Method
 from kdzoo.version import __version__
 
 ERROR_FILE = "error.txt"
-"""In the folder of a run that failed: the traceback of its last attempt."""
+"""The file in a failed run's folder with the traceback of its last attempt."""
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class SuiteSession:
-    """One call of ``kdzoo bench``: does what is not done yet.
+    """One call of ``kdzoo bench``: does the tasks that are not finished.
 
     Args:
-        planner: makes the tasks; its folder is where everything is written.
-        methods: the registry's, for the titles and papers in the ledger.
+        planner: plans the tasks; its folder is the output folder.
+        methods: the registry's methods, for the titles and papers in the ledger.
         crew: the workers.
         command: the command line, for the ledger.
-        function: what a worker does with a task; another one is for tests.
+        function: the function that workers call with a task; tests replace it.
 
     Raises:
         KdzooError: the suite cannot be planned, or its folder cannot be written.
@@ -76,11 +76,11 @@ class SuiteSession:
 
     @property
     def observers(self) -> frozenset[str]:
-        """Who observes the runs."""
+        """The observers of the runs."""
         return frozenset(name for run in self.schedule.runs for name in run.task.recipe.observers)
 
     def run(self, progress: SuiteProgress) -> Ledger:
-        """Do every task that is left. A task that fails is recorded, and the rest goes on.
+        """Do all remaining tasks. A failed task is recorded, and the others go on.
 
         Raises:
             KdzooError: the folder cannot be written.
@@ -107,7 +107,7 @@ class SuiteSession:
         return self._record()
 
     def _environments(self) -> list[Mapping[str, str]]:
-        """The workers', with one folder for all wandb runs, so that one command uploads them."""
+        """The workers' environments, with one folder for all wandb runs, so that one command uploads them."""
         place = os.environ.get("WANDB_DIR") or str(self.folder.resolve())
         return [{**environment, "WANDB_DIR": place} for environment in self.crew.environments]
 
@@ -152,10 +152,10 @@ class SuiteSession:
 
 
 def finished_earlier(task: Task) -> Mapping[str, Any] | None:
-    """The result of the task's run if it has ended, and is this very run.
+    """The result of the task's run, if it is finished and has the task's identity.
 
     Raises:
-        KdzooError: the folder holds another run than its name says.
+        KdzooError: the folder has another run than its name says.
     """
     try:
         result = recorded(task.folder).result
@@ -186,7 +186,7 @@ def _leave_error(task: Task, error: str | None, traceback: str) -> None:
     if error is None:
         place.unlink(missing_ok=True)
         return
-    with suppress(OSError):  # a full disk may be what failed it; the ledger has the line
+    with suppress(OSError):  # a full disk may be the cause of the failure; the ledger has the error
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(f"{error}\n\n{traceback}", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Which task comes next, and which tasks its outcome adds."""
+"""The order of tasks, and the tasks that results add."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from kdzoo.bench.tuning import Choice, choose
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that failed, and why, in one line."""
+    """A failed task, and the reason in one line."""
 
     task: Task
     error: str
 
 
 class Schedule:
-    """Hands out the tasks of a plan, each after those that it needs.
+    """Returns the tasks of a plan, each after those that it needs.
 
-    A teacher is handed out when the first task that needs it is due, so that none is trained for tasks that are
-    finished. A search that is settled adds the runs of its winner.
+    A teacher is returned only when a task that needs it is next, so that none is trained for finished tasks.
+    A finished search adds the runs of the best candidate.
 
     Args:
-        plan: what is to be done.
-        tuned: the runs of a search whose choice is made.
-        finished: the result of a task that an earlier session finished; None if it has to be done.
+        plan: the plan.
+        tuned: the runs of a finished search.
+        finished: the result of a task from an earlier session; None if it must be done.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Schedule:
 
     @property
     def over(self) -> bool:
-        """Whether every task is done."""
+        """Whether all tasks are done."""
         return not self._waiting and not self._running
 
     @property
     def epochs_left(self) -> int:
-        """Epochs of every task that is not done, with those that a search will lead to."""
+        """Epochs of all tasks that are not done, including the runs that searches will add."""
         tasks = {**self._waiting, **self._running}
         needed = (
             {key for task in tasks.values() for key in task.after} - set(self.results) - set(self.failures)
@@ -71,12 +71,12 @@ class Schedule:
 
     @property
     def tasks_left(self) -> int:
-        """How many tasks are not done, with the runs that a search will lead to."""
+        """Number of tasks that are not done, including the runs that searches will add."""
         return len(self._waiting) + len(self._running) + len(self._searches) * self._seeds
 
     @property
     def waiting(self) -> tuple[Task, ...]:
-        """The tasks that are known and not started."""
+        """The known tasks that are not started."""
         return tuple(self._waiting.values())
 
     @property
@@ -85,7 +85,7 @@ class Schedule:
         return tuple(self._running.values())
 
     def take(self) -> Task | None:
-        """The next task that can be done now."""
+        """The next task that can be started."""
         for task in list(self._waiting.values()):
             missing = [key for key in task.after if key not in self.results]
             broken = [self.failures[key] for key in missing if key in self.failures]
@@ -102,7 +102,7 @@ class Schedule:
         return None
 
     def settle(self, key: str, result: Mapping[str, Any] | None, error: str | None) -> Task:
-        """Record what became of a task that was taken; gives the task back."""
+        """Record the outcome of a task; returns the task."""
         task = self._running.pop(key)
         if error is not None:
             self._fail(task, error)

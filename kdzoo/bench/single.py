@@ -1,4 +1,4 @@
-"""What a single run's folder holds."""
+"""Reading the folder of a single run."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class SingleRun:
     """One run, read from its folder.
 
     Attributes:
-        name: the job's.
+        name: the job's name.
         what: method, networks, data and length, in one line.
         alerts: why the numbers are not final, if they are not, and what cannot be read.
         facts: what it ended with: name and value as text.
         series: metric -> epoch -> value.
-        pictures: the last one of each name.
+        pictures: the last picture of each name.
         recipe: ``recipe.yaml`` as text.
         provenance: ``provenance.json``; None if it has not ended, or cannot be read.
     """

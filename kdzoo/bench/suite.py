@@ -1,4 +1,4 @@
-"""The suite that a command names, as its flags change it."""
+"""The suite of a command, with the changes of its flags."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from kdzoo.yaml_text import read_yaml
 
 
 def open_suite(name: str, registry: Registry) -> tuple[str, Suite]:
-    """A suite of the registry by name, or from a YAML file that holds one; with its name.
+    """The name and content of a suite, from the registry or from a YAML file.
 
     Raises:
         UnknownName: the registry has no such suite.
-        KdzooError: the file cannot be read, or says something that a suite cannot.
+        KdzooError: the file cannot be read or is not a valid suite.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -28,7 +28,7 @@ def open_suite(name: str, registry: Registry) -> tuple[str, Suite]:
 
 
 def narrowed(suite: Suite, *, seeds: tuple[int, ...] | None, methods: tuple[str, ...] | None) -> Suite:
-    """The suite with other seeds or methods; None leaves them.
+    """The suite with other seeds or methods; None keeps them.
 
     Raises:
         KdzooError: the tuning seed is among the seeds, or one is negative.

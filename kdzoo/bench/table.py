@@ -22,10 +22,10 @@ HEADINGS = (
     "peak\nMB",
     "from",
 )
-"""Each in the lines that a narrow terminal needs."""
+"""Headings with line breaks for narrow terminals."""
 
 LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", "test %,\nchosen epoch", "n")
-"""What a narrow terminal does without, first to last."""
+"""The columns that a narrow terminal omits, in this order."""
 
 _GAP = 2
 """Spaces between columns."""
@@ -49,7 +49,7 @@ WANDB_COLUMNS = (
 
 
 def percent(value: Estimate | None, *, signed: bool = False) -> str:
-    """``93.21 ± 0.45``; with a sign ``+0.31 ± 0.20``; ``-`` for none. True minus signs."""
+    """``93.21 ± 0.45``; with a sign ``+0.31 ± 0.20``; ``-`` for None. Minus signs are typographic."""
     if value is None:
         return "–"
     mean = f"{value.mean:+.2f}" if signed else f"{value.mean:.2f}"
@@ -58,7 +58,7 @@ def percent(value: Estimate | None, *, signed: bool = False) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row under :data:`HEADINGS`."""
+    """The cells of a row, in the order of :data:`HEADINGS`."""
     return (
         row.entry,
         str(row.last.n),
@@ -72,11 +72,11 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def columns_that_fit(lines: Sequence[Sequence[str]], width: int | None) -> list[int]:
-    """The columns of a table that ``width`` characters hold; the least important ones are left out first.
+    """The columns of a table that fit into ``width`` characters; the least important ones are omitted first.
 
     Args:
         lines: the headings and the rows.
-        width: of the terminal; None holds everything.
+        width: width of the terminal; None is no limit.
     """
     widths = [
         max(cell_len(line) for cell in column for line in cell.split("\n"))
@@ -91,14 +91,14 @@ def columns_that_fit(lines: Sequence[Sequence[str]], width: int | None) -> list[
 
 
 def terminal_table(results: PairResults, width: int | None = None) -> tuple[Table, list[str]]:
-    """For people: no name and no number is broken.
+    """The leaderboard for a terminal; names and numbers are never wrapped.
 
     Args:
-        results: of one pair.
-        width: of the terminal in characters; None for a file.
+        results: the results of one pair.
+        width: width of the terminal in characters; None for a file.
 
     Returns:
-        The table, and the headings of the columns that it has no room for.
+        The table, and the headings of the omitted columns.
     """
     rows = [cells(row) for row in results.rows]
     kept = columns_that_fit([HEADINGS, *rows], width)
@@ -119,7 +119,7 @@ def terminal_title(results: PairResults) -> str:
 
 
 def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
-    """Every pair's rows under :data:`WANDB_COLUMNS`, as numbers."""
+    """All pairs' rows as numbers, in the order of :data:`WANDB_COLUMNS`."""
     return [
         [
             one.pair,

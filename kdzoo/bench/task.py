@@ -1,4 +1,4 @@
-"""One thing for a worker to do."""
+"""A task of a worker."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Task:
     """A run to be done by a worker.
 
     Attributes:
-        key: names the task within its plan; two tasks with equal keys are the same run.
+        key: identifies the task in its plan; tasks with equal keys are the same run.
         recipe: a resolved recipe.
-        folder: of the run; for a teacher, whose run is in the teacher cache, where its error goes.
-        job: what the run is for.
-        identity: what decides its numbers.
-        epochs: how long it takes, in epochs; for the estimate of the time left.
-        teaches: the role whose network shall be put in the teacher cache, trained as this recipe would have it
-            trained; None = run the recipe itself.
-        after: keys of the tasks whose results it needs.
+        folder: the run's folder; for a teacher, whose run is in the teacher cache, the folder for its error.
+        job: the run's job.
+        identity: what determines its numbers.
+        epochs: its length in epochs, for the estimate of the time left.
+        teaches: the role whose network is trained for the teacher cache, as this recipe needs it; None runs
+            the recipe itself.
+        after: keys of the tasks that must be done before.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Choosing between candidate settings by validation accuracy; the test split is not looked at."""
+"""Choosing between candidate settings by validation accuracy, without the test split."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from kdzoo.bench.plan import Entry, Search
 
 CRITERION = "val/last"
-"""Validation accuracy in percent at the last epoch, as the leaderboard's main column is taken at the last epoch."""
+"""Validation accuracy in percent at the last epoch, the epoch of the leaderboard's main column."""
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate after its run. ``value`` is :data:`CRITERION`, None if the run failed or has none."""
+    """A finished candidate. ``value`` is :data:`CRITERION`; None if the run failed or has none."""
 
     settings: Mapping[str, Any]
     value: float | None
@@ -23,7 +23,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Choice:
-    """The result of a search. ``chosen`` counts from 0; None if no candidate could be measured."""
+    """The result of a search. ``chosen`` is the index of the best candidate; None if none has a value."""
 
     entry: Entry
     seed: int
@@ -32,11 +32,11 @@ class Choice:
 
 
 def choose(search: Search, results: Sequence[Mapping[str, Any] | None]) -> Choice:
-    """The candidate with the best validation accuracy; of equals, the first.
+    """The candidate with the best validation accuracy; in a tie, the first.
 
     Args:
         search: the candidates.
-        results: what each candidate's run ended with; None = it failed.
+        results: the result of each candidate's run; None if it failed.
     """
     tried = tuple(
         Tried(candidate.settings, (result or {}).get(CRITERION), candidate.task.key)

@@ -9,6 +9,8 @@ from kdzoo.bench.leaderboard import Row
 from kdzoo.bench.ledger import Ledger, TunedEntry
 from kdzoo.bench.results import PairResults, SuiteResults
 
+_SURE = "the 95% interval of the difference excludes 0"
+
 
 def number(value: float, signed: bool = False) -> str:
     """Two decimals, with a true minus sign."""
@@ -16,14 +18,14 @@ def number(value: float, signed: bool = False) -> str:
 
 
 def finding(pair: PairResults, baseline: str) -> str:
-    """What the leaderboard shows, and no more than it shows."""
+    """What the leaderboard shows: the best mean, and differences whose interval excludes 0."""
     best = pair.rows[0]
     sentences = [f"{best.entry} has the highest mean, {number(best.last.mean)} %."]
     compared = [row for row in pair.rows if row.difference is not None]
     if not compared:
         return sentences[0]
     if all(row.last.half_width is None for row in pair.rows):
-        return f"{sentences[0]} With one seed nothing can be said about what is chance."
+        return f"{sentences[0]} With one seed the differences cannot be told from chance."
     above = [
         row for row in compared if row.difference and row.difference.excludes_zero and row.difference.mean > 0
     ]
@@ -31,17 +33,17 @@ def finding(pair: PairResults, baseline: str) -> str:
         row for row in compared if row.difference and row.difference.excludes_zero and row.difference.mean < 0
     ]
     if above:
-        sentences.append(f"{_names(above)} {_verb(above)} above {baseline} by more than the seeds explain.")
+        sentences.append(f"{_names(above)} {_verb(above)} above {baseline}: {_SURE}.")
     if below:
-        sentences.append(f"{_names(below)} {_verb(below)} below it by more than the seeds explain.")
+        sentences.append(f"{_names(below)} {_verb(below)} below {baseline}: {_SURE}.")
     rest = len(compared) - len(above) - len(below)
     if rest:
-        sentences.append(f"The interval of the difference includes zero for {_count(rest, len(compared))}.")
+        sentences.append(f"The 95% interval includes 0 for {_count(rest, len(compared))}.")
     return " ".join(sentences)
 
 
 def about_teacher(pair: PairResults) -> str:
-    """The teacher's accuracy and what its training took; empty where there is none."""
+    """The teacher's accuracy and training time; empty without a teacher."""
     if pair.teacher is None:
         return ""
     took = "" if pair.teacher_seconds is None else f", trained once in {pair.teacher_seconds:.0f} s"
@@ -56,7 +58,7 @@ def about_data(data: Mapping[str, Any]) -> str:
 
 
 def same_runs(ledger: Ledger, tuned: TunedEntry) -> str | None:
-    """The entry whose runs are those of a tuned one, because its own settings won; None if there is none."""
+    """The untuned entry with the same runs as a tuned one, because its settings won; None if there is none."""
     folders: dict[str, set[str]] = {}
     for run in ledger.runs:
         if run.pair == tuned.pair:
@@ -66,7 +68,7 @@ def same_runs(ledger: Ledger, tuned: TunedEntry) -> str | None:
 
 
 def columns_left_out(headings: Iterable[str]) -> str:
-    """What a narrow terminal does not show, and where it stands."""
+    """Which columns a narrow terminal does not show, and where to find them."""
     return f"This terminal is too narrow for: {'; '.join(headings)}. The report has every column."
 
 
@@ -80,13 +82,13 @@ def alerts(results: SuiteResults) -> list[str]:
     found = list(results.left_out)
     if results.unfinished:
         found.append(
-            f"{results.unfinished} of {len(results.ledger.runs)} planned runs have not ended; "
-            "what follows is without them."
+            f"{results.unfinished} of {len(results.ledger.runs)} planned runs have not finished; "
+            "the numbers do not include them."
         )
     if results.ledger.failures:
         found.append(f"{several(len(results.ledger.failures), 'run')} failed; see the end of this report.")
     if len(results.data_hashes) > 1:
-        found.append("The runs saw different data, so they must not be compared; see the hashes at the end.")
+        found.append("The runs used different data, so they must not be compared; see the hashes at the end.")
     if len(results.provenance) > 1:
         found.append(
             "The runs come from more than one machine or version of the code; see the end of this report."

@@ -1,4 +1,4 @@
-"""What a worker does with a task."""
+"""The function that workers call with a task."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kdzoo.zoo import Zoo
 
 
 def work(task: Task) -> dict[str, Any]:
-    """Run the task; one that was interrupted goes on from its checkpoint.
+    """Run the task, from its checkpoint if it was interrupted.
 
     Returns:
-        The run's result, and under ``folder`` where it is.
+        The run's result, with its path as ``folder``.
     """
     import torch
 
@@ -34,7 +34,7 @@ def work(task: Task) -> dict[str, Any]:
 
 
 def ensure_teacher(task: Task) -> dict[str, Any]:
-    """Train the teacher that ``task.teaches`` names, unless the teacher cache has it; the result of its run."""
+    """Train the teacher of ``task.teaches``, unless the teacher cache has it; returns the result of its run."""
     from kdzoo.jobs.conduct import train_teacher
     from kdzoo.jobs.folder import finished
     from kdzoo.jobs.plan import plan_teacher
@@ -54,13 +54,13 @@ def _zoo() -> Zoo:
 
 
 def _forget_peak_memory() -> None:
-    """Let the run's peak memory be its own, and not that of the largest task that this process ever had."""
+    """Reset the peak memory, so that it is the run's and not that of an earlier task of this process."""
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    with suppress(OSError, AttributeError):  # glibc and Linux; elsewhere the peak is the process's
+    with suppress(OSError, AttributeError):  # Linux with glibc only; elsewhere it is the peak of the process
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")

@@ -13,8 +13,8 @@ from kdzoo.data.stream import Piece
 _PART_OF_FREE_MEMORY = 0.5
 
 
-def place(images: Pixels, device: torch.device) -> Tensor:
-    """The images (N, H, W, C) uint8 as a tensor: on the device if at most half of its free memory takes them.
+def to_device(images: Pixels, device: torch.device) -> Tensor:
+    """The images (N, H, W, C) uint8 as a tensor, on the device if they fit into half of its free memory.
 
     On the CPU nothing is copied.
     """

@@ -1,7 +1,7 @@
-"""Further modalities of an image, computed from it: for teaching, and for tests of what needs pairs.
+"""Modalities computed from the image: for distillation, and for tests of methods that need pairs.
 
-Everything here takes (B, C, H, W) in [0, 1] and returns the same height and width in [0, 1], one image at a time:
-the batch that an image comes in makes no difference.
+Everything here takes (B, C, H, W) in [0, 1] and returns the same height and width in [0, 1], independently for each
+image of the batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REDUCED = 4
 
 
 def grey(images: Tensor) -> Tensor:
-    """The luma of ITU-R BT.601, (B, 1, H, W); an image of one channel is its own."""
+    """The luma of ITU-R BT.601, (B, 1, H, W); an image of one channel is returned unchanged."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(1)
@@ -28,28 +28,28 @@ def grey(images: Tensor) -> Tensor:
 
 
 def edges(images: Tensor) -> Tensor:
-    """The magnitude of Sobel's gradient of :func:`grey`, over the largest that there can be, (B, 1, H, W)."""
+    """The magnitude of Sobel's gradient of :func:`grey`, divided by the largest possible one, (B, 1, H, W)."""
     across, down = _smooth(_framed(grey(images)), 2), _smooth(_framed(grey(images)), 3)
     gradient = across[..., 2:] - across[..., :-2], down[..., 2:, :] - down[..., :-2, :]
     return ((gradient[0] ** 2 + gradient[1] ** 2).sqrt() / _SOBEL_PEAK).clamp(0, 1)
 
 
 def heat(images: Tensor) -> Tensor:
-    """A made-up thermal image, (B, 1, H, W): bright where flat, dark and blurred (3x3 mean) at :func:`edges`."""
+    """A synthetic thermal image, (B, 1, H, W): bright where flat, dark and blurred (3x3 mean) at :func:`edges`."""
     framed = _framed(edges(images))
     rows = framed[..., :-2, :] + framed[..., 1:-1, :] + framed[..., 2:, :]
     return (1 - (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9).clamp(0, 1)
 
 
 def low_resolution(images: Tensor) -> Tensor:
-    """The mean over a quarter of the side each way, enlarged again (bilinear), (B, C, H, W)."""
+    """Averaged to a quarter of the resolution, then enlarged again (bilinear), (B, C, H, W)."""
     height, width = images.shape[-2:]
     small = F.adaptive_avg_pool2d(images, (math.ceil(height / _REDUCED), math.ceil(width / _REDUCED)))
     return F.interpolate(small, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
 
 
 def _framed(images: Tensor) -> Tensor:
-    """One more pixel on each side, like its neighbour."""
+    """Padded by one replicated pixel on each side."""
     return F.pad(images, (1, 1, 1, 1), mode="replicate")
 
 
@@ -61,20 +61,20 @@ def _smooth(framed: Tensor, along: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A computed modality: how, and whether it has one channel whatever the image has."""
+class ComputedModality:
+    """A computed modality: its function, and whether it always has a single channel."""
 
     compute: Callable[[Tensor], Tensor]
     single: bool
 
     def channels(self, image: int) -> int:
-        """Its channels for an image of so many."""
+        """Its number of channels for an image with this number."""
         return 1 if self.single else image
 
 
-KINDS: Mapping[str, Kind] = {
-    "edges": Kind(edges, single=True),
-    "grey": Kind(grey, single=True),
-    "heat": Kind(heat, single=True),
-    "low-resolution": Kind(low_resolution, single=False),
+COMPUTED: Mapping[str, ComputedModality] = {
+    "edges": ComputedModality(edges, single=True),
+    "grey": ComputedModality(grey, single=True),
+    "heat": ComputedModality(heat, single=True),
+    "low-resolution": ComputedModality(low_resolution, single=False),
 }

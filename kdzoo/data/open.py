@@ -19,9 +19,9 @@ from kdzoo.data.dataset import DataSet, hashes
 from kdzoo.data.decode import Progress, sniff_side
 from kdzoo.data.defaults import default_augment
 from kdzoo.data.listing import Listing, Source
-from kdzoo.data.memory import Memory, place
+from kdzoo.data.memory import Memory, to_device
 from kdzoo.data.mix import Mix
-from kdzoo.data.modality import KINDS
+from kdzoo.data.modality import COMPUTED
 from kdzoo.data.once import Once
 from kdzoo.data.pairs import Pairs, match
 from kdzoo.data.parts import Part, choose, needed, whole
@@ -105,7 +105,7 @@ def open_data(
             )
             for name, part in parts.items()
         }}  # fmt: skip
-    computed = {name: KINDS[kind] for name, kind in config.computed.items()}
+    computed = {name: COMPUTED[how] for name, how in config.computed.items()}
     compute = {name: kind.compute for name, kind in computed.items()}
     paired = {name: {modality: images[modality][name] for modality in pairs} for name in parts}
 
@@ -249,7 +249,7 @@ def _from_memory(
     parts: Mapping[str, Part], shelved: Mapping[str, Shelf], device: torch.device, once: Once
 ) -> Mapping[str, Images]:
     stores = {
-        name: once.get(("store", id(shelf), device), partial(place, shelf.images, device))
+        name: once.get(("store", id(shelf), device), partial(to_device, shelf.images, device))
         for name, shelf in shelved.items()
     }
     return {

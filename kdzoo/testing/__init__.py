@@ -1,6 +1,6 @@
-"""The conformance kit: finds, in any installed component, the mistakes that distillation code has made before.
+"""The conformance kit: finds common mistakes of distillation code in any installed component.
 
-``kdzoo check NAME`` and ``pytest --kdzoo`` run it; ``docs/checks.md`` says where each check comes from.
+``kdzoo check NAME`` and ``pytest --kdzoo`` run it; ``docs/checks.md`` has the origin of each check.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["CHECKS", "Check", "Finding", "Outcome", "Subject", "check", "examine
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when asked for: pytest loads its plugin in every project, and most of them need no torch."""
+    """Lazy import: pytest loads its plugin in every project, and most projects do not need torch."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""What is written about a component: its docstring, its entry in the registry, its card."""
+"""The documentation of a component: its docstring and its card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def readme_of(subject: Subject) -> str:
         return ""
     origin = json.loads(found.read_text("direct_url.json") or "{}")
     if origin.get("dir_info", {}).get("editable"):
-        # The description of an editable install is that of the day when it was installed.
+        # The description of an editable install may be outdated.
         file = Path(unquote(urlparse(origin["url"]).path)) / "README.md"
         if file.is_file():
             return file.read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def readme_of(subject: Subject) -> str:
 
 
 def card_of(subject: Subject) -> str:
-    """The README's section on the method, else the first one that names the component, else nothing."""
+    """The README's section on the method, else the first one that names the component, else an empty string."""
     names = [name for name in (subject.method, subject.found.name) if name]
     sections = re.split(r"^(?=## )", readme_of(subject), flags=re.MULTILINE)
     for name in names:

@@ -1,4 +1,4 @@
-"""The checks by name, each a function from a subject to what is wrong with it."""
+"""The checks by name, each a function from a subject to its mistakes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Wrong = tuple[str, str]
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of mistake.
+    """A check for one kind of mistake.
 
     Attributes:
-        name: how a component names it in ``exempt``.
-        kinds: the kinds of components that can make it.
+        name: its name, also in a component's ``exempt``.
+        kinds: the kinds of components to which it applies.
         looks_for: the mistake, in a few words.
-        mend: how to put it right, in a sentence.
+        mend: how to fix it, in a sentence.
         find: yields what is wrong and where.
 
     """

@@ -1,4 +1,4 @@
-"""What one small run was like, written down once for every check that asks."""
+"""The record of one small run, shared by several checks."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ ALWAYS = {"checkpoint_seconds": 0.0}
 """A checkpoint at every step."""
 
 _MAP = 3
-"""Dimensions of a map: (B, C, H, W), or (B, N, D) of tokens. A vector for each sample may be kept."""
+"""Numbers of dimensions of a map: (B, C, H, W), or (B, N, D) for tokens. Vectors per sample may be kept."""
 
 
 @dataclass(eq=False)
 class Diary:
-    """A run of the subject's small recipe, from its first step to its last.
+    """The record of a run of the subject's small recipe.
 
     Attributes:
-        run: when it had ended.
-        weights: role -> hash of what it weighs in the end, connectors included.
-        figures: what was measured in the end.
-        steps: how many there were.
-        moved: frozen role -> what it did that a frozen role does not.
-        still: learning role -> which of its modules were in eval mode at the end of a step.
-        kept: role -> how many maps that it computed outlived their step.
+        run: the run after its end.
+        weights: role -> hash of its final weights, including connectors.
+        figures: the final figures.
+        steps: number of steps.
+        moved: frozen role -> how it violated being frozen.
+        still: trained role -> which of its modules were in eval mode at the end of a step.
+        kept: role -> number of its maps that outlived their step.
 
     """
 
@@ -58,10 +58,10 @@ _DIARIES: dict[tuple[type[Any], str | None, str], Diary] = {}
 
 
 def diary(subject: Subject) -> Diary:
-    """The diary of this subject; it is run once in a process."""
+    """The diary of this subject; it is run once per process."""
     key = (subject.found.component, subject.method, repr(sorted(subject.settings.items())))
     if key not in _DIARIES:
-        _DIARIES.clear()  # one at a time: it holds the networks
+        _DIARIES.clear()  # keep only one: it contains the networks
         _DIARIES[key] = _write(subject)
     return _DIARIES[key]
 
@@ -73,7 +73,7 @@ def _write(subject: Subject) -> Diary:
 
 
 class _Writer(Listener):
-    """Looks at every role at the end of each step, and at the maps that each answer computed."""
+    """Examines every role at the end of each step, and the maps of each output."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -85,7 +85,7 @@ class _Writer(Listener):
         self._hooks: list[RemovableHandle | None] = []
 
     def asked(self, run: Run, role: str, batch: Batch) -> None:
-        """Note the maps that are computed until the answer is there."""
+        """Start noting the maps that are computed."""
         members = running(run).members
         if role not in members or not torch.is_grad_enabled():
             self._hooks.append(None)
@@ -96,7 +96,7 @@ class _Writer(Listener):
         def note(module: nn.Module, given: object, answer: object) -> None:
             for one in tree_leaves(answer):
                 if isinstance(one, Tensor) and one.ndim >= _MAP and _address(one) not in lasting:
-                    # The storage, for a detached map holds it as well.
+                    # The storage, since a detached map shares it.
                     storage = StorageWeakRef(one.untyped_storage())  # type: ignore[no-untyped-call]
                     self._maps.append((self.steps, role, storage))
 
@@ -109,11 +109,11 @@ class _Writer(Listener):
             hook.remove()
 
     def step_ended(self, run: Run, batch: Batch, figures: Mapping[str, Tensor], moment: Moment) -> None:
-        """Look at every role."""
-        if self.steps:  # the first one is that in which connectors are made
+        """Examine every role."""
+        if self.steps:  # connectors are made in the first one
             alive = _alive(self._maps, self.steps)
             if alive and not self.kept:
-                gc.collect()  # a reference cycle keeps nothing on purpose
+                gc.collect()  # reference cycles are no finding
                 alive = _alive(self._maps, self.steps)
             self.kept.update({role: max(self.kept.get(role, 0), alive.count(role)) for role in alive})
         self.steps += 1
@@ -148,11 +148,11 @@ class _Writer(Listener):
 
 
 def _address(tensor: Tensor) -> int:
-    """Of its memory, which views of it share."""
+    """The address of its storage, which views share."""
     address: int = tensor.untyped_storage()._cdata
     return address
 
 
 def _alive(maps: list[tuple[int, str, StorageWeakRef]], now: int) -> list[str]:
-    """The role of each map of an earlier step that is still in memory."""
+    """The roles of maps of earlier steps that are still in memory."""
     return [role for step, role, map_ in maps if step < now and not map_.expired()]  # type: ignore[no-untyped-call]

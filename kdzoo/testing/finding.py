@@ -1,4 +1,4 @@
-"""What a check found."""
+"""A finding of a check."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Finding:
     Attributes:
         check: the check's name.
         subject: the component and its distribution.
-        what: what is wrong, with the values that were seen.
-        where: the parameter, hyper-parameter, role or file that it is about.
-        mend: how to put it right.
+        what: what is wrong, with values.
+        where: the parameter, hyper-parameter, role or file.
+        mend: how to fix it.
 
     """
 

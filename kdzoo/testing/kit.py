@@ -9,20 +9,20 @@ from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.testing import checks  # noqa: F401  # importing them registers them
 from kdzoo.testing.check import CHECKS, Check
 from kdzoo.testing.finding import Finding
-from kdzoo.testing.place import blame
+from kdzoo.testing.frames import blame
 from kdzoo.testing.subject import Subject
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one check of one component went.
+    """The outcome of one check of one component.
 
     Attributes:
         subject: the component.
         check: the check.
-        exempt: the component's reason why it does not hold here; None = it was run.
-        findings: what it found.
-        spared: hyper-parameter, parameter or role -> the component's reason why it was not looked at.
+        exempt: the component's reason for its exemption; None if the check was run.
+        findings: its findings.
+        exempt_items: hyper-parameter, parameter or role -> the component's reason for its exemption.
 
     """
 
@@ -30,7 +30,7 @@ class Outcome:
     check: Check
     exempt: str | None
     findings: tuple[Finding, ...]
-    spared: Mapping[str, str] = field(default_factory=dict)
+    exempt_items: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -39,13 +39,15 @@ class Outcome:
             return f"exempt: {self.exempt}"
         if self.findings:
             return "found"
-        return "; ".join(["ok", *(f"{item} is exempt: {reason}" for item, reason in self.spared.items())])
+        return "; ".join(
+            ["ok", *(f"{item} is exempt: {reason}" for item, reason in self.exempt_items.items())]
+        )
 
 
 def examine(
     subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """What the checks for the subject's kind find; see :func:`outcomes`."""
+    """The findings of the checks for the subject's kind; see :func:`outcomes`."""
     for outcome in outcomes(subject, only=only, without=without):
         yield from outcome.findings
 
@@ -53,18 +55,18 @@ def examine(
 def outcomes(
     subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()
 ) -> Iterator[Outcome]:
-    """Run the checks for the subject's kind, one after the other.
+    """Run the checks for the subject's kind.
 
-    A check from which the component exempts itself, with a reason, is not run; from one item of it, is run without.
+    A check from which the component exempts itself, with a reason, is not run; an exempt item is ignored.
 
     Args:
         subject: what to examine.
         only: names of checks; default: all.
-        without: names of checks that are left out, such as ``processes``, which takes ten seconds.
+        without: names of checks to skip, such as ``processes``, which takes ten seconds.
 
     Raises:
         UnknownName: there is no check of that name.
-        KdzooError: the component cannot be run in the small recipe at all; says what it needs.
+        KdzooError: the component cannot be run in the small recipe; says what it needs.
 
     """
     for one in applicable(subject, only=only, without=without):
@@ -72,9 +74,9 @@ def outcomes(
         if reason:
             yield Outcome(subject, one, reason, ())
         else:
-            spared = subject.spared(one.name)
-            found = [finding for finding in _found(one, subject) if finding.item not in spared]
-            yield Outcome(subject, one, None, tuple(found), spared)
+            exempt_items = subject.exempt_items(one.name)
+            found = [finding for finding in _found(one, subject) if finding.item not in exempt_items]
+            yield Outcome(subject, one, None, tuple(found), exempt_items)
 
 
 def applicable(subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()) -> list[Check]:
@@ -99,7 +101,7 @@ def _found(check: Check, subject: Subject) -> Iterator[Finding]:
             yield Finding(check.name, subject.name, what, where, check.mend)
     except KdzooError as error:
         raise KdzooError(f"{subject.name}, check {check.name!r}: {error}") from error
-    except Exception as error:  # whatever a component can raise
+    except Exception as error:  # a component can raise anything
         what, where = blame(error)
         yield Finding(
             check.name,

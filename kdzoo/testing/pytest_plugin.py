@@ -1,4 +1,4 @@
-"""``pytest --kdzoo``: the conformance kit as tests, one for each component and check of a distribution.
+"""``pytest --kdzoo``: the conformance kit as tests, one per component and check of a distribution.
 
 Pytest loads this in every project; nothing here imports torch unless the flag is given.
 """
@@ -22,7 +22,7 @@ _HERE = ""
 
 
 class Mistakes(Exception):
-    """What a check found."""
+    """The findings of a check."""
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
         super().__init__("\n".join(map(str, findings)))
@@ -37,7 +37,7 @@ class CheckItem(pytest.Item):
         self.check = check
 
     def runtest(self) -> None:
-        """Skipped with the component's reason where it exempts itself."""
+        """Skipped, with the component's reason, if it is exempt."""
         from kdzoo.testing import outcomes
 
         for outcome in outcomes(self.subject, only=[self.check.name]):
@@ -47,13 +47,13 @@ class CheckItem(pytest.Item):
                 raise Mistakes(outcome.findings)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What, where and how to mend it, without the kit's own traceback."""
+        """The findings, without a traceback of the kit."""
         if isinstance(excinfo.value, Mistakes | KdzooError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where the report says that it is."""
+        """Its location in reports."""
         return self.config.rootpath, None, self.name
 
 
@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Add the checks behind whatever else was collected."""
+    """Add the checks after the other tests."""
     name = config.getoption("--kdzoo")
     if name is None:
         return

@@ -1,7 +1,7 @@
 """One of two processes that train recipes together: ``python -m kdzoo.testing.rank RANK``.
 
-Reads a line for each recipe from standard input: a port, a blank, the folder with ``recipe.yaml``. Writes
-``rankN.json`` there: what every role weighs in the end, or what went wrong, after which it ends.
+Reads a line per recipe from standard input: a port, a space, the folder with ``recipe.yaml``. Writes
+``rankN.json`` there: hashes of every role's final weights, or the error, after which it exits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from kdzoo.files import write_json
 from kdzoo.jobs.train import make_fabric, train
 from kdzoo.recipe.model import Recipe
-from kdzoo.testing.place import blame
+from kdzoo.testing.frames import blame
 from kdzoo.testing.watch import KeepRun, weights_of
 from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
@@ -36,10 +36,10 @@ def trained(rank: int, port: int, folder: Path) -> dict[str, str]:
 
 
 def answered(rank: int, port: int, folder: Path) -> bool:
-    """Train and write the answer; whether there are weights."""
+    """Train and write the result; returns whether there are weights."""
     try:
         answer: dict[str, Any] = {"weights": trained(rank, port, folder)}
-    except Exception as error:  # whatever a component can raise
+    except Exception as error:  # a component can raise anything
         what, where = blame(error)
         answer = {"error": what, "where": where, "time": time.time()}
     if torch.distributed.is_initialized() and "weights" in answer:
@@ -49,7 +49,7 @@ def answered(rank: int, port: int, folder: Path) -> bool:
 
 
 def main(rank: int) -> int:
-    """Until there are no more recipes, or one has failed."""
+    """Handle recipes until the input ends or one fails."""
     for line in sys.stdin:
         port, _, folder = line.rstrip("\n").partition(" ")
         if not answered(rank, int(port), Path(folder)):

@@ -1,4 +1,4 @@
-"""A lesson that can be looked at: a run that has been prepared, one batch, each arrow of the scheme."""
+"""Single lessons for checks: a prepared run, one batch, each arrow of the scheme."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import running, watch
 
 _MIDDLE = 0.5
-"""Of the run: at its beginning a loss that is warmed up is rightly zero."""
+"""The batch's progress in the run: at the start, a loss with warm-up is rightly zero."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rehearsal:
-    """One arrow's lesson on one batch, cut off from the networks.
+    """One arrow's lesson on one batch, detached from the networks.
 
     Attributes:
-        run: the run that it belongs to.
-        knowledge: of this arrow, built.
-        student, teacher: what the two roles answered, as leaves: float32, the student's with gradients asked for.
-        batch: what both saw.
+        run: its run.
+        knowledge: the arrow's built knowledge.
+        student, teacher: the outputs of the two roles as float32 leaves that require gradients.
+        batch: the batch of both.
 
     """
 
@@ -49,13 +49,13 @@ class Rehearsal:
     def loss(
         self, student: Output | None = None, teacher: Output | None = None, batch: Batch | None = None
     ) -> Tensor:
-        """The knowledge's loss, (B,) or a scalar, with other answers where they are given."""
+        """The knowledge's loss, (B,) or a scalar, optionally for other outputs."""
         found: Tensor = self.knowledge(student or self.student, teacher or self.teacher, batch or self.batch)
         return found
 
 
 def prepared(subject: Subject, *, listeners: Sequence[Listener] = (), **changes: Any) -> TrainingRun:
-    """A run of the subject's small recipe with its roles enrolled, at the beginning of a phase of one epoch."""
+    """A run of the subject's small recipe with its roles enrolled, at the start of a phase of one epoch."""
     recipe = subject.recipe(**changes)
     fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
     data = open_data(recipe.data, seed=recipe.seed, device=fabric.device)
@@ -70,11 +70,11 @@ def prepared(subject: Subject, *, listeners: Sequence[Listener] = (), **changes:
 def rehearse(subject: Subject, **changes: object) -> list[Rehearsal]:
     """The lesson of each arrow on one batch.
 
-    The first batch, where a lesson is given at once; else the last one of a run, for some schemes teach only what an
-    algorithm prepares.
+    The first batch if there is a lesson; else the last one of a run, since some schemes need their algorithm
+    first.
 
     Raises:
-        KdzooError: nothing is taught in the whole run, so nothing can be looked at.
+        KdzooError: there is no lesson in the whole run.
     """
     found = _at_once(subject, changes) or _in_a_run(subject, changes)
     if not found:
@@ -83,32 +83,32 @@ def rehearse(subject: Subject, **changes: object) -> list[Rehearsal]:
 
 
 def _at_once(subject: Subject, changes: Mapping[str, Any]) -> list[Rehearsal]:
-    """On the first batch, without the algorithm; nothing where the scheme does not teach so early."""
+    """On the first batch, without the algorithm; empty if the scheme has no lesson yet."""
     try:
         run = prepared(subject, **changes)
         batch = replace(run.begin_step(0, next(iter(run.data.train))), progress=_MIDDLE)
         run.teach(batch)
     except KdzooError:
-        return []  # the run says why, if it cannot be run either
+        return []  # if the run fails too, it says why
     return list(_lessons(run, batch, subject))
 
 
 def _in_a_run(subject: Subject, changes: Mapping[str, object]) -> list[Rehearsal]:
-    """On the last batch that was taught in a run."""
+    """On the last batch of a run with a lesson."""
     last = _LastLessons(subject)
     watch(subject, changes=changes, listeners=[last])
     return last.found
 
 
 class _LastLessons(Listener):
-    """Keeps the lessons of the last batch on which any was given."""
+    """Keeps the lessons of the last batch that had any."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self.found: list[Rehearsal] = []
 
     def taught(self, run: Run, batch: Batch, loss: Tensor) -> None:
-        """Keep this batch's, if there are some."""
+        """Keep this batch's lessons, if there are any."""
         self.found = list(_lessons(running(run), batch, self._subject)) or self.found
 
 
@@ -127,18 +127,18 @@ def _lessons(run: TrainingRun, batch: Batch, subject: Subject) -> Iterator[Rehea
 
 
 def leaves(output: Output) -> Output:
-    """The same answer as float32 leaves that ask for gradients."""
+    """The same output as float32 leaves that require gradients."""
     return output.map(lambda one: one.detach().float().requires_grad_())
 
 
 def picked(output: Output, rows: Tensor) -> Output:
-    """These samples of an answer."""
+    """The selected samples of an output."""
     size = output.logits.shape[0]
     return leaves(output.map(lambda one: one.index_select(0, rows) if one.shape[:1] == (size,) else one))
 
 
 def picked_batch(batch: Batch, rows: Tensor) -> Batch:
-    """These samples of a batch."""
+    """The selected samples of a batch."""
     return Batch(
         batch.index[rows],
         {name: images[rows] for name, images in batch.inputs.items()},
@@ -148,19 +148,19 @@ def picked_batch(batch: Batch, rows: Tensor) -> Batch:
 
 
 def tensors_of(output: Output) -> list[Tensor]:
-    """Every tensor of an answer."""
+    """Every tensor of an output."""
     found: list[Tensor] = []
     output.map(lambda one: found.append(one) or one)  # type: ignore[func-returns-value]  # append returns None
     return found
 
 
 def value(loss: Tensor) -> float:
-    """A loss as it enters the sum: its mean."""
+    """The value of a loss: its mean."""
     return float(loss.detach().double().mean())
 
 
 def relative(one: float, other: float) -> float:
-    """How far two values are apart, in parts of the larger one."""
+    """The difference of two values, relative to the larger one."""
     return abs(one - other) / max(abs(one), abs(other), 1e-12)
 
 
@@ -171,5 +171,5 @@ def _no_training(role: str, config: RoleConfig) -> Path:
 
 
 def same_seed() -> None:
-    """Let what draws from torch's own generator draw the same again."""
+    """Reset torch's global generator, so that it draws the same numbers again."""
     torch.manual_seed(0)

@@ -33,15 +33,15 @@ SMALL: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One component, as it is examined.
+    """A component under examination.
 
     Attributes:
         found: the component.
-        zoo: where it was found.
-        registry: of that zoo.
-        method: the method of the registry in which it is examined; None = with the core's own scheme and algorithm.
-        settings: further keys of the recipe, dotted, for components that neither the small recipe nor what the
-            registry says of the method (``small``) suits.
+        zoo: its zoo.
+        registry: the zoo's registry.
+        method: the method in which it is examined; None is the core's scheme and algorithm.
+        settings: additional dotted keys of the recipe, for components that need more than the small recipe
+            and the method's ``small`` in the registry.
 
     """
 
@@ -59,10 +59,10 @@ class Subject:
 
     @property
     def exempt(self) -> Mapping[str, str]:
-        """The class attribute ``exempt`` of the component. Empty = no reason.
+        """The class attribute ``exempt`` of the component; an empty string is a missing reason.
 
-        ``check`` or ``check:item`` -> why it does not hold here. An item is the last word of where something is
-        found: a hyper-parameter, a parameter or a role.
+        ``check`` or ``check:item`` -> the reason. An item is the last word of a finding's ``where``: a
+        hyper-parameter, a parameter or a role.
         """
         declared: Any = getattr(self.found.component, "exempt", {})
         if isinstance(declared, str):
@@ -71,8 +71,8 @@ class Subject:
             return dict.fromkeys(map(str, declared), "")
         return {str(name): reason if isinstance(reason, str) else "" for name, reason in declared.items()}
 
-    def spared(self, check: str) -> Mapping[str, str]:
-        """Item -> the reason why this check does not look at it."""
+    def exempt_items(self, check: str) -> Mapping[str, str]:
+        """Item -> the reason for its exemption from this check."""
         return {
             name.partition(":")[2]: reason.strip()
             for name, reason in self.exempt.items()
@@ -81,19 +81,19 @@ class Subject:
 
     @property
     def elsewhere(self) -> Iterator[Subject]:
-        """The same component in the other installed methods of the registry that use it."""
+        """The same component in other installed methods of the registry."""
         for name in _using(self.found, self.registry):
             if name != self.method and self.zoo.has(*self.registry.methods[name].packages):
                 yield replace(self, method=name)
 
     @property
     def used(self) -> list[Component]:
-        """What the registry's method says of this component."""
+        """The component's entries in the registry's method."""
         named = self.entry.components if self.entry else []
         return [one for kind, one in named if (kind, one.name) == (self.found.kind, self.found.name)]
 
     def configured(self) -> Component:
-        """The component as the small recipe has it."""
+        """The component in the small recipe."""
         named = self.recipe().components
         return next(one for kind, one in named if (kind, one.name) == (self.found.kind, self.found.name))
 
@@ -108,11 +108,11 @@ class Subject:
         return self.registry.methods[self.method] if self.method else None
 
     def with_settings(self, **settings: Any) -> Subject:
-        """The same subject with further keys of the recipe."""
+        """The same subject with additional keys of the recipe."""
         return replace(self, settings={**self.settings, **settings})
 
     def recipe(self, **changes: Any) -> Recipe:
-        """The small recipe with this component in it; ``changes`` are dotted keys."""
+        """The small recipe with this component; ``changes`` are dotted keys."""
         own: dict[str, Any] = {} if self.method else {self.found.kind: self.found.name}
         small = self.entry.small if self.entry else {}
         keys = {**SMALL, **own, **small, **self.settings, **changes}
@@ -128,10 +128,10 @@ class Subject:
 
 
 def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
-    """What these names mean: a component, a method (each of its components), or a distribution (all that it brings).
+    """The subjects of these names: a component, a method (all its components), or a distribution (all of it).
 
     Raises:
-        KdzooError: a name means nothing.
+        KdzooError: a name is unknown.
     """
     every = [found for kind in HOOKS for several in zoo.components(kind).values() for found in several]
     chosen: list[Subject] = []
@@ -154,9 +154,9 @@ def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
 
 
 def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
-    """The method that a component is examined in: one of its own name, else the first that uses it.
+    """The method in which a component is examined: one of the same name, else the first that uses it.
 
-    One that can be run and in which something is taught comes before one in which the student learns alone.
+    Installed methods with a teacher are preferred to methods in which the student learns alone.
     """
     using = _using(found, registry)
     if found.name in using:
@@ -170,7 +170,7 @@ def _method_with(found: Found, registry: Registry, zoo: Zoo) -> str | None:
 
 
 def _using(found: Found, registry: Registry) -> list[str]:
-    """The methods of which it is a component."""
+    """The methods that use it."""
     return [
         name
         for name, method in registry.methods.items()

@@ -1,4 +1,4 @@
-"""A teacher that is as good as any for what is checked: random, and always the same."""
+"""The teacher of the checks: random weights, always the same."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from kdzoo.recipe.model import DataConfig, Recipe, RoleConfig
 
 _SEVERAL = 4
-"""So many numbered teachers differ from each other; schemes of the small recipe have no more."""
+"""Number of different teachers; schemes of the small recipe have no more."""
 
 
 def with_random_teachers(recipe: Recipe) -> Recipe:
-    """The recipe with random weights for every teacher that it does not give any, so that none has to be trained."""
+    """The recipe with random weights for every teacher without weights, so that none has to be trained."""
     data = recipe.data.model_dump_json()
     named = dict(recipe.roles)
     if "teacher" in named:
@@ -33,7 +33,7 @@ def with_random_teachers(recipe: Recipe) -> Recipe:
 
 @cache
 def _weights(role: str, data: str) -> Path:
-    """The file of them."""
+    """The file with the weights."""
     import torch
 
     from kdzoo.backbone import build_backbone

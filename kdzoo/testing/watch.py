@@ -1,4 +1,4 @@
-"""A whole small run, watched step by step."""
+"""A complete small run, observed step by step."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from kdzoo.recipe.model import Recipe
 from kdzoo.testing.subject import Subject
 
 _MEASURED = ("train/", "val/", "test/", "size/")
-"""How the names of figures begin that are the same in another run; of the others the name counts alone."""
+"""Prefixes of figures that are equal in a repeated run; of other figures, only the names are compared."""
 
 _READ = (".md", ".json")
-"""Endings of files that are written to be read, with times in them."""
+"""Suffixes of text files, which may contain times."""
 
 
 @dataclass(eq=False)
 class Watched:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-        run: when it had ended.
+        run: the run after its end.
         result: the last row of its metrics.
-        weights: role -> hash of what it weighs in the end, connectors included.
-        left: what else the same recipe leaves again: figures of every epoch and of the end, the names of its
-            pictures, the exported student's files; no seconds.
+        weights: role -> hash of its final weights, including connectors.
+        left: the other reproducible results: figures of every epoch and of the end, names of pictures, the
+            exported student's files; no seconds.
 
     """
 
@@ -49,7 +49,7 @@ class Watched:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """What was measured of the networks in the end."""
+        """The final figures of the networks."""
         return {key: value for key, value in self.result.items() if key.startswith(("test/", "val/"))}
 
 
@@ -65,14 +65,14 @@ def watch(
     folder: Path | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Watched:
-    """Run the subject's small recipe to its end.
+    """Run the subject's small recipe.
 
     Args:
         subject: the component.
-        listeners: are told what happens in the run.
-        stop_after: interrupt the run after so many steps, and go on with it from its last checkpoint.
-        folder: where to; default: one that is gone afterwards.
-        changes: further keys of the recipe, dotted.
+        listeners: observe the run.
+        stop_after: interrupt the run after this number of steps, and resume it from its last checkpoint.
+        folder: the run's folder; default: a temporary one.
+        changes: additional dotted keys of the recipe.
 
     """
     recipe = subject.recipe(**(changes or {}))
@@ -94,11 +94,11 @@ def _watched(
 
 
 def trained_weights(subject: Subject, changes: Mapping[str, Any]) -> Mapping[str, str]:
-    """Role -> hash of its weights when the small recipe is trained; nothing is measured or exported.
+    """Role -> hash of its weights after training with the small recipe; nothing is measured or exported.
 
     Args:
         subject: the component.
-        changes: further keys of the recipe, dotted.
+        changes: additional dotted keys of the recipe.
     """
     keep = KeepRun()
     with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place, suppress(Stop):
@@ -108,7 +108,7 @@ def trained_weights(subject: Subject, changes: Mapping[str, Any]) -> Mapping[str
 
 
 class KeepRun(Listener):
-    """Keeps the run that it is told of."""
+    """Keeps the observed run."""
 
     def __init__(self) -> None:
         self._run: TrainingRun | None = None
@@ -125,7 +125,7 @@ class KeepRun(Listener):
 
 
 class StopAtEnd(Listener):
-    """Interrupts the run when training is done, before anything is measured."""
+    """Interrupts the run after training, before anything is measured."""
 
     def run_ended(self, run: Run) -> None:
         """Interrupt."""
@@ -133,13 +133,13 @@ class StopAtEnd(Listener):
 
 
 class StopAfter(Listener):
-    """Interrupts the run as soon as a step after the ``steps``-th begins, or the run ends with it."""
+    """Interrupts the run at the beginning of the step after the ``steps``-th, or at the end of the run."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps
 
     def step_began(self, run: Run, batch: Batch, moment: Moment) -> None:
-        """Interrupt, if enough is done."""
+        """Interrupt after enough steps."""
         if self._left == 0:
             raise Stop
         self._left -= 1
@@ -150,7 +150,7 @@ class StopAfter(Listener):
 
 
 def running(run: Run) -> TrainingRun:
-    """The engine's own run, with more than a plugin is lent."""
+    """The engine's run, which has more than the interface for plugins."""
     assert isinstance(run, TrainingRun)
     return run
 
@@ -169,7 +169,7 @@ def _left(folder: Path) -> list[object]:
 
 
 def weights_of(run: TrainingRun) -> dict[str, str]:
-    """Role -> hash of what it weighs, connectors included."""
+    """Role -> hash of its weights, including connectors."""
     modules: dict[str, nn.Module] = dict(run.roles)
     modules |= {role.name: role.module for role in run.connectors.values()}
     return {name: weights_hash(module) for name, module in modules.items()}

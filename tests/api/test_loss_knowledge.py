@@ -1,4 +1,4 @@
-"""A loss of somebody else's as a Knowledge: the same values, the same gradient, its own hyper-parameters."""
+"""A third-party loss as a Knowledge: the same values, the same gradient, its own hyper-parameters."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Whatever is asked for, the logits are those of timm's own model, and the rest is what it computed on the way."""
+"""For any taps, the logits are those of timm's model, and the other outputs are its intermediate values."""
 
 from __future__ import annotations
 

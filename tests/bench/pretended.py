@@ -1,4 +1,4 @@
-"""What the pool's workers do in the tests; a module of its own, since they import it."""
+"""Functions of the pool's workers in the tests; a separate module, since workers import it."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def act(task: dict[str, Any]) -> Any:
 
 
 def pretend(task: Task) -> dict[str, Any]:
-    """What a run leaves behind, without the run: the accuracy is a function of method and temperature."""
+    """The files of a run without training: the accuracy is a function of method and temperature."""
     recipe = task.recipe
     trace = Path(str(task.folder).removesuffix(task.key)) / "trace.txt"
     with trace.open("a") as file:

@@ -61,7 +61,7 @@ def test_one_bad_task_costs_itself_and_nothing_else(act: Any) -> None:
     assert outcomes["exit"].error == "SystemExit: a plugin exits"
     assert outcomes["vanish"].error == "the worker process exited with code 7"
     assert outcomes["stop"].error == "the worker process was stopped by SIGTERM"
-    assert outcomes["kill"].error == "the worker process was killed by SIGKILL, perhaps for want of memory"
+    assert outcomes["kill"].error == "the worker process was killed by SIGKILL, perhaps out of memory"
 
 
 def test_a_worker_lives_from_task_to_task(act: Any) -> None:

@@ -76,9 +76,9 @@ def test_a_suite(write_suite: Callable[..., Path]) -> None:
     text = " ".join(" ".join(page.text).split())
     assert "92.03 ± 2.61" in text  # 92.0333, s = 1.0504
     assert "+1.03 ± 0.14" in text  # 1, 1, 1.1
-    assert "kd is above baseline by more than the seeds explain." in text
-    assert "The interval of the difference includes zero for one of the others." in text
-    assert "1 of 9 planned runs have not ended" in text
+    assert "kd is above baseline: the 95% interval of the difference excludes 0." in text
+    assert "The 95% interval includes 0 for one of the others." in text
+    assert "1 of 9 planned runs have not finished" in text
     assert page.tags.count("svg") == 3 + 2  # a curve for each entry, the differences, the cost
     for wanted in (
         "knowledge.temperature=8.0",
@@ -115,12 +115,12 @@ def test_a_tuned_entry_that_is_another_one_says_so(write_suite: Callable[..., Pa
     entries = {**ledger.entries, "kd (tuned)": ledger.entries["kd"]}
     more = ledger.model_copy(update={"runs": (*ledger.runs, *again), "entries": entries})
     write_ledger(folder, more, (tuned.model_copy(update={"entry": "kd (tuned)"}),))
-    assert "The settings that won are those of kd," in "".join(read(write_report(folder)).text)
+    assert "The best settings are those of kd," in "".join(read(write_report(folder)).text)
 
 
 def test_one_seed_and_nothing_to_compare_with(write_suite: Callable[..., Path]) -> None:
     text = " ".join(read(write_report(write_suite({"baseline": [90.0], "kd": [91.0]}))).text)
-    assert "With one seed nothing can be said about what is chance." in text
+    assert "With one seed the differences cannot be told from chance." in text
     assert "+1.00" in text
     assert "91.00 ±" not in text
 
@@ -133,7 +133,7 @@ def test_only_the_baseline(write_suite: Callable[..., Path]) -> None:
 
 def test_nothing_has_ended(write_suite: Callable[..., Path]) -> None:
     page = read(write_report(write_suite({"baseline": [None], "kd": [None]})))
-    assert "No run has ended yet." in "".join(page.text)
+    assert "No run is finished yet." in "".join(page.text)
     assert "svg" not in page.tags
 
 
@@ -180,7 +180,7 @@ def test_pictures_stand_in_the_page_and_beside_the_text(
 def test_an_unfinished_run(tmp_path: Path, write_run: Callable[..., None]) -> None:
     write_run(tmp_path / "run", None)
     text = "".join(read(write_report(tmp_path / "run")).text)
-    assert "The run has not ended; it stopped after epoch 6." in text
+    assert "The run is not finished; it stopped after epoch 6." in text
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

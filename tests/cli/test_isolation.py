@@ -1,4 +1,4 @@
-"""One plugin misbehaves: it says so, and everything else works. A case for each way to misbehave."""
+"""A broken plugin is reported, and everything else works; one case for each kind of fault."""
 
 import json
 import runpy

@@ -57,7 +57,7 @@ def test_list_filters_by_family(kdzoo, option):
     [
         ("MKD", {"ca-mkd", "cmkd", "simkd"}),  # the name
         ("reused teacher", {"simkd"}),  # the title
-        ("wrong classes shows", {"kd"}),  # the summary
+        ("of the wrong classes", {"kd"}),  # the summary
         ("Zagoruyko", {"at", "at-kd"}),  # the authors
         ("no such word", set()),
     ],
@@ -133,12 +133,14 @@ def test_a_hyperparameter_has_a_line_and_its_meaning_below(kdzoo, terminal):
     lines = terminal("show", "kd", columns=80)
     at = lines.index("  knowledge.temperature = 4.0  (float > 0, default 4.0)")
     assert lines[at + 1 : at + 3] == [
-        "      divides both networks' logits; higher shows more of how the wrong classes",
-        "      rank.",
+        "      divides both networks' logits; a higher one gives more weight to the wrong",
+        "      classes.",
     ]
     assert "  algorithm.task_weight = 0.1  (float ≥ 0, default 1.0)" in lines
     piped = kdzoo("show", "kd").out.splitlines()
-    assert "      divides both networks' logits; higher shows more of how the wrong classes rank." in piped
+    assert (
+        "      divides both networks' logits; a higher one gives more weight to the wrong classes." in piped
+    )
 
 
 def test_a_key_is_not_broken_on_a_narrow_terminal(terminal):

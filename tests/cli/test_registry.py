@@ -1,4 +1,4 @@
-"""Registries of others: a file, a URL; nobody replaces what is there."""
+"""Additional registries from a file or a URL; they cannot replace existing entries."""
 
 import http.server
 import json

@@ -8,7 +8,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from kdzoo.api import KdzooError
-from kdzoo.data.modality import KINDS, edges, grey, heat, low_resolution
+from kdzoo.data.modality import COMPUTED, edges, grey, heat, low_resolution
 from kdzoo.recipe.model import DataConfig
 
 EVERYTHING = {"crop": 2, "hflip": 0.5, "rotate": 10, "erase": 0.5, "color": 0.5}
@@ -59,17 +59,17 @@ class TestComputed:
         board = (torch.arange(8)[:, None] + torch.arange(8)) % 2
         torch.testing.assert_close(low_resolution(board[None, None].float()), torch.full((1, 1, 8, 8), 0.5))
 
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", COMPUTED)
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize("size", [(32, 32), (7, 5)], ids=str)
     def test_it_stays_in_range_and_apart_from_the_batch(self, kind, channels, size):
         images = pictures(5, channels, *size)
-        found = KINDS[kind].compute(images)
-        assert found.shape == (5, KINDS[kind].channels(channels), *size)
+        found = COMPUTED[kind].compute(images)
+        assert found.shape == (5, COMPUTED[kind].channels(channels), *size)
         assert found.min() >= 0
         assert found.max() <= 1
         for row in range(5):
-            assert torch.equal(KINDS[kind].compute(images[row : row + 1])[0], found[row])
+            assert torch.equal(COMPUTED[kind].compute(images[row : row + 1])[0], found[row])
 
     @pytest.mark.parametrize("stream", ["train", "val", "test"])
     def test_every_split_has_it_after_the_augmentation(self, open_, stream):
@@ -94,7 +94,7 @@ class TestComputed:
         assert torch.equal(batch.inputs["lines"], edges(batch.inputs["image"]))
 
     def test_a_recipe_may_name_every_kind(self):
-        every = {kind: kind for kind in KINDS}
+        every = {kind: kind for kind in COMPUTED}
         assert DataConfig.model_validate({"computed": every}).computed == every
 
     def test_the_hash_covers_it(self, open_):

@@ -1,4 +1,4 @@
-"""Sets that are read anew in every epoch yield what decoded ones yield."""
+"""Streamed data sets yield the same as decoded ones."""
 
 import multiprocessing
 import os

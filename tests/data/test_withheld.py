@@ -1,4 +1,4 @@
-"""Training images that nobody may open."""
+"""Withheld training images are never opened."""
 
 import shutil
 

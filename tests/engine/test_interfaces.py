@@ -1,4 +1,4 @@
-"""What methods lean on beside losses: roles that read roles, probes, assembled students, figures and files."""
+"""Interfaces of methods beyond losses: roles on other roles' features, probes, assembled students, figures, files."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What a run goes on from, and what it refuses: other content, other teachers, newer plugins, other recipes."""
+"""What a run can resume, and what is refused: other content, other teachers, newer plugins, other recipes."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Benchmarks are run by hand, so a change of the core may pass them by: each must import at least."""
+"""Benchmarks are run by hand, so a change of the core may break them: each must at least import."""
 
 import importlib.util
 import sys

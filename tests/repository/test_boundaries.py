@@ -183,10 +183,10 @@ def patches(source: str) -> list[int]:
 
 
 def test_no_file_changes_an_attribute_of_our_classes_and_modules():
-    """A patch leans on how the code is written inside, and is gone with the next change of it, often unnoticed.
+    """A patch depends on internals and can silently stop working with their next change.
 
-    Whoever looks at a run is a listener; whoever wants other behaviour passes a subclass or an argument. Patches
-    of the standard library and of other people's packages are allowed.
+    To observe a run, use a listener; for other behaviour, pass a subclass or an argument. Patches of the
+    standard library and of other people's packages are allowed.
     """
     files = tracked()
     assert Path(__file__) in files

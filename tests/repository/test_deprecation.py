@@ -1,4 +1,4 @@
-"""What is deprecated warns in one line, goes on working, and is gone when its version comes."""
+"""A deprecated name warns in one line, keeps working, and is removed in its version."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""No tensor of a plugin lies on the host by accident: a CPU run cannot notice, a GPU run fails."""
+"""Plugins create no tensor on the CPU by mistake: a CPU run does not notice it, a GPU run fails."""
 
 from __future__ import annotations
 

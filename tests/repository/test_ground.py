@@ -1,4 +1,4 @@
-"""What every package of the core stands on: whole files, cores, the first fault of a validation."""
+"""Helpers of all core packages: atomic files, number of cores, the first error of a validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger's plugin from `kdzoo new` to its removal: each kind, from its wheel, in an environment of its own."""
+"""A third-party plugin from `kdzoo new` to its removal: each kind, from its wheel, in a separate environment."""
 
 import json
 

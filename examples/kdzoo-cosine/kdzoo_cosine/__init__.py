@@ -1,6 +1,6 @@
 """Cosine, a knowledge for kdzoo.
 
-The hooks name where things are and import none of it, so that ``kdzoo list`` stays quick.
+The hooks return import paths and import nothing, so that ``kdzoo list`` stays fast.
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: (B, D).
 
     Returns:
-        (B,), one loss for each sample, from 0 (the same direction) to 2 (opposite ones).
+        (B,), one loss per sample, from 0 (same direction) to 2 (opposite directions).
 
     """
     return 1 - functional.cosine_similarity(student.float(), teacher.float(), dim=1)
 
 
 class Cosine(Knowledge):
-    """The student's embedding, after a linear map that is learned, is to point where the teacher's does.
+    """A learned linear map of the student's embedding points in the direction of the teacher's.
 
     Args:
         scale: multiplies the loss.
@@ -43,5 +43,5 @@ class Cosine(Knowledge):
         self.connector = nn.Linear(student.embedded.shape[1], teacher.embedded.shape[1])
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses: a scheme may weigh each sample."""
+        """(B,) losses, so that schemes can weight each sample."""
         return self.scale * cosine_loss(self.connector(student.embedded), teacher.embedded)

@@ -1,4 +1,4 @@
-"""The conformance kit of kdzoo over this package, and what is particular to its loss."""
+"""The conformance kit of kdzoo on this package, and tests of its loss."""
 
 import torch
 from kdzoo.registry.load import load_registry
@@ -18,20 +18,20 @@ def test_the_conformance_kit_finds_nothing():
     assert [str(finding) for finding in examine(subject)] == []
 
 
-def test_a_student_that_answers_like_the_teacher_has_no_loss():
+def test_the_loss_is_zero_for_equal_embeddings():
     teacher = normal(0, 6, 8)
     assert cosine_loss(teacher, teacher).abs().max() < 1e-6
     assert (cosine_loss(normal(1, 6, 8), teacher) > 1e-3).all()
 
 
-def test_each_sample_has_a_loss_of_its_own():
+def test_the_loss_of_a_sample_does_not_depend_on_the_others():
     student, teacher = normal(1, 6, 8), normal(2, 6, 8)
     loss = cosine_loss(student, teacher)
     assert loss.shape == (6,)
     torch.testing.assert_close(cosine_loss(student[2:], teacher[2:]), loss[2:])
 
 
-def test_only_the_direction_counts():
+def test_the_loss_depends_on_the_direction_only():
     student, teacher = normal(1, 6, 8), normal(2, 6, 8)
     loss = cosine_loss(student, teacher)
     torch.testing.assert_close(cosine_loss(3 * student, 0.1 * teacher), loss)

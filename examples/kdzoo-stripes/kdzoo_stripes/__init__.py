@@ -1,6 +1,6 @@
 """Stripes, a plugin for kdzoo: losses, a data set, a network, a command, a category of methods.
 
-The hooks name where things are and import none of it, so that ``kdzoo list`` stays quick.
+The hooks return import paths and import nothing, so that ``kdzoo list`` stays fast.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ def kdzoo_knowledge() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_datasets() -> dict[str, str]:
-    """What ``--dataset`` may name."""
+    """Data sets for ``--dataset``."""
     return {"stripes": "kdzoo_stripes.data:Stripes"}
 
 
 @hookimpl
 def kdzoo_backbones() -> list[str]:
-    """The modules that register networks with timm when they are imported."""
+    """Modules that register networks with timm on import."""
     return ["kdzoo_stripes.networks"]
 
 
 @hookimpl
 def kdzoo_commands() -> dict[str, str]:
-    """``kdzoo stripes``."""
+    """The command ``kdzoo stripes``."""
     return {"stripes": "kdzoo_stripes.sheet:stripes"}
 
 

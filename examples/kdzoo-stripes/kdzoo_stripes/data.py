@@ -1,4 +1,4 @@
-"""The data set ``stripes``: grey stripes, and the class is their angle."""
+"""The data set ``stripes``: grey stripes, with their angle as the class."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ SEEDS = {"train": 0, "test": 1}
 
 
 class Stripes(DataSource):
-    """Stripes at so many angles, of any width and phase, under noise.
+    """Noisy stripes of random width and phase; the class is the angle.
 
     Args:
         angles: the number of classes.
-        side: of an image, in pixels.
+        side: side of an image, in pixels.
         train: training images of each class.
         test: test images of each class.
-        noise: standard deviation of the noise, where black is 0 and white is 1.
+        noise: standard deviation of the noise, on a scale from 0 (black) to 1 (white).
 
     """
 
     name = "stripes"
-    mirror = False  # in a mirror an angle is another one
+    mirror = False  # mirroring changes the angle
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Stripes(DataSource):
         self.count = {"train": train, "test": test}
 
     def split(self, name: str) -> Samples | None:
-        """Drawn anew each time, and always the same."""
+        """The split, generated from a fixed seed."""
         if name not in self.count:
             return None
         generator = np.random.Generator(np.random.PCG64(SEEDS[name]))

@@ -1,4 +1,4 @@
-"""Losses that know nothing of kdzoo, and each as a Knowledge in a few lines."""
+"""Losses without any reference to kdzoo, and a Knowledge for each in a few lines."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def logit_distance(student: Tensor, teacher: Tensor, centred: bool = True) -> Te
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        centred: whether each row's mean is taken away first, which no softmax sees.
+        centred: subtract each row's mean first, which does not change the softmax.
 
     Returns:
-        (B,), one loss for each sample.
+        (B,), one loss per sample.
 
     """
     difference = student - teacher
@@ -25,7 +25,7 @@ def logit_distance(student: Tensor, teacher: Tensor, centred: bool = True) -> Te
 
 
 class LogitDistance(LossKnowledge):
-    """The student's logits are to be the teacher's own, before any softmax."""
+    """The student's logits match the teacher's, before any softmax."""
 
     name = "logit-distance"
     kind = "response"
@@ -33,16 +33,16 @@ class LogitDistance(LossKnowledge):
 
 
 class MapDistance(LossKnowledge):
-    """The student's last feature map, through a 1x1 convolution where it is narrower, is to be the teacher's.
+    """The student's last feature map matches the teacher's, through a 1x1 convolution if channels differ.
 
     Args:
-        beta: the distance at which the loss turns from a square into an absolute value.
+        beta: the distance at which the loss changes from quadratic to linear.
 
     """
 
     name = "map-distance"
     kind = "feature"
-    loss = nn.SmoothL1Loss  # a module of another library: an instance is made for each arrow
+    loss = nn.SmoothL1Loss  # a module class: each arrow has its own instance
     on = -1
 
     def __init__(self, beta: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""The network ``stripes_net``, which timm knows once this module is imported."""
+"""The network ``stripes_net``; importing this module registers it with timm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ default_cfgs = generate_default_cfgs(
         }
     }
 )
-"""What timm needs to know of each network; with weights to load, also where they are."""
+"""timm's description of each network; for pretrained weights, also their location."""
 
 
 @register_model

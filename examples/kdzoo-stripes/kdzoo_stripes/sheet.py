@@ -18,7 +18,7 @@ def stripes(
     angles: Annotated[int, typer.Option(help="The number of classes.", min=2)] = 6,
     each: Annotated[int, typer.Option(help="Images of each class.", min=1)] = 4,
 ) -> None:
-    """Draw a sheet of the data set: a row for each class."""
+    """Draw a sheet of the data set, with a row for each class."""
     samples = Stripes(angles=angles, train=each).split("train")
     assert samples is not None, "there is a training split"
     images = np.asarray(samples.images)

@@ -1,4 +1,4 @@
-"""The checks, a file for each family; importing them registers them."""
+"""The checks, one file per family; importing them registers them."""
 
 from kdzoo.testing.checks import (
     device,

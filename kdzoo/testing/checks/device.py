@@ -20,7 +20,7 @@ from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.errors import KdzooError
 from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.diary import diary
-from kdzoo.testing.place import innermost
+from kdzoo.testing.frames import innermost
 from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import watch
 
@@ -34,28 +34,28 @@ _WAITING = (
     "bincount",
     "an index by a mask",
 )
-"""Operations whose result, or its size, the host must know before it goes on."""
+"""Operations whose result, or its size, the host must know to continue."""
 
 _WARM = 2
-"""Steps in which connectors are made, which may look at what they like."""
+"""Steps in which connectors are made, where waiting is allowed."""
 
 
 _OPTIMIZERS = "optim"
 """The folder of torch's optimizers."""
 
 _COPYING = ("tolist", "numpy", "cpu", "__array__")
-"""Methods of a tensor that copy it to the host; on a CPU they call no operation."""
+"""Methods of a tensor that copy it to the host; on a CPU they dispatch no operation."""
 
 
 @dataclass
 class _Eyes:
-    """Where the host would wait, and what for; closed while what happens waits on a CPU alone."""
+    """Where the host would wait on a GPU, and for which operation; closed during code that waits on a CPU only."""
 
     found: dict[str, str]
     closed: bool = False
 
     def note(self, name: str, waiting: Collection[str]) -> None:
-        """Keep the place, if such an operation makes the host wait and the component has called it."""
+        """Record the frame, if the operation makes the host wait and the component called it."""
         if self.closed or name not in waiting:
             return
         stack = traceback.extract_stack()
@@ -66,7 +66,7 @@ class _Eyes:
 
 
 class _Waits(TorchDispatchMode):
-    """Sees operations whose result the host must know."""
+    """Intercepts operations whose result the host must know."""
 
     def __init__(self, eyes: _Eyes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's own
@@ -81,7 +81,7 @@ class _Waits(TorchDispatchMode):
 
 
 class _Copies(TorchFunctionMode):
-    """Sees copies to the host."""
+    """Intercepts copies to the host."""
 
     def __init__(self, eyes: _Eyes) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class _Copies(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         self.eyes.note(name, _COPYING)
-        # With the number of classes given, it looks at the ids on a CPU alone.
+        # With a given number of classes, it reads the ids on a CPU only.
         self.eyes.closed = name == "one_hot" and bool(args[1:] or kwargs.get("num_classes"))
         try:
             return func(*args, **kwargs)
@@ -102,7 +102,7 @@ class _Copies(TorchFunctionMode):
 
 
 def _by_mask(indices: Sequence[Tensor | None]) -> bool:
-    """How many rows such an index has, the host must know."""
+    """Whether an index is a mask, whose number of rows the host must know."""
     return any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in indices)
 
 
@@ -115,7 +115,7 @@ def _by_mask(indices: Sequence[Tensor | None]) -> bool:
     mend="Keep numbers as tensors: torch.where instead of if, index by tensors, no .item() in a step.",
 )
 def waits_for_the_device(subject: Subject) -> Iterator[Wrong]:
-    """A CPU run does not wait, so the operations that would are looked for one by one."""
+    """A CPU run does not wait, so each operation that would wait on a GPU is detected."""
     eyes = _EyesInSteps()
     with eyes.open:
         watch(subject, listeners=[eyes])
@@ -124,7 +124,7 @@ def waits_for_the_device(subject: Subject) -> Iterator[Wrong]:
 
 
 class _EyesInSteps(Listener):
-    """Opens the eyes when a step begins and closes them when it ends, from the third step on."""
+    """Opens the eyes at the beginning of a step and closes them at its end, from the third step on."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -171,6 +171,6 @@ def fails_in_half_precision(subject: Subject) -> Iterator[Wrong]:
     mend="Read maps through taps or a probe; keep a detached summary, not the map, and nothing that holds its graph.",
 )
 def keeps_maps(subject: Subject) -> Iterator[Wrong]:
-    """What a network computed on the way to its answer dies with the step."""
+    """A network's intermediate maps must not outlive the step."""
     for role, count in diary(subject).kept.items():
         yield f"{count} maps of earlier steps are still in memory", f"role {role}"

@@ -1,4 +1,4 @@
-"""Does what is declared to learn, learn?"""
+"""Are all trainable parameters trained?"""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from kdzoo.testing.subject import Subject
     "gradient",
     "knowledge",
     looks_for="a parameter that no gradient reaches",
-    mend="Use it in the loss, or make it a buffer if it is not to be learned.",
+    mend="Use it in the loss, or make it a buffer if it should not be trained.",
 )
 def unreached_parameters(subject: Subject) -> Iterator[Wrong]:
-    """Every parameter of the connectors must receive a gradient that is not zero throughout."""
+    """Every parameter of the connectors must receive a non-zero gradient."""
     for lesson in rehearse(subject):
         parameters = {name: one for name, one in lesson.knowledge.named_parameters() if one.requires_grad}
         if not parameters:
@@ -38,11 +38,11 @@ def unreached_parameters(subject: Subject) -> Iterator[Wrong]:
 @check(
     "zero",
     "knowledge",
-    looks_for="a loss that is identically zero, or that teaches the student nothing",
+    looks_for="a loss that is identically zero, or has no gradient for the student",
     mend="Check for a detached tensor, a target computed from the student itself, or a saturated function.",
 )
 def nothing_taught(subject: Subject) -> Iterator[Wrong]:
-    """Between two random networks there is something to learn."""
+    """The loss between two random networks must have a gradient for the student."""
     for lesson in rehearse(subject):
         loss = lesson.loss()
         if not bool(torch.isfinite(loss).all()):

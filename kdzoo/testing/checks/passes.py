@@ -1,4 +1,4 @@
-"""Does a step cost what it must: one pass of each network, in the first step as in a later one, in any order?"""
+"""Does each step have one forward pass of each network, also the first one, in any order of calls?"""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from kdzoo.testing.rehearsal import prepared
 from kdzoo.testing.subject import Subject
 
 _STEPS = 2
-"""Connectors are made in the first one."""
+"""Number of steps; connectors are made in the first one."""
 
 
 class CountPasses(Listener):
-    """Counts the answers that each role computes to whole batches; the two samples that show shapes do not count."""
+    """Counts each role's forward passes on whole batches, without those on two samples to find shapes."""
 
     def __init__(self) -> None:
         self.size = 0
         self.passes: Counter[str] = Counter()
 
     def begin(self, batch: Batch) -> None:
-        """A new step on this batch."""
+        """Start a new step on this batch."""
         self.size = len(batch)
         self.passes.clear()
 
@@ -43,12 +43,12 @@ class CountPasses(Listener):
     mend="Name every (student, teacher) in the scheme's `arrows`; set `taps` in `__init__`, not later.",
 )
 def needless_passes(subject: Subject) -> Iterator[Wrong]:
-    """Two steps in both orders: the knowledge first, the task loss first."""
+    """Two steps in both orders: distillation loss first, task loss first."""
     for order in ("teach, then task", "task, then teach"):
         try:
             first, later = _two_steps(subject, teach_first=order == "teach, then task")
         except KdzooError:
-            return  # it needs an algorithm of its own, whose runs the other checks look at
+            return  # it needs its own algorithm, whose runs the other checks examine
         for role in sorted(first.keys() | later.keys()):
             if first[role] > later[role]:
                 yield (

@@ -1,4 +1,4 @@
-"""Do two processes agree?"""
+"""Do two processes end with equal weights?"""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kdzoo.testing.check import Wrong, check
 from kdzoo.testing.subject import Subject
 
 _NAME_OF_THE_TEST = "PYTEST_CURRENT_TEST"
-"""It is another one in each test, and nothing depends on it."""
+"""An environment variable that changes with each test; results do not depend on it."""
 
 _PATIENCE = 300.0
-"""Seconds after which two processes that wait for each other are given up."""
+"""Seconds after which two processes that wait for each other are stopped."""
 
 
 @check(
@@ -35,7 +35,7 @@ _PATIENCE = 300.0
     mend="Change weights by run.update alone, and let buffers follow nothing that differs between processes.",
 )
 def fails_in_two_processes(subject: Subject) -> Iterator[Wrong]:
-    """The small recipe in two processes of a CPU (gloo), each of which sees half of every batch."""
+    """The small recipe in two processes on a CPU (gloo), each of which gets half of every batch."""
     with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
         folder = Path(place)
         write(subject.recipe(), folder / "recipe.yaml")
@@ -44,7 +44,7 @@ def fails_in_two_processes(subject: Subject) -> Iterator[Wrong]:
     failed = [(answer["time"], rank) for rank, answer in enumerate(answers) if "error" in answer]
     if failed:
         _PAIR.stop()
-        rank = min(failed)[1]  # the other one failed because this one had
+        rank = min(failed)[1]  # the other one failed because of this one
         yield answers[rank]["error"], f"process {rank}, {answers[rank]['where']}"
         return
     if late or not all(answers):
@@ -57,14 +57,14 @@ def fails_in_two_processes(subject: Subject) -> Iterator[Wrong]:
 
 
 class _Pair:
-    """Two processes that are started when they are first needed, and used again as long as nothing goes wrong."""
+    """Two processes that are started on first use and reused until an error."""
 
     def __init__(self) -> None:
         self.children: list[subprocess.Popen[str]] = []
         self.environment: dict[str, str] = {}
 
     def run(self, folder: Path) -> bool:
-        """Let both train the recipe in the folder; whether they took too long."""
+        """Train the recipe in the folder with both; returns whether they took too long."""
         if self.environment != _environment():
             self.stop()
         if not self.children:
@@ -80,7 +80,7 @@ class _Pair:
         while not all(file.exists() for file in done):
             late = time.monotonic() > until
             if late or any(child.poll() is not None for child in self.children):
-                self.stop()  # one that failed leaves the other waiting for ever
+                self.stop()  # if one has failed, the other waits forever
                 return late
             time.sleep(0.02)
         return False
@@ -116,7 +116,7 @@ atexit.register(_PAIR.stop)
 
 
 def _environment() -> dict[str, str]:
-    """Plugins that this process finds on its own path, a checkout or a test's folder, are found there too."""
+    """An environment in which plugins on this process's path (a checkout, a test's folder) are found too."""
     path = os.pathsep.join(one or os.getcwd() for one in sys.path)
     inherited = {key: value for key, value in os.environ.items() if key != _NAME_OF_THE_TEST}
     return {**inherited, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
@@ -130,7 +130,7 @@ def _free_port() -> int:
 
 
 def _answer(folder: Path, rank: int) -> dict[str, Any]:
-    """What a process wrote; nothing if it was ended while it waited for the other."""
+    """The result of a process; empty if it was stopped while it waited for the other."""
     file = folder / f"rank{rank}.json"
     answer: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return answer

@@ -1,4 +1,4 @@
-"""Is the loss a mean over the batch, whatever its order?"""
+"""Is the loss a mean over the batch, independent of its order?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kdzoo.testing.subject import Subject
 _TOLERANCE = 1e-3
 
 _ORDERS = 5
-"""A loss between neighbours may be nearly the same in one other order."""
+"""Number of orders; a loss between neighbours may be nearly the same in one of them."""
 
 
 @check(
@@ -31,7 +31,7 @@ _ORDERS = 5
     mend="Return (B,) without a reduction, or divide a sum by the batch size.",
 )
 def grows_with_the_batch(subject: Subject) -> Iterator[Wrong]:
-    """Every sample twice: a sum would double."""
+    """With every sample twice, a sum would double."""
     for lesson in rehearse(subject):
         size = len(lesson.batch)
         twice = torch.arange(size).repeat(2)
@@ -55,7 +55,7 @@ def grows_with_the_batch(subject: Subject) -> Iterator[Wrong]:
     mend="Compare all pairs, or declare it: exempt = {'batch-order': 'why'}.",
 )
 def depends_on_the_order(subject: Subject) -> Iterator[Wrong]:
-    """The same samples in another order have the same losses."""
+    """The losses of samples must not depend on their order."""
     for lesson in rehearse(subject):
         fault = next(filter(None, (_in_order(lesson, number) for number in range(_ORDERS))), None)
         if fault is not None:
@@ -63,7 +63,7 @@ def depends_on_the_order(subject: Subject) -> Iterator[Wrong]:
 
 
 def _in_order(lesson: Rehearsal, number: int) -> str | None:
-    """What is wrong in the ``number``-th other order."""
+    """The mistake in the ``number``-th order, if any."""
     size = len(lesson.batch)
     order = torch.randperm(size, generator=torch.Generator().manual_seed(number))
     same_seed()

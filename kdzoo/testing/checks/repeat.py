@@ -1,4 +1,4 @@
-"""Does the same recipe give the same weights, also after an interruption?"""
+"""Is a run reproducible, also after an interruption?"""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def differs_from_itself(subject: Subject) -> Iterator[Wrong]:
     mend="Keep what outlives a step in buffers, run.state or run.generator(name).",
 )
 def differs_after_an_interruption(subject: Subject) -> Iterator[Wrong]:
-    """A run with a checkpoint at every step, interrupted within an epoch, and one that was not."""
+    """Compares a run that is interrupted within an epoch and resumed with an uninterrupted one."""
     whole = diary(subject)
     with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
-        stop_after = 3 * whole.steps // 4 + 1  # within an epoch: its beginning may hide what was forgotten
+        stop_after = 3 * whole.steps // 4 + 1  # within an epoch: its start may hide missing state
         again = watch(subject, stop_after=stop_after, folder=Path(place) / "run", changes=ALWAYS)
     yield from _other(whole, again, f"interrupted after step {stop_after} and resumed, it ends with other")
 
 
 def _other(first: Diary, second: Watched, what: str) -> Iterator[Wrong]:
-    """Where the second run did not end as the first."""
+    """The differences of the second run's end."""
     for role in first.weights:
         if second.weights.get(role) != first.weights[role]:
             yield f"{what} weights", f"role {role}"
     for name, figure in first.figures.items():
-        if repr(second.figures.get(name)) != repr(figure):  # one NaN is as good as another
+        if repr(second.figures.get(name)) != repr(figure):  # NaN equals NaN
             yield f"{what} figures: {second.figures.get(name)} instead of {figure}", f"figure {name}"

@@ -1,4 +1,4 @@
-"""Do the roles stay what they are: a frozen teacher, a student in training, and nothing of one in the other?"""
+"""Is the teacher frozen, the student in train mode, and the exported student free of connectors?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EVERY_KIND: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
     mend="Enroll it with learns=False and leave its mode and its parameters alone.",
 )
 def frozen_roles(subject: Subject) -> Iterator[Wrong]:
-    """Looked at in every step."""
+    """Examined in every step."""
     for name, what in diary(subject).moved.items():
         yield what, f"role {name}"
 
@@ -32,7 +32,7 @@ def frozen_roles(subject: Subject) -> Iterator[Wrong]:
     mend="Use `with run.evaluating(role):`, which puts every module back as it was.",
 )
 def students_in_training(subject: Subject) -> Iterator[Wrong]:
-    """At the end of every step, whoever learns is in train mode throughout."""
+    """At the end of every step, all modules of trained roles must be in train mode."""
     for name, what in diary(subject).still.items():
         yield what, f"role {name}"
 
@@ -44,11 +44,11 @@ def students_in_training(subject: Subject) -> Iterator[Wrong]:
     mend="Register them on the knowledge itself, in build.",
 )
 def connectors_in_the_student(subject: Subject) -> Iterator[Wrong]:
-    """The exported student has the tensors of its architecture and no other."""
+    """The exported student must have exactly the tensors of its architecture."""
     run = diary(subject).run
     student = run.roles["student"]
     if not isinstance(student, Backbone):
-        return  # put together on purpose, by a scheme or an algorithm
+        return  # assembled on purpose, by a scheme or an algorithm
     fresh = run.networks.build("student").state_dict()
     for key in sorted(student.state_dict().keys() - fresh.keys())[:3]:
         yield "the student has a tensor that its architecture has not", f"tensor {key}"

@@ -1,4 +1,4 @@
-"""Do the hyper-parameters do what they say, and anything at all?"""
+"""Do the hyper-parameters have an effect, and does the temperature scale as documented?"""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from kdzoo.testing.watch import trained_weights, watch
 from kdzoo.zoo.hyperparameters import schema
 
 _HOT = 50.0
-"""A temperature at which softened probabilities are linear in the logits, to a few per cent."""
+"""A temperature at which softened probabilities are linear in the logits, within a few per cent."""
 
 _FACTOR = re.compile(r"T²|temperature²|T\^2|temperature squared")
 _DENIAL = re.compile(r"\b(not|without|no|nor|lacks?|lost)\b")
 
 _ELSEWHERE = 4
-"""So many other methods are looked into: some components are in most of the registry."""
+"""Largest number of other methods to try: some components are used by most of the registry."""
 
 _TOO_SMALL = 0.5
-"""With T² the gradient at twice that temperature is nearly the same; without it, a quarter."""
+"""With T² the gradient at twice the temperature is nearly the same; without it, a quarter."""
 
 
 @check(
@@ -44,19 +44,19 @@ _TOO_SMALL = 0.5
     mend="Use it, or take it away; where a small run cannot show it: exempt = {'hyper-parameter:NAME': 'why'}.",
 )
 def without_effect(subject: Subject) -> Iterator[Wrong]:
-    """Each is changed in turn.
+    """Change each hyper-parameter in turn.
 
-    The loss must change (of schemes and algorithms, what a run leaves: weights, figures, pictures, files), or the
-    value be refused by more than its range; if need be, in another method that uses the component, in a longer run,
-    or under another choice of another hyper-parameter.
+    The loss must change (for schemes and algorithms the results of a run: weights, figures, pictures, files),
+    or the value must be refused by more than its range; if necessary, in another method with the component,
+    in a longer run, or with another value of another hyper-parameter.
     """
     here = _Variation(subject)
     everywhere = [here, *islice(_variations(subject.elsewhere), _ELSEWHERE)]
     for name in here.model.model_fields:
-        if name in subject.spared("hyper-parameter"):
+        if name in subject.exempt_items("hyper-parameter"):
             continue
         tried = here.alternatives(name)
-        # What is likely, or quickly seen, comes first.
+        # likely and fast variations first
         trials = (
             (one, context)
             for contexts in (_Variation.plain, _Variation.longer, _Variation.choices)
@@ -71,14 +71,14 @@ def without_effect(subject: Subject) -> Iterator[Wrong]:
 
 
 def _variations(subjects: Iterable[Subject]) -> Iterator[_Variation]:
-    """Of those that can be run without what only their user knows."""
+    """The variations of methods that can be run without a user's files."""
     for one in subjects:
         with suppress(KdzooError):
             yield _Variation(one)
 
 
 class _Variation:
-    """A subject whose hyper-parameters are changed one at a time, each time in some context: dotted keys."""
+    """A subject in some context (dotted keys), whose hyper-parameters are changed one at a time."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -88,18 +88,19 @@ class _Variation:
         self._unchanged: dict[tuple[str, str], object] = {}
 
     def value(self, name: str) -> Any:
-        """What it is in the subject's recipe."""
+        """Its value in the subject's recipe."""
         return self.own.get(name, self.model.model_fields[name].default)
 
     def alternatives(self, name: str) -> list[Any]:
-        """Other values that are allowed; a range that refuses the rest says nothing of whether they are used."""
+        """Other allowed values; being refused by the range does not show that a value is used."""
         values = alternatives(self.model.model_fields[name].annotation, self.value(name))
         return [one for one in values if self._allowed(name, one)]
 
     def shows(self, name: str, context: Mapping[str, Any]) -> bool:
-        """Whether anything changes with one of them.
+        """Whether anything changes with one of these values.
 
-        Of a run, the weights are compared first: measuring and exporting a student can take longer than training it.
+        For a run, the weights are compared first: measuring and exporting a student can take longer than
+            training it.
         """
         lesson = self.kind == "knowledge" and "epochs" not in context
         looks: tuple[Look, ...] = (self._lessons,) if lesson else (self._weights, self._all)
@@ -110,15 +111,15 @@ class _Variation:
         )
 
     def plain(self, name: str) -> Iterator[Mapping[str, Any]]:
-        """The small recipe as it is."""
+        """The small recipe."""
         yield {}
 
     def longer(self, name: str) -> Iterator[Mapping[str, Any]]:
-        """Twice as long, since of two epochs a third is as much as a half; of knowledge, what a memory is for."""
+        """A run twice as long, since a third and a half of two epochs are the same; for knowledge with a memory."""
         yield {"epochs": 2 * self.subject.recipe().epochs}
 
     def choices(self, name: str) -> Iterator[Mapping[str, Any]]:
-        """Other choices of the other hyper-parameters: some of them have a meaning under one choice alone."""
+        """Other choices of the other hyper-parameters: some have an effect only with one choice."""
         for other, field in self.model.model_fields.items():
             if other != name and (field.annotation is bool or get_origin(field.annotation) is Literal):
                 for choice in self.alternatives(other):
@@ -149,16 +150,16 @@ class _Variation:
 
 
 class Look(Protocol):
-    """What the subject does with these changes of its recipe: losses and gradients, or what a run leaves."""
+    """The effect of changes of the recipe: losses and gradients, or the results of a run."""
 
     __name__: str
 
     def __call__(self, changes: Mapping[str, Any]) -> object:
-        """Something that can be compared."""
+        """A comparable result."""
 
 
 def _outcome(look: Look, changes: Mapping[str, Any]) -> object:
-    """What is seen; a refusal is an outcome too."""
+    """The result; a refusal is one too."""
     try:
         return look(changes)
     except (KdzooError, ValueError, RuntimeError) as error:
@@ -172,7 +173,7 @@ def _outcome(look: Look, changes: Mapping[str, Any]) -> object:
     mend="Multiply by temperature², or take it out of the card.",
 )
 def squared_temperature(subject: Subject) -> Iterator[Wrong]:
-    """Where logits are softened, the gradient falls as 1/T² unless the loss is multiplied by T²."""
+    """The gradient of softened logits falls as 1/T² unless the loss is multiplied by T²."""
     if "temperature" not in schema(subject.found.component).model_fields:
         return
     if not _claimed(text_of(subject)):
@@ -182,7 +183,7 @@ def squared_temperature(subject: Subject) -> Iterator[Wrong]:
         try:
             lessons = list(rehearse(subject, **{subject.key("temperature"): temperature}))
         except KdzooError:
-            return  # it takes no such temperature
+            return  # this temperature is not allowed
         slopes.append(sum(_slope(lesson) for lesson in lessons))
     if slopes[0] > 0 and slopes[1] < _TOO_SMALL * slopes[0]:
         yield (
@@ -193,7 +194,7 @@ def squared_temperature(subject: Subject) -> Iterator[Wrong]:
 
 
 def _claimed(text: str) -> bool:
-    """Whether a clause has the factor and does not deny it."""
+    """Whether a clause mentions the factor without a negation."""
     clauses = re.split(r"[.;:|\n]", text)
     return any(_FACTOR.search(clause) and not _DENIAL.search(clause) for clause in clauses)
 
@@ -216,14 +217,14 @@ def alternatives(annotation: Any, now: Any) -> Iterator[Any]:
         yield (now or 0) + 1
         yield max((now or 0) - 1, 0)
         if now is not None and now > 2:
-            yield from (1, 0)  # of a memory or a pause, a small run sees only whether it is short
+            yield from (1, 0)  # a small run depends only on whether a memory or a pause is short
     elif annotation is float:
         yield 0.5 * now if now else 0.1
         yield 2.0 * now if now else 1.0
 
 
 def _answer(lesson: Rehearsal) -> list[float]:
-    """Loss and gradients, at the beginning of the run, where a ramp shows, and in its middle."""
+    """Loss and gradients, at the start of the run, where ramps have an effect, and in its middle."""
     found = [float(sum(one.numel() for one in lesson.knowledge.parameters()))]
     for progress in (0.01, lesson.batch.progress):
         same_seed()
@@ -238,7 +239,7 @@ def _answer(lesson: Rehearsal) -> list[float]:
 
 
 def _slope(lesson: Rehearsal) -> float:
-    """The gradient's norm with respect to the student's logits, which are made small so that none saturates."""
+    """The gradient's norm with respect to the student's logits, which are scaled down to avoid saturation."""
     small = Output(
         lesson.student.logits.detach() * 0.1,
         lesson.student.features,

@@ -1,4 +1,4 @@
-"""Is it written down: what it is, what each hyper-parameter means, where it comes from?"""
+"""Are the component, its hyper-parameters and its paper documented?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CORE = "kdzoo"
     mend="Write it: the docstring's Args, the registry entry's paper, a section of the README headed by the name.",
 )
 def nothing_written(subject: Subject) -> Iterator[Wrong]:
-    """Docstring, registry, README."""
+    """Check docstring, registry and README."""
     component = subject.found.component
     if not (component.__doc__ or "").strip():
         yield "no docstring", f"class {component.__name__}"
@@ -35,13 +35,13 @@ def nothing_written(subject: Subject) -> Iterator[Wrong]:
     fields = schema(component).model_fields
     for name in sorted(required(component)):
         if _is_path(fields[name].annotation):
-            continue  # a file of the user's has no default
+            continue  # a user's file has no default
         if not any(name in component.settings for component in subject.used):
             yield "no default, here or in the registry", f"hyper-parameter {name}"
     if subject.found.plugin.distribution == _CORE:
         return
     if subject.found.kind == "observer":
-        pass  # no method has observers
+        pass  # methods have no observers
     elif subject.entry is None:
         yield "no method of the registry uses it, so kdzoo list does not show it", "registry"
     elif subject.entry.paper is None:
@@ -65,7 +65,7 @@ def _is_path(annotation: Any) -> bool:
     mend="Say in a sentence why the check does not hold: exempt = {'batch-order': 'why'}.",
 )
 def exempt_without_reason(subject: Subject) -> Iterator[Wrong]:
-    """The class attribute ``exempt``."""
+    """Check the class attribute ``exempt``."""
     hyperparameters = schema(subject.found.component).model_fields
     for name, reason in subject.exempt.items():
         check, _, item = name.partition(":")

@@ -1,4 +1,4 @@
-"""Adversarial distillation: a generator against the networks, a discriminator against the student, attacks."""
+"""Adversarial distillation: generators, discriminators, and robustness to attacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_knowledge() -> dict[str, str]:
-    """Logits as they are."""
+    """A loss on raw logits."""
     return {
         "logit-l1": "kdzoo_adversarial.logit_l1:LogitL1",
     }
@@ -15,7 +15,7 @@ def kdzoo_knowledge() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Distillation in which somebody learns against the student, or attacks it."""
+    """Training with a generator, with discriminators, or on attacked images."""
     return {
         "gan-supplement": "kdzoo_adversarial.gan_supplement:GanSupplement",
         "feature-gan": "kdzoo_adversarial.feature_gan:FeatureGan",

@@ -1,4 +1,4 @@
-"""What the BatchNorm layers of a network see of a batch, beside what they remember of their training."""
+"""Statistics of a batch at a network's BatchNorm layers, together with their running statistics."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Watched:
     """The statistics of one forward pass.
 
     Attributes:
-        means: for each layer, those of the batch and those remembered, each (C,).
-        variances: the same, biased.
+        means: for each layer, those of the batch and the running ones, each (C,).
+        variances: the same for biased variances.
 
     """
 
@@ -31,13 +31,13 @@ class Watched:
 
 
 def has_statistics(module: nn.Module) -> bool:
-    """Whether any BatchNorm in it remembers its training."""
+    """Whether any BatchNorm layer has running statistics."""
     return bool(_layers(module))
 
 
 @contextmanager
 def watching(module: nn.Module) -> Iterator[Watched]:
-    """Read what each BatchNorm layer gets while the block is open; the gradient goes through what is read."""
+    """Record the statistics of each BatchNorm layer's input inside the block, with gradient."""
     watched = Watched()
 
     def read(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:

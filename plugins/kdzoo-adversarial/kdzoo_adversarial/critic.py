@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 class Critic(nn.Module):
-    """Two hidden layers with leaky ReLUs and a linear score; positive = taken for the real one.
+    """Two hidden layers with leaky ReLUs and a linear score; positive means real.
 
-    Nothing follows the last layer. A ReLU there, before the cross-entropy, can answer 0 to everything from the
-    first step on, and then neither side learns again.
+    There is no activation after the last layer. A ReLU there, before the cross-entropy, can be 0 for all
+    inputs from the first step on, and then neither side gets a gradient.
 
     Args:
         size: D, the length of the vectors.
-        condition: further numbers that it is told of each; 0 = unconditional.
+        condition: length of the condition; 0 is unconditional.
         hidden: width of both hidden layers.
 
     """
@@ -30,7 +30,7 @@ class Critic(nn.Module):
         )
 
     def forward(self, rows: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Scores (B, P) of (B, P, D) vectors, P of each sample; the condition is (B, condition)."""
+        """Scores (B, P) of (B, P, D) vectors, P per sample; the condition is (B, condition)."""
         if condition is not None:
             told = condition[:, None].expand(-1, rows.shape[1], -1).to(rows.dtype)
             rows = torch.cat([rows, told], dim=-1)

@@ -1,4 +1,4 @@
-"""A discriminator tells the student from the teacher, and the student learns until it cannot."""
+"""Adversarial training of the student against discriminators between student and teacher."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ OWN, OTHERS = "student-view", "teacher-view"
 
 
 class FeatureGan(Algorithm):
-    """Two updates a step: the discriminators', then the student's, which is rewarded for being taken for the teacher.
+    """Two updates per step: the discriminators', then the student's, whose loss includes fooling them.
 
     Args:
-        logit_weight: weight of fooling the discriminator on class probabilities; 0 = there is none.
+        logit_weight: weight of fooling the discriminator on class probabilities; with 0 there is none.
         embedding_weight: the same on the embedding.
-        stage_weight: the same on each of ``stages``; every position of a map is judged by itself.
-        stages: of both networks; -1 is the deepest.
-        condition: which class a discriminator is told: the one that the teacher names, the label, or none. A
-            discriminator that is told none may be fooled by the right answers to the wrong images.
-        task_weight: weight of the supervised loss.
-        teach_weight: weight of the knowledge.
-        temperature: divides the logits whose probabilities a discriminator sees.
+        stage_weight: the same on each of ``stages``; every position of a map has its own score.
+        stages: stages of both networks; -1 is the deepest.
+        condition: the class that a discriminator is conditioned on: the teacher's prediction, the label, or
+            none. Without one, predictions for the wrong images can fool the discriminator.
+        task_weight: weight of the task loss.
+        teach_weight: weight of the distillation loss.
+        temperature: divides the logits before a discriminator's softmax.
         discriminator_lr: Adam's learning rate.
         hidden: width of a discriminator's hidden layers.
     """
@@ -132,7 +132,7 @@ class FeatureGan(Algorithm):
         run.enroll("discriminators", critics, student=False, optim=adam)
 
     def _probe(self, run: Run, role: str) -> Output:
-        """The shapes of a role's answer."""
+        """The shapes of a role's output."""
         side, channels = run.data.img_size, run.data.channels[modality_of(run, role)]
         image = torch.zeros(1, channels, side, side, device=run.device)
         with run.evaluating(role), torch.no_grad():
@@ -144,7 +144,7 @@ class FeatureGan(Algorithm):
         return [*(one for one in (self.logit_weight, self.embedding_weight) if one), *stages]
 
     def _told(self, run: Run, batch: Batch) -> Tensor | None:
-        """(B, K) the class that the discriminators are told."""
+        """(B, K), the condition of the discriminators."""
         if self.condition == "none":
             return None
         logits = run.see("teacher", batch).logits

@@ -1,4 +1,4 @@
-"""A generator whose images supplement the real ones, judged by the teacher."""
+"""A generator whose images supplement the real ones, trained with the teacher's feedback."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ _SHOWN = 64
 
 
 class GanSupplement(Algorithm):
-    """Student and generator learn in turns; the frozen teacher is a judge of the generator's images.
+    """Alternate updates of discriminator, generator and student, with a frozen teacher.
 
-    A step: the discriminator, which reads the teacher's embedding, learns to tell real from generated; the
-    generator learns to please it and the teacher, and to find what the student does not know yet; the student
-    learns the task on the real images and what it is taught on both.
+    In each step, the discriminator, which reads the teacher's embedding, learns to distinguish real from
+    generated images; the generator minimises its losses from discriminator and teacher and maximises the
+    disagreement of student and teacher; the student learns the task on the real images and from the teacher
+    on both.
 
     Args:
         task_weight: weight of the task loss on the real images.
-        teach_weight: weight of the knowledge on real and generated images together.
-        supplement: whether there is a generator; without, this is plain distillation.
-        confidence_weight: weight, in the generator's loss, of the teacher being sure of one class.
-        balance_weight: weight of all classes being equally frequent in a batch.
+        teach_weight: weight of the distillation loss on real and generated images together.
+        supplement: whether there is a generator; without one, this is plain distillation.
+        confidence_weight: weight of the teacher's confidence in the generator's loss.
+        balance_weight: weight of the balance of classes in a batch.
         statistics_weight: weight of the distance to the statistics of the teacher's BatchNorm layers, if any.
-        real_weight: weight of fooling the discriminator; 0 = there is none.
+        real_weight: weight of fooling the discriminator; with 0 there is none.
         disagreement_weight: weight of the divergence of student and teacher, which the generator maximises.
-        batch_size: images that are generated at a time; default: the batches' own size in the recipe.
+        batch_size: generated images per batch; default: the recipe's batch size.
         generator_steps: updates of the generator for each batch of real images.
-        student_steps: updates of the student for each batch of real images, with fresh generated ones.
-        generator_lr: Adam's learning rate, of the generator and of the discriminator.
-        latent: numbers of noise that an image is made from.
+        student_steps: updates of the student for each batch of real images, with newly generated ones.
+        generator_lr: Adam's learning rate for generator and discriminator.
+        latent: length of a noise vector.
         width: channels of the generator's last map.
-        picture_epochs: epochs between two pictures of generated images, and one at the end; 0 = none.
+        picture_epochs: epochs between pictures of generated images (there is one at the end too); 0 is none.
     """
 
     name = "gan-supplement"
@@ -183,16 +184,16 @@ class GanSupplement(Algorithm):
         return {name: value.detach() for name, value in recorded.items()}
 
     def _judge(self, run: Run, fake: Tensor) -> tuple[Output, Watched | None]:
-        """The teacher's answer to generated images, and what its BatchNorm layers saw."""
+        """The teacher's output for generated images, and their statistics at its BatchNorm layers."""
         network = run.roles["teacher"]
         reads = bool(self.statistics_weight) and has_statistics(network)
         with watching(network) as watched, run.autocast():
-            # Not called as a module: torch.compile would leave the hooks out.
+            # Not called as a module: torch.compile would skip the hooks.
             answer: Output = network.forward(fake, (), bool(self.real_weight))
         return answer, watched if reads else None
 
     def _discriminate(self, run: Run, batch: Batch, fake: Tensor) -> Tensor:
-        """Let the discriminator learn; how much it could tell apart before."""
+        """Update the discriminator; returns its accuracy before the update."""
         embedding = run.see("teacher", batch).embedded
         real_scores = self._score(run, normalised_rows(embedding.detach())[:, None])
         fake_scores = self._score(run, fake)
@@ -210,12 +211,12 @@ class GanSupplement(Algorithm):
         teach = run.teach(joint)
         task = torch.stack([run.task(role, joint) for role in run.students]).sum()
         if batch.target is not None and batch.target.is_floating_point():
-            task = task * (len(joint) / len(batch))  # there the mean is over the generated ones too
+            task = task * (len(joint) / len(batch))  # rescaled: that mean includes the generated samples
         run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
         return {"teach": teach, "task": task}
 
     def _join(self, run: Run, batch: Batch) -> Batch:
-        """Real and generated images as one batch, so that BatchNorm learns the statistics of both together."""
+        """Real and generated images as one batch, so that BatchNorm's statistics are those of both together."""
         modality = modality_of(run, "student")
         with torch.no_grad():
             fake = self._generate(run)
@@ -230,7 +231,7 @@ class GanSupplement(Algorithm):
         return Batch(torch.cat([batch.index, nowhere]), {modality: images}, target, batch.progress)
 
     def _show(self, run: Run) -> Mapping[str, float]:
-        """A picture of what the generator makes of the same noise each time."""
+        """A picture of generated images, always from the same noise."""
         run.state[_EPOCHS] += 1
         done = run.state[_EPOCHS]
         if done % self.picture_epochs == 0 or done == run.recipe.epochs:
@@ -239,6 +240,6 @@ class GanSupplement(Algorithm):
 
 
 def modality_of(run: Run, role: str) -> str:
-    """Which input a role of the recipe reads."""
+    """The modality that a role of the recipe reads."""
     config = run.recipe.roles.get(role)
     return "image" if config is None else config.modality

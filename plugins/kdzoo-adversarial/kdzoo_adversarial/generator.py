@@ -1,4 +1,4 @@
-"""The network that makes further images."""
+"""The image generator."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _FIRST_SIDE = 8
-"""Maps begin at no more pixels a side than this."""
+"""Largest side of the first map, in pixels."""
 
 
 class Generator(nn.Module):
-    """Vectors of noise to images in [0, 1]: a linear layer to a small map, then doublings and convolutions.
+    """From noise vectors to images in [0, 1]: a linear layer to a small map, then upsampling and convolutions.
 
-    The sides are ``size`` halved, rounding up, until they are at most 8, so that every size comes out exactly.
+    The sides of the maps are ``size`` halved repeatedly, rounded up, until at most 8, so every size is
+    reached exactly.
 
     Args:
-        latent: length of a vector of noise.
-        channels: of the images.
+        latent: length of a noise vector.
+        channels: channels of the images.
         size: height and width of the images in pixels.
         width: channels of the last map; the first ones have twice as many.
 
@@ -44,7 +45,7 @@ class Generator(nn.Module):
             )
             for before, after in pairwise(widths)
         )
-        # Normalised before the sigmoid, so that the first images are neither black nor white.
+        # Normalised before the sigmoid, so that initial images are neither black nor white.
         self.leave = nn.Sequential(
             nn.Conv2d(widths[-1], channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         )

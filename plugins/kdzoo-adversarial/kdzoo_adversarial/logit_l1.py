@@ -1,4 +1,4 @@
-"""The logits themselves, compared by their absolute differences: Xu, Hsu and Huang 2018."""
+"""The L1 distance of logits: Xu, Hsu and Huang 2018."""
 
 from __future__ import annotations
 

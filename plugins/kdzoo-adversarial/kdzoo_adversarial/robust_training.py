@@ -1,4 +1,4 @@
-"""Training against an attack on the student, by labels and by a teacher: Madry 2018, Goldblum 2020, Zi 2021."""
+"""Adversarial training with labels and with a teacher: Madry 2018, Goldblum 2020, Zi 2021."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from kdzoo_adversarial.robustness import (
 
 @dataclass(frozen=True)
 class SeenTwice:
-    """A stream whose batches have one input under a second name too, before anything is made of them.
+    """A stream whose batches have one input under a second name too.
 
-    The core itself shows batches to the networks when a run goes on from a checkpoint.
+    The core needs it when it resumes a run: it then passes batches of the stream to the networks.
     """
 
     data: Any
@@ -41,7 +41,7 @@ class SeenTwice:
         return len(self.data)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """As the stream does."""
+        """As for the stream."""
         self.data.set_epoch(epoch, start)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -50,29 +50,29 @@ class SeenTwice:
 
 
 class RobustTraining(Algorithm):
-    """Each batch is attacked first; the student learns from both images, the teacher answers to the clean one.
+    """Attack each batch, then train the student on clean and attacked images; the teacher gets the clean one.
 
-    Whoever learns sees the attacked image x'; frozen networks that read the same modality see the clean x.
+    Trained networks get the attacked image x', frozen networks of the same modality the clean image x.
 
     Args:
         task_weight: weight of the task loss on x.
         attacked_task_weight: weight of the task loss on x'.
-        teach_weight: weight of the knowledge between student(x) and teacher(x).
-        attacked_teach_weight: weight of the knowledge between student(x') and teacher(x).
-        epsilon: how far the attack may move a pixel, of 1.
-        step_size: how far each of its steps moves it.
-        steps: how many steps the attack of the training has.
-        start: where it begins: ``uniform`` in the ball, ``near`` the image, or at the image (``none``).
-        objective: what it makes grow: the cross-entropy with the ``label``, or the divergence of the student's
-            answer from that of the ``teacher``.
-        attack_mode: the student's mode while it is attacked.
-        val_images: so many validation images are attacked after each epoch; 0 = none.
-        final_attack: ``autoattack`` adds ``test/autoattack`` to the result; PGD-20 is always in it.
+        teach_weight: weight of the distillation loss between student(x) and teacher(x).
+        attacked_teach_weight: weight of the distillation loss between student(x') and teacher(x).
+        epsilon: largest change of a pixel in [0, 1].
+        step_size: change of a pixel per step of the attack in training.
+        steps: number of steps of the attack in training.
+        start: start of the attack: ``uniform`` in the ball, ``near`` the image, or the image (``none``).
+        objective: what the attack maximises: the cross-entropy with the ``label``, or the divergence of the
+            student's prediction from the ``teacher``'s.
+        attack_mode: the student's mode during the attack.
+        val_images: number of validation images attacked after each epoch; 0 is none.
+        final_attack: ``autoattack`` adds ``test/autoattack`` to the result; PGD-20 is always measured.
     """
 
     name = "robust-training"
     measured_steps = STEPS
-    """Steps of the attack that the figures are measured under."""
+    """Steps of the attack in the evaluation."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class RobustTraining(Algorithm):
             run.enroll(role, run.roles[role], learns=False, modality=read)
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """``test/robust``: accuracy under PGD-20; of the teacher too; ``test/autoattack`` if asked for."""
+        """``test/robust``: accuracy under PGD-20, also of the teacher; ``test/autoattack`` on request."""
         read, seed = _modality(run), run.recipe.seed
         figures = {}
         for role in _measured(run):
@@ -149,7 +149,7 @@ class RobustTraining(Algorithm):
         return figures
 
     def export(self, run: Run, folder: Path) -> str:
-        """Nothing more than what the figures mean."""
+        """No files; the meaning of the figures, for the card."""
         named = {
             "test/robust": f"PGD-{self.measured_steps}, steps of a quarter",
             "test/robust/teacher": "the same, of the teacher",
@@ -178,7 +178,7 @@ class RobustTraining(Algorithm):
             )
 
     def _attack(self, run: Run, clean: Batch, read: str) -> Tensor:
-        """The images that the student is trained on, made against the student as it is."""
+        """The attacked images, computed with the current student."""
         image, answer = clean.inputs[read], _answer(run, "student")
         start = start_at(image, self.epsilon, self.start, run.generator("attack"))
         with run.evaluating("student") if self.attack_mode == "eval" else nullcontext():
@@ -201,14 +201,14 @@ class RobustTraining(Algorithm):
                 "algorithm.objective 'label' needs labelled batches: take algorithm.objective=teacher"
             )
         if run.recipe.data.labels_per_class is not None and not target.is_floating_point():
-            # Where the label is withheld the attack leads away from the student's own answer.
+            # Without a label, the attack moves away from the student's own prediction.
             with torch.no_grad():
                 own = answer(clean.inputs[read]).argmax(dim=1)
             target = own.where(target == UNLABELLED, target)
         return lambda images: label_ascent(answer(images), target)
 
     def _validator(self, run: Run) -> Callable[[], Mapping[str, float]] | None:
-        """``val/robust`` of a part of the validation split, if there is one; of the teacher too."""
+        """``val/robust`` on a part of the validation split, if there is one; also of the teacher."""
         split = run.data.val
         if split is None or not self.val_images:
             return None
@@ -220,7 +220,7 @@ class RobustTraining(Algorithm):
                 part.extend(spread_out(split, self.val_images))
             for role in _measured(run):
                 name = "val/robust" if role == "student" else f"val/robust/{role}"
-                if role == "student" or name not in known:  # a frozen teacher stays as it is
+                if role == "student" or name not in known:  # a frozen teacher's accuracy does not change
                     known[name] = under_pgd(
                         _answer(run, role),
                         part,
@@ -235,7 +235,7 @@ class RobustTraining(Algorithm):
 
 
 def _modality(run: Run, role: str = "student") -> str:
-    """Which input a role reads; numbered roles that the recipe does not name are as their stem."""
+    """The modality of a role; a numbered role that the recipe does not name has that of its stem."""
     roles = run.recipe.roles
     config = roles.get(role) or roles.get(role.rstrip("0123456789")) or roles["student"]
     return config.modality
@@ -248,7 +248,7 @@ def _frozen(module: torch.nn.Module) -> bool:
 
 
 def _measured(run: Run) -> list[str]:
-    """The student, and the teacher if it can be attacked alike."""
+    """The student, and the teacher if it can be attacked in the same way."""
     teacher = run.roles.get("teacher")
     alike = teacher is not None and _frozen(teacher) and _modality(run, "teacher") == _modality(run)
     return ["student", "teacher"] if alike else ["student"]
@@ -259,7 +259,7 @@ def _task(run: Run, batch: Batch) -> Tensor:
 
 
 def _answer(run: Run, role: str) -> Answer:
-    """The logits of a role, in float32: called as often as an attack wants, and nothing is remembered."""
+    """A function from images to a role's float32 logits, for any number of calls; outputs are not cached."""
     network = run.roles[role]
 
     def answer(images: Tensor) -> Tensor:

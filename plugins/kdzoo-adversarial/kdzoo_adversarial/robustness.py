@@ -1,4 +1,4 @@
-"""How many images a network still gets right when somebody attacks them."""
+"""Accuracy of a network under attack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kdzoo_adversarial.functional.attack import pgd, start_at
 from kdzoo_adversarial.functional.robust import label_ascent
 
 STEPS = 20
-"""Steps of the attack in the evaluation: PGD-20 as it is usually run."""
+"""Steps of the attack in the evaluation: PGD-20."""
 
 Answer = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) in [0, 1] to logits (B, K)."""
@@ -28,15 +28,15 @@ def under_pgd(
 ) -> float:
     """Accuracy in percent under PGD on the labels, from a random start, over the labelled samples.
 
-    A pure function: the starts are drawn from a generator of its own, so that two calls can be compared.
+    A pure function: the starts are drawn from its own generator, so that calls can be compared.
 
     Args:
         answer: the network, in eval mode.
-        batches: labelled by class ids.
-        modality: which of their inputs is attacked.
-        epsilon: how far a pixel may be moved.
-        seed: of the starts.
-        steps: of the attack, each of a quarter of epsilon.
+        batches: batches with class ids as labels.
+        modality: the input that is attacked.
+        epsilon: largest change of a pixel.
+        seed: seed of the starts.
+        steps: number of steps of the attack, each a quarter of epsilon.
 
     """
     right = labelled = 0
@@ -63,7 +63,7 @@ def under_pgd(
 
 
 def spread_out(split: Iterable[Batch], most: int) -> list[Batch]:
-    """At most ``most`` samples of a split, evenly from its beginning to its end: splits may be sorted by class."""
+    """At most ``most`` evenly spaced samples of a split, which may be sorted by class."""
     count = sum(len(batch) for batch in split)
     every = max(math.ceil(count / most), 1)
     taken, before = [], 0
@@ -78,7 +78,7 @@ def spread_out(split: Iterable[Batch], most: int) -> list[Batch]:
 
 
 def require_autoattack(classes: int) -> None:
-    """Refuse before anything is trained.
+    """Refuse AutoAttack before training, if it cannot run.
 
     Raises:
         KdzooError: the package is not installed, or there are too few classes for its attacks.
@@ -103,10 +103,10 @@ def under_autoattack(
 
     Args:
         answer: the network, in eval mode.
-        batches: labelled by class ids.
-        modality: which of their inputs is attacked.
-        epsilon: how far a pixel may be moved.
-        seed: of the attacks' random numbers.
+        batches: batches with class ids as labels.
+        modality: the input that is attacked.
+        epsilon: largest change of a pixel.
+        seed: seed of the attacks.
 
     """
     library: Any = importlib.import_module("pyautoattack")  # it has no type stubs
@@ -124,7 +124,7 @@ def under_autoattack(
             continue
         with torch.no_grad():
             others = answer(image[:1]).shape[1] - 1
-        with seeded(seed):  # the attacks seed torch's common generator
+        with seeded(seed):  # the attacks seed torch's global generator
             attack = library.AutoAttack(network, norm="Linf", eps=epsilon, seed=seed, device=image.device)
             attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, others)
             attacked, _ = attack.run_standard_evaluation(image, target, batch_size=len(target))

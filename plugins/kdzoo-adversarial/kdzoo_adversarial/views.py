@@ -1,4 +1,4 @@
-"""What a discriminator is shown of a network: vectors that have one size on both sides."""
+"""A discriminator's inputs from a network's output: vectors of the same size for both networks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kdzoo_adversarial.functional.versus import normalised_rows, shown_logits
 
 @dataclass(frozen=True)
 class Parts:
-    """What is compared.
+    """The compared parts of an output.
 
     Attributes:
-        logits: whether the class probabilities are.
-        embedding: whether what the classifier reads is.
-        stages: which maps are, shallow to deep.
+        logits: whether class probabilities are compared.
+        embedding: whether embeddings are compared.
+        stages: the compared stages, shallow to deep.
 
     """
 
@@ -29,7 +29,7 @@ class Parts:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One for each, in the order in which a view shows them."""
+        """The parts' names, in the order of a view's features."""
         return (
             *(["logits"] if self.logits else []),
             *(["embedding"] if self.embedding else []),
@@ -41,11 +41,11 @@ class View(nn.Module):
     """A network's output as vectors: (B, P, D) for each part, where P is 1, or the positions of a map.
 
     Args:
-        parts: what is shown.
-        temperature: of the class probabilities.
-        sizes: for each of ``parts.stages`` the height and width that the map is pooled to.
-        projections: for the embedding, if shown, and each stage: (own size, size to project to) if a linear layer
-            shall bring the vectors to the other network's size; None shows them as they are.
+        parts: the compared parts.
+        temperature: temperature of the class probabilities.
+        sizes: for each of ``parts.stages``, the height and width that the map is pooled to.
+        projections: for the embedding, if compared, and each stage: (own size, projected size) for a linear
+            layer to the other network's size; None is no projection.
 
     """
 
@@ -65,7 +65,7 @@ class View(nn.Module):
         )
 
     def forward(self, output: Output) -> Output:
-        """The parts' rows as the features of the answer, in the order of ``parts.names``."""
+        """The parts' vectors as the features of the output, in the order of ``parts.names``."""
         rows: list[Tensor] = []
         if self.parts.embedding:
             rows.append(output.embedded[:, None])
@@ -81,9 +81,9 @@ class View(nn.Module):
 def make_views(
     parts: Parts, temperature: float, student: Output, teacher: Output
 ) -> tuple[View, View, tuple[int, ...]]:
-    """Views of two networks from one answer of each, and the sizes of the vectors of every part.
+    """Views of two networks from an example output of each, and the vector sizes of every part.
 
-    The student's vectors are brought to the teacher's size by linear layers; the larger of two maps is pooled.
+    Linear layers project the student's vectors to the teacher's size; the larger of two maps is pooled.
     """
     wide, narrow = _widths(parts, teacher), _widths(parts, student)
     sizes = [

@@ -1,4 +1,4 @@
-"""What a generator and a discriminator are good for, on digits. `make effects` runs this over several seeds."""
+"""Effects of a generator and a discriminator on digits. `make effects` runs them over several seeds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a robust teacher is good for, on digits. `make effects` runs this over several seeds.
+"""Effects of a robust teacher on digits. `make effects` runs them over several seeds.
 
 Every student sees the same 20 images a class, 5 of them labelled, for 20 epochs. The teacher is robust: the exported
 student of plain adversarial training on all images. A pixel may be moved by 0.08 of 1. With all labels the control

@@ -1,4 +1,4 @@
-"""Attention-based knowledge: losses between where a student and a teacher look."""
+"""Attention-based knowledge: losses between the attention maps of a student and a teacher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_knowledge() -> dict[str, str]:
-    """Maps of activity, of classes and of self-attention; links between all pairs of stages."""
+    """Losses on spatial attention, class activation maps and self-attention."""
     return {
         "at": "kdzoo_attention.at:AT",
         "afd": "kdzoo_attention.afd:AFD",

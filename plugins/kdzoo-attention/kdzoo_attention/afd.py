@@ -15,11 +15,11 @@ from kdzoo_attention.stages import Stages, require_places
 
 
 class AFD(Knowledge):
-    """Attention maps of every pair of stages agree as far as a learned link between the two stages says.
+    """Attention maps of all pairs of stages are compared, each weighted by a learned link between the two stages.
 
     Args:
-        dimension: of the queries and keys from which a link is computed.
-        form: ``paper`` takes the norm of the maps' difference, ``code`` its square as the authors' code.
+        dimension: dimension of the queries and keys from which a link is computed.
+        form: ``paper`` takes the norm of the maps' difference, ``code`` the squared norm.
         stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, of any number; None means the same numbers.
     """
@@ -40,7 +40,7 @@ class AFD(Knowledge):
         self.taps = Taps(student=stages, teacher=teacher_stages)
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """A key for each of the student's stages, a query, a bilinear form for each of the teacher's."""
+        """A key for each of the student's stages; a query and a bilinear form for each of the teacher's."""
         require_places(self.name, teacher.features)
         self.keys = nn.ModuleList(Summary(one, self.dimension) for one in student.features)
         self.queries = nn.ModuleList(Summary(one, self.dimension) for one in teacher.features)
@@ -56,7 +56,7 @@ class AFD(Knowledge):
         self.teacher_position = drawn(len(teacher.features), self.dimension)
 
     def links(self, student: Output, teacher: Output) -> Tensor:
-        """(B, T, S): how much each of the teacher's stages is linked to each of the student's."""
+        """(B, T, S): the weight of the link from each of the teacher's stages to each of the student's."""
         queries = [summary(one) for summary, one in zip(self.queries, teacher.features, strict=True)]
         keys = [summary(one) for summary, one in zip(self.keys, student.features, strict=True)]
         positions = self.teacher_position @ self.student_position.T
@@ -71,11 +71,11 @@ class AFD(Knowledge):
 
 
 class Summary(nn.Linear):
-    """What a stage shows, as one vector: the mean over places, a linear map, a ReLU; in float32 at least.
+    """One vector for a stage: the mean over positions, a linear map, a ReLU; in at least float32.
 
     Args:
         feature: an example of the stage's map.
-        dimension: of the vector.
+        dimension: dimension of the vector.
     """
 
     def __init__(self, feature: Tensor, dimension: int) -> None:

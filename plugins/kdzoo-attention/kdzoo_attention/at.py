@@ -14,12 +14,12 @@ from kdzoo_attention.stages import Stages
 
 
 class AT(Knowledge):
-    """The student looks where the teacher looks: their maps of activation strength agree at several stages.
+    """The student's spatial attention maps match the teacher's at several stages.
 
     Args:
         power: activations are raised to this before they are averaged over channels.
-        form: ``paper`` takes half the norm of the maps' difference, ``code`` its square as the authors' code.
-        stages: the student's stages that are compared, counted from the deepest, -1, shallow to deep.
+        form: ``paper`` takes half the norm of the maps' difference, ``code`` the squared norm.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
     """
 

@@ -13,11 +13,11 @@ from kdzoo_attention.functional import class_attention_loss
 
 
 class CATKD(Knowledge):
-    """For each class, the student finds evidence where the teacher finds it: their class activation maps agree.
+    """The student's class activation maps match the teacher's.
 
     Args:
         resolution: the maps are average-pooled to a grid of this side, or to the smaller map's.
-        form: ``paper`` compares maps of unit length, ``code`` maps as they are.
+        form: ``paper`` compares maps of unit length, ``code`` unscaled maps.
     """
 
     name = "catkd"
@@ -30,7 +30,7 @@ class CATKD(Knowledge):
         self.form: Literal["paper", "code"] = form
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """Nothing to make; refuse networks whose logits are not the average of class maps."""
+        """Refuse networks whose logits are not averages of class maps; there is no connector."""
         for side, output in (("student", student), ("teacher", teacher)):
             require_class_maps(side, output.extras[ClassMaps()], output.logits)
 

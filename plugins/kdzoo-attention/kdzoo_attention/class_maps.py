@@ -1,4 +1,4 @@
-"""A probe for class activation maps: the classifier applied to each place of the map that it is given pooled."""
+"""A probe for class activation maps: the classifier applied at each position of the map before pooling."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from kdzoo_attention.functional import class_maps
 class ClassMaps(Probe):
     """Keeps (B, K, H, W) maps whose mean over height and width, with the bias, is the logits.
 
-    It assumes that between pooling and classifier nothing but dropout happens; :func:`require_class_maps` finds out.
+    It assumes that there is only dropout between pooling and classifier; :func:`require_class_maps` checks
+    it.
     """
 
     def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
-        """Read what the model's global pooling reads.
+        """Read the input of the model's global pooling.
 
         Raises:
             KdzooError: the model has no linear classifier, or no module that pools a map.
@@ -52,17 +53,17 @@ class ClassMaps(Probe):
 
 
 def require_class_maps(side: str, maps: tuple[Tensor, ...], logits: Tensor) -> None:
-    """Refuse maps that are not what the logits are made of, or that have one place only.
+    """Refuse maps whose average is not the logits, or that have only one pixel.
 
     Args:
         side: ``"student"`` or ``"teacher"``.
-        maps: what the probe kept.
+        maps: the maps from the probe.
         logits: (B, K), in eval mode.
 
     Raises:
         KdzooError: see above.
     """
-    # The bias is the same for every sample, so it drops out of the difference between two.
+    # The bias is the same for every sample, so it cancels in the difference of two.
     found = maps[0].mean(dim=(2, 3)) if len(maps) == 1 else None
     same = found is not None and found.shape == logits.shape
     if found is not None and same:
@@ -76,7 +77,7 @@ def require_class_maps(side: str, maps: tuple[Tensor, ...], logits: Tensor) -> N
         )
     if maps[0].shape[2:].numel() == 1:
         raise KdzooError(
-            f"knowledge 'catkd': the {side}'s class maps are a single pixel, which says nothing about where; give it "
+            f"knowledge 'catkd': the {side}'s class maps are a single pixel, without positions to compare; give it "
             f"larger images (roles.{side}.img_size=64) or, in families that have it, a finer last stage "
             f"(roles.{side}.kwargs.output_stride=8)"
         )

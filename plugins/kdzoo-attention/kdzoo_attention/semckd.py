@@ -15,7 +15,7 @@ from kdzoo_attention.stages import Stages
 
 
 class SemCKD(Knowledge):
-    """Each layer of the student learns from the layers of the teacher to which a batch looks alike.
+    """Each layer of the student learns from all layers of the teacher, weighted by learned attention.
 
     Args:
         soft_weight: weight of KL(teacher || student) on the logits beside the layers' loss, which weighs 1.
@@ -59,7 +59,7 @@ class SemCKD(Knowledge):
         )
 
     def attention(self, student: Output, teacher: Output) -> Tensor:
-        """(B, S, T): how much each layer of the student learns from each of the teacher's."""
+        """(B, S, T): the weight of each layer of the teacher for each layer of the student."""
         queries, keys = (
             torch.stack(
                 [
@@ -94,7 +94,7 @@ class SemCKD(Knowledge):
 
 
 def shrunk(student: Tensor, teacher: Tensor) -> Tensor:
-    """The student's map in float32 at least, average-pooled where the teacher's is smaller."""
+    """The student's map in at least float32, average-pooled where the teacher's is smaller."""
     student = at_least_float32(student)
     size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
     return student if student.shape[2:] == size else F.adaptive_avg_pool2d(student, size)
@@ -104,8 +104,8 @@ class Embedding(nn.Module):
     """A perceptron from a similarity profile to a query or key of length 1.
 
     Args:
-        points: of the profile.
-        dimension: of the query or key.
+        points: length of the profile.
+        dimension: dimension of the query or key.
     """
 
     def __init__(self, points: int, dimension: int = 16) -> None:

@@ -1,4 +1,4 @@
-"""The type of a hyper-parameter that names stages, and a check of what they show."""
+"""The type of a hyper-parameter that names stages, and a check of their maps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from kdzoo.api import KdzooError, Taps
 
 Stages = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+"""Stages counted from the deepest, -1, ordered from shallow to deep."""
 
 
 def require_places(name: str, maps: tuple[Tensor, ...]) -> None:
-    """Refuse maps that are all one pixel: where a network looks cannot be said of them.
+    """Refuse maps that are all a single pixel: they have no spatial attention.
 
     Args:
         name: the knowledge's.

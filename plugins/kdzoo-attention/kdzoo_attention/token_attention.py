@@ -17,20 +17,20 @@ from kdzoo_attention.functional import value_relations
 
 @dataclass(frozen=True)
 class AttentionWeights(Probe):
-    """Keeps, for each block, its (B, A, N, N) attention weights and those between patches alone.
+    """Keeps, for each block, its (B, A, N, N) attention weights and those between patches only.
 
-    The second is a view of the first without the rows and columns of class and register tokens; its rows sum to less
-    than 1 where there are any. While the probe is attached, timm's fused attention is off, for it never makes the
-    weights.
+    The second is a view of the first without the rows and columns of class and register tokens; with such
+    tokens, its rows sum to less than 1. While the probe is attached, timm's fused attention is off, since it
+    never materialises the weights.
 
     Attributes:
-        blocks: of the modules that attend, counted from the last, -1, shallow to deep.
+        blocks: the attention modules, counted from the last, -1, shallow to deep.
     """
 
     blocks: tuple[int, ...] = (-1,)
 
     def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
-        """Read what the dropout on the weights reads, before it drops any.
+        """Read the input of the dropout on the weights.
 
         Raises:
             KdzooError: the model has no such blocks.
@@ -48,19 +48,19 @@ class AttentionWeights(Probe):
 
 @dataclass(frozen=True)
 class ValueRelations(Probe):
-    """Keeps, for each block, the (B, A, N, N) relations between its values and those between patches alone.
+    """Keeps, for each block, the (B, A, N, N) relations between its values and those between patches only.
 
     Attributes:
-        blocks: of the modules that attend, counted from the last, -1, shallow to deep.
+        blocks: the attention modules, counted from the last, -1, shallow to deep.
     """
 
     blocks: tuple[int, ...] = (-1,)
 
     def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
-        """Read the last third of what the layer for queries, keys and values returns.
+        """Read the last third of the output of the layer for queries, keys and values.
 
         Raises:
-            KdzooError: the model has no such blocks, or they make their values otherwise.
+            KdzooError: the model has no such blocks, or no joint layer for queries, keys and values.
         """
         prefix = _prefix(model)
         handles = []
@@ -84,7 +84,7 @@ class ValueRelations(Probe):
 
 
 class _Unfused(RemovableHandle):
-    """Turns fused attention off until it is removed."""
+    """Switches fused attention off until it is removed."""
 
     def __init__(self, attending: Sequence[Any]) -> None:
         super().__init__(OrderedDict())

@@ -16,12 +16,12 @@ from kdzoo_attention.token_attention import AttentionWeights, ValueRelations
 
 
 class ViTAttention(Knowledge):
-    """Each token of the student attends to the tokens to which it attends in the teacher.
+    """The student's self-attention, and the relations between its values, match the teacher's.
 
     Args:
-        value_weight: weight of the relations between values beside the attention, which weighs 1; 0 leaves them out.
-        heads: ``match`` compares head by head, ``mean`` the averages over heads; ``auto`` matches where both sides
-            have as many.
+        value_weight: weight of the relations between values, relative to the attention; 0 switches them off.
+        heads: ``match`` compares head by head, ``mean`` the averages over heads; ``auto`` matches where both
+            have the same number.
         blocks: the student's blocks, counted from the last, -1, shallow to deep.
         teacher_blocks: the teacher's blocks, one for each of ``blocks``; None means the same.
     """
@@ -55,7 +55,7 @@ class ViTAttention(Knowledge):
         )
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """Nothing to make; refuse what cannot be compared."""
+        """Refuse networks that cannot be compared; there is no connector."""
         for ours, theirs, _ in self.terms:
             require_token_attention("student", student, ours, self.blocks)
             require_token_attention("teacher", teacher, theirs, self.blocks)
@@ -77,7 +77,7 @@ class ViTAttention(Knowledge):
 
 
 def same_tokens(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...]) -> list[tuple[Tensor, Tensor]]:
-    """For each block both sides between the same tokens: all of them, else patches pooled to the coarser grid.
+    """For each block, both networks' attention between the same tokens: all, else patches on the coarser grid.
 
     Args:
         student: for each block (B, A, N, N) between all tokens, then (B, A, P, P) between patches.

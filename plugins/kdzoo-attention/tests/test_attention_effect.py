@@ -1,4 +1,4 @@
-"""What the methods are good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the methods on digits. `make effects` runs them over several seeds.
 
 The margin of the peculiar cosine of `at` held over ten seeds, the others over three, and are about half of the least
 difference seen there: python benchmarks/effects.py --seeds 10

@@ -1,4 +1,4 @@
-"""Teacher and student that read different modalities of the same thing."""
+"""Distillation between different modalities of the same scene."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_knowledge() -> dict[str, str]:
-    """Features and logits across modalities."""
+    """Losses on features and logits across modalities."""
     return {
         "transfer": "kdzoo_cross_modal.transfer:Transfer",
         "cmkd": "kdzoo_cross_modal.cmkd:CMKD",

@@ -1,4 +1,4 @@
-"""A student whose features are classified by the teacher's head."""
+"""A student with the teacher's classifier."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from kdzoo.api import Assembled, KdzooError, Output, Probe
 
 
 class Borrowed(Assembled):
-    """A network that answers with features of the teacher's width, and the teacher's classifier after it.
+    """A network that outputs features of the teacher's width, followed by the teacher's classifier.
 
-    The embedding of the whole is what its classifier reads. The classifier is a copy and does not learn: it
-    consists of buffers.
+    The embedding is the classifier's input. The classifier is a frozen copy: it consists of buffers.
 
     Args:
-        network: gives (B, D) in place of logits.
+        network: outputs (B, D) in place of logits.
         classifier: the teacher's, from (B, D) or (B, D, 1, 1) to (B, K).
 
     Raises:

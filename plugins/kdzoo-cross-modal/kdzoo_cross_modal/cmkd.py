@@ -1,4 +1,4 @@
-"""Class probabilities across modalities: Hong, Dai and Ding 2022, the part on responses."""
+"""Class probabilities across modalities: the response loss of Hong, Dai and Ding 2022."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from kdzoo.api import Batch, Knowledge, Output, softened_kl
 
 
 class CMKD(Knowledge):
-    """The student's classes are to be what the teacher says of the other modality of the same sample.
+    """The student's class probabilities match the teacher's for the other modality of the same sample.
 
     Args:
-        temperature: of both softmaxes; the loss is multiplied by temperature².
+        temperature: temperature of both softmaxes; the loss is multiplied by temperature².
     """
 
     name = "cmkd"
@@ -23,5 +23,5 @@ class CMKD(Knowledge):
         self.temperature = temperature
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) divergences; no label is read."""
+        """(B,) losses; the labels are not used."""
         return softened_kl(student.logits, teacher.logits, self.temperature)

@@ -1,6 +1,6 @@
 """Supervision transfer as a pure function of two networks' features.
 
-It takes any floating dtype and computes in float32 at least.
+It takes any floating dtype and computes in at least float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kdzoo.api import Reduction, at_least_float32, reduce
 def transfer_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """The squared L2 distance of paired features; Gupta, Hoffman and Malik 2016, with L2 for their f.
 
-    It is divided by the number of features, so that its weight holds for networks of any width. Neither side is
+    It is divided by the number of features, so that its weight does not depend on the width. Neither side is
     detached.
 
     Args:

@@ -13,10 +13,9 @@ class CrossModal(Scheme):
     """A frozen teacher of one modality teaches a student of another; each role's ``modality`` says which.
 
     Args:
-        head: what turns the student's features into classes. ``"own"``: its own classifier, which learns from
-            labels or from the teacher's logits. ``"teacher"``: a frozen copy of the teacher's classifier, which
-            serves as soon as the features are the teacher's, without a label or a logit in the loss. The
-            student's own classifier then maps its features to the teacher's width.
+        head: the student's classifier. ``"own"``: its own, which learns from labels or from the teacher's
+            logits. ``"teacher"``: a frozen copy of the teacher's, so that the loss needs neither labels nor
+            logits. The student's own classifier then maps its features to the teacher's width.
     """
 
     name = "cross-modal"
@@ -26,10 +25,10 @@ class CrossModal(Scheme):
         self.head = head
 
     def enroll(self, run: Run) -> None:
-        """Enroll both.
+        """Enroll both networks.
 
         Raises:
-            KdzooError: both read the same modality, or the teacher's classifier cannot be borrowed.
+            KdzooError: both read the same modality, or the teacher's classifier is not linear.
         """
         reads = {role: config.modality for role, config in run.recipe.roles.items()}
         if reads.get("teacher") == reads["student"]:
@@ -53,5 +52,5 @@ class CrossModal(Scheme):
         run.enroll("student", Borrowed(run.build("student", num_classes=width), teacher.classifier))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The teacher teaches the student."""
+        """From the teacher to the student."""
         return [("student", "teacher")]

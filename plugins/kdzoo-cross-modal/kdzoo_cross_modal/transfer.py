@@ -12,16 +12,17 @@ from kdzoo.api import Batch, Knowledge, Output, Run, Taps, at_least_float32, poo
 from kdzoo_cross_modal.functional import transfer_loss
 
 Stages = Annotated[tuple[int, ...], AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+"""Stages counted from the deepest, -1, ordered from shallow to deep."""
 
 
 class Transfer(Knowledge):
-    """The student's features of one modality are to be the teacher's features of the other.
+    """The student's features of one modality match the teacher's features of the other.
 
     Where the widths differ, a learned linear map takes the student's to the teacher's.
 
     Args:
-        stages: the stages whose maps are compared, counted from the deepest, -1; none: the embedding.
+        stages: the stages whose maps are compared, counted from the deepest, -1; an empty list compares the
+            embeddings.
     """
 
     name = "transfer"
@@ -54,7 +55,7 @@ class Transfer(Knowledge):
 
 
 class _Linear(nn.Linear):
-    """From the channels of one to those of the other, at every position, in float32 at least."""
+    """A linear map between two numbers of channels, at every position, in at least float32."""
 
     def __init__(self, own: Tensor, other: Tensor) -> None:
         dtype = at_least_float32(own.dtype)

@@ -1,4 +1,4 @@
-"""What the methods are good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the methods on digits. `make effects` runs them over several seeds.
 
 The teacher reads scanned digits, the student heat maps computed from them: dark and blurred where there is an edge.
 The margins are at most half of the least difference that was seen over two seeds, rounded.

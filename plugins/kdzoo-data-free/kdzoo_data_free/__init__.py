@@ -1,4 +1,4 @@
-"""Data-free distillation: the student learns from images that are made from the teacher alone."""
+"""Data-free distillation: the student learns from images synthesised with only the teacher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """The procedures, each with a generator or with images of its own."""
+    """Training on generated or optimised images."""
     return {
         "generative": "kdzoo_data_free.dfq:GeneratorDistillation",
         "dafl": "kdzoo_data_free.dafl:ExcitingImages",

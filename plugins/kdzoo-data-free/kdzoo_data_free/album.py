@@ -1,4 +1,4 @@
-"""Made images on disk, as an image folder, and from there as the data of a phase."""
+"""Synthesised images on disk, as an image folder, and as the data of a phase."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from kdzoo_data_free.functional.inversion import cropped
 
 _HELP = """# Images made from a teacher
 
-`train/` holds one folder of images for each class, the class that each image was optimised for. No real image
-is among them. A run on them needs real ones to be measured on, as `test/` (or `val/`) beside `train/`:
+`train/` holds one folder of images for each class, the class that each image was optimised for. None of them is
+real. A run on them needs real images for its evaluation, as `test/` (or `val/`) next to `train/`:
 
     ln -s DIR/test {folder}/test
     kdzoo distill --method rkd --teacher MODEL --student MODEL --data-dir {folder} \\
         --set roles.teacher.checkpoint=WEIGHTS
 
-DIR is a folder of real images with the same classes. Without the last line the teacher is trained on these
-images too.
+DIR is a folder of real images with the same classes. Without the last line the teacher is also trained on
+these images.
 """
 
 
 class Album:
     """A folder ``train/<class>/<number>.png``; image n is of class n modulo the number of classes.
 
-    What a number's file holds is decided by whoever makes the images: adding the same images again writes the same
-    files, so that a run that was interrupted leaves what an uninterrupted one does.
+    Writing the same images again gives the same files, so that an interrupted and resumed run leaves the same
+    folder as an uninterrupted one.
 
     Args:
-        folder: where ``train/`` is or will be.
+        folder: the parent of ``train/``.
         classes: names, in the order of their ids.
     """
 
@@ -44,11 +44,11 @@ class Album:
         self._names = [_as_folder(name) for name in classes]
         if len(set(self._names)) < len(self._names):
             raise KdzooError(
-                "images cannot be kept by class: two class names differ in '/' or leading dots alone"
+                "images cannot be stored by class: two class names differ in '/' or leading dots only"
             )
 
     def begin(self) -> None:
-        """Take away what an earlier attempt left, and write what the folder is for.
+        """Remove the files of an earlier attempt, and write the folder's README.
 
         Raises:
             KdzooError: it cannot be written.
@@ -66,7 +66,7 @@ class Album:
         return torch.arange(first, first + count, device="cpu") % len(self._names)
 
     def write(self, pixels: Tensor, first: int) -> None:
-        """Write images (B, C, H, W) uint8, of one or three channels, as the numbers from ``first`` on.
+        """Write images (B, C, H, W) uint8, of one or three channels, with numbers from ``first`` on.
 
         Raises:
             KdzooError: a file cannot be written.
@@ -105,18 +105,18 @@ class Album:
 
 
 class Prints:
-    """Batches drawn from images, moved and mirrored at random, as a phase's data.
+    """Batches drawn from images, randomly shifted and mirrored, as a phase's data.
 
     Draws are with replacement, and each batch is a pure function of the run's seed, the epoch and the step.
 
     Args:
-        run: whose data this is.
+        run: the run.
         images: (N, C, H, W) uint8.
         target: (N,) int64.
-        steps: batches in an epoch.
-        shift: largest move in pixels; black comes in at the edges.
+        steps: batches per epoch.
+        shift: largest shift in pixels, with black borders.
         flip: probability of mirroring.
-        name: streams of other names draw other numbers.
+        name: streams with other names draw other random numbers.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Prints:
         return len(self._draws)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch that the next iteration goes through, and how many batches it leaves out."""
+        """Choose the epoch of the next iteration, and how many of its batches are skipped."""
         self._draws.set_epoch(epoch, start)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -145,15 +145,15 @@ class Prints:
 
 
 def below(uniform: Tensor, bound: int) -> Tensor:
-    """Numbers in [0, 1) as int64 in [0, bound), each as likely."""
+    """Uniform numbers in [0, 1) as uniform int64 in [0, bound)."""
     return (uniform * bound).long().clamp(max=bound - 1)
 
 
 def move(uniform: Tensor, most: int) -> Tensor:
-    """Numbers in [0, 1) as int64 in [-most, most], each as likely."""
+    """Uniform numbers in [0, 1) as uniform int64 in [-most, most]."""
     return below(uniform, 2 * most + 1) - most
 
 
 def _as_folder(name: str) -> str:
-    """A class name as the name of a folder."""
+    """The folder name of a class."""
     return name.replace("/", "_").lstrip(".") or "_"

@@ -1,4 +1,4 @@
-"""Generated images that are kept and shown again."""
+"""A memory of generated images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _IMAGES, _MADE = "data-free/images", "data-free/made"
 
 
 class Bank:
-    """Images in eight bits in ``run.state``; the oldest give way to new ones.
+    """Images with eight bits in ``run.state``; new images replace the oldest.
 
     Args:
-        run: whose state holds them, so that a resumed run has them again.
-        room: how many images there are at most.
+        run: the run; the images are in its state, and so in its checkpoint.
+        room: largest number of images.
 
     """
 
@@ -34,7 +34,7 @@ class Bank:
         return min(int(self._run.state[_MADE]), len(kept))
 
     def add(self, images: Tensor) -> None:
-        """Keep (B, C, H, W) images in [0, 1]; of more than there is room for, the last."""
+        """Store (B, C, H, W) images in [0, 1]; if there are more than ``room``, the last ones."""
         kept: Tensor = self._run.state[_IMAGES]
         images = images.detach()[-len(kept) :]
         made = int(self._run.state[_MADE])
@@ -43,7 +43,7 @@ class Bank:
         self._run.state[_MADE] = made + len(images)
 
     def draw(self, rows: int) -> Tensor:
-        """(rows, C, H, W) images at random, with repetition; from a stream of the run's."""
+        """(rows, C, H, W) random images, with replacement, drawn with a generator of the run."""
         chosen = torch.randint(
             len(self), (rows,), generator=self._run.generator("bank"), device=self._run.device
         )

@@ -1,4 +1,4 @@
-"""Images that are themselves what is optimised."""
+"""Images as parameters."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 
 
 class Canvas(nn.Module):
-    """A batch of images as a parameter, and the best state that it was in.
+    """A batch of images as a parameter, and its best state so far.
 
-    The parameter is in the units that a network sees, of mean 0 and variance 1, so that one learning rate serves
-    all data; the images themselves are in [0, 1].
+    The parameter is normalised as a network's input, with mean 0 and variance 1, so that one learning rate
+    fits all data; the images are in [0, 1].
 
     Args:
         shape: (B, C, H, W).
-        mean: (1, C, 1, 1) or a number, added to what is optimised.
-        std: (1, C, 1, 1) or a number, by which that is multiplied before.
+        mean: (1, C, 1, 1) or a number, added to the scaled parameter.
+        std: (1, C, 1, 1) or a number, the scale of the parameter.
 
     Attributes:
-        paint: what is optimised.
-        best: the paint that had the least loss since :meth:`start`.
-        least: that loss; infinite before any is known.
+        paint: the parameter.
+        best: the parameter's value with the smallest loss since :meth:`start`.
+        least: that loss; infinite before the first.
     """
 
     best: Tensor
@@ -39,30 +39,30 @@ class Canvas(nn.Module):
         self.register_buffer("std", torch.as_tensor(std).detach().clone(), persistent=False)
 
     def forward(self) -> Tensor:
-        """(B, C, H, W): the images, through which gradient flows into the paint."""
+        """(B, C, H, W): the images, with gradient to the parameter."""
         return self.paint * self.std + self.mean
 
     @torch.no_grad()
     def start(self, noise: Tensor) -> None:
-        """Begin anew from ``noise`` (B, C, H, W) of variance 1, as far as images can show it."""
+        """Start again from ``noise`` (B, C, H, W) of variance 1, clipped to the range of images."""
         self.paint.copy_(noise)
         self.least.fill_(torch.inf)
         self.keep_in_range()
 
     @torch.no_grad()
     def remember(self, loss: Tensor) -> None:
-        """Keep the paint as the best if ``loss`` (), which it has now, is the least so far."""
+        """Keep the current parameter as the best if its ``loss`` () is the smallest so far."""
         better = loss.detach() < self.least
         self.best.copy_(torch.where(better, self.paint, self.best))
         self.least.copy_(torch.where(better, loss.detach(), self.least))
 
     @torch.no_grad()
     def keep_in_range(self) -> None:
-        """Take the paint back to where the images are in [0, 1]; called after each update."""
+        """Clip the parameter so that the images are in [0, 1]; call it after each update."""
         self.paint.copy_(self.paint.clamp(-self.mean / self.std, (1 - self.mean) / self.std))
 
     @torch.no_grad()
     def pixels(self) -> Tensor:
-        """(B, C, H, W) uint8: the best images as a file holds them."""
+        """(B, C, H, W) uint8: the best images, as in the files."""
         images = self.best * self.std + self.mean
         return (images.clamp(0, 1) * 255).round().to(torch.uint8)

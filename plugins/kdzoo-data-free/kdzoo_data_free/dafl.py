@@ -1,4 +1,4 @@
-"""Images that excite the teacher: DAFL, Chen et al. 2019."""
+"""Images with large features: DAFL, Chen et al. 2019."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kdzoo_data_free.generative import Generative
 
 
 class ExcitingImages(Generative):
-    """The generator wants a sure teacher, all classes as often, and large features; it has no BatchNorm term.
+    """A generator with losses on the teacher's confidence, class balance and features, without a BatchNorm term.
 
-    Generator and student learn from the same images, a step each.
+    Generator and student are updated in turn on the same images.
 
     Args:
-        one_hot: weight of the cross-entropy with the class that the teacher names.
+        one_hot: weight of the cross-entropy with the teacher's prediction.
         entropy: weight of the negative entropy of the mean class probabilities, in nats.
         activation: weight of minus the teacher's mean absolute embedding.
         student_steps: student steps after each generator step, all on its images.
@@ -44,7 +44,7 @@ class ExcitingImages(Generative):
         self.activation = activation
 
     def prepare(self, run: Run) -> None:
-        """Ask for the embedding."""
+        """Tap the embedding."""
         if self.activation:
             run.tap("teacher", embedding=True)
 

@@ -1,4 +1,4 @@
-"""Images optimised until the teacher takes them for its own training images: Yin et al. 2020."""
+"""Optimise images to look like the teacher's training data: Yin et al. 2020."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class DeepInversion(Algorithm):
-    """Images are made from the teacher, kept as an image folder, and then the student is taught on them.
+    """Synthesise images from the teacher, save them as an image folder, and train the student on them.
 
-    Phase ``invert``: an epoch makes one batch of images, which are optimised from noise until the teacher sees
-    the classes that they were meant for, its BatchNorm layers meet the statistics of its training, and the
-    images are smooth. They are written to ``images/train/`` in the run's folder. Phase ``distill``: the student
-    is taught on them for the recipe's epochs.
+    Phase ``invert``: each epoch makes one batch of images, optimised from noise so that the teacher predicts
+    their target classes, their statistics at its BatchNorm layers match the running ones, and they are
+    smooth. They are written to ``images/train/`` in the run's folder. Phase ``distill``: the student is
+    trained on them for the recipe's epochs.
 
     Args:
-        batches: how many batches of images are made in a round.
-        batch_size: images in each.
-        steps: of optimisation for each batch.
-        image_lr: Adam's learning rate, in the units that the teacher sees.
-        class_weight: weight of the cross-entropy with the meant class.
+        batches: batches of images per round.
+        batch_size: images per batch.
+        steps: optimisation steps for each batch.
+        image_lr: Adam's learning rate, for images normalised as the teacher's input.
+        class_weight: weight of the cross-entropy with the target class.
         bn_weight: weight of the distance of the BatchNorm statistics.
         tv_weight: weight of the total variation.
-        l2_weight: weight of the Euclidean norm of the images, in the units that the teacher sees.
+        l2_weight: weight of the Euclidean norm of the images, normalised as the teacher's input.
         competition: weight of 1 - the divergence of student and teacher (Adaptive DeepInversion).
-        rounds: how often images are made and then taught; the competition counts from the second on.
-        jitter: most pixels by which the images are rolled at each step of their optimisation.
-        flip: probability that images are mirrored, while they are optimised and when the student sees them.
-        crop: most pixels by which the images that the student sees are moved.
-        task_weight: weight of the cross-entropy of the student with the meant classes.
-        teach_weight: weight of the knowledge.
+        rounds: rounds of making images and training on them; the competition is used from the second on.
+        jitter: largest roll of the images in each optimisation step, in pixels.
+        flip: probability that images are mirrored, in their optimisation and for the student.
+        crop: largest shift of the student's images, in pixels.
+        task_weight: weight of the student's cross-entropy with the target classes.
+        teach_weight: weight of the distillation loss.
     """
 
     name = "deepinversion"
     exempt: ClassVar = {
         "wait": "the finished images of a batch are written to files",
-        "processes": "its images are made in one process, and it refuses several",
+        "processes": "images are made in one process, and several are refused",
     }
 
     def __init__(
@@ -125,7 +125,7 @@ class DeepInversion(Algorithm):
                     album.begin()
                 noise = torch.randn(shape, generator=run.generator("canvas"), device=run.device)
                 canvas.start(noise)
-                run.enroll("canvas", canvas, optim=adam)  # its optimizer forgets the images before
+                run.enroll("canvas", canvas, optim=adam)  # a new optimizer state
             losses = self._losses(
                 run, canvas, statistics, drawn, album.targets(first(), self.batch_size), number
             )
@@ -156,7 +156,7 @@ class DeepInversion(Algorithm):
         target: Tensor,
         number: int,
     ) -> Mapping[str, Tensor]:
-        """What the images of a batch minimise, weighted; round ``number`` counts from 0."""
+        """The weighted losses of a batch of images; round ``number`` counts from 0."""
         down, right, mirror = drawn.inputs["image"][0].unbind()
         images = rolled(canvas(), move(down, self.jitter), move(right, self.jitter), mirror < self.flip)
         target = target.to(run.device)
@@ -185,13 +185,13 @@ class DeepInversion(Algorithm):
 
 
 class Moves:
-    """The steps of a phase that makes one batch of images in each epoch.
+    """The data of a phase that makes one batch of images per epoch: random numbers for each step.
 
     Attributes:
-        batch: number of the batch that is being made, from 0 in this phase.
+        batch: number of the current batch, from 0 in this phase.
         step: number of the step within it.
 
-    Each item holds three numbers in [0, 1), for how the images are moved; see :class:`kdzoo.api.Noise`.
+    Each item holds three numbers in [0, 1), for the shift of the images; see :class:`kdzoo.api.Noise`.
     """
 
     def __init__(self, run: Run, steps: int, epochs_before: int, name: str) -> None:
@@ -204,7 +204,7 @@ class Moves:
         return len(self._draws)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch, counted over all phases, and how many steps are left out."""
+        """Choose the epoch, counted over all phases, and how many steps are skipped."""
         self.batch, self._start = epoch - self._epochs_before, start
         self._draws.set_epoch(epoch, start)
 
@@ -218,7 +218,7 @@ def _statistics(run: Run) -> BatchNormStatistics:
     """The statistics of the teacher's BatchNorm layers.
 
     Raises:
-        KdzooError: there is no one teacher and no one student, or the teacher has no BatchNorm.
+        KdzooError: there is not exactly one teacher and one student, or the teacher has no BatchNorm.
     """
     if "teacher" not in run.roles or run.students != ("student",):
         raise KdzooError(

@@ -1,4 +1,4 @@
-"""A generator with every objective that is in use: Choi et al. 2020, Fang et al. 2019."""
+"""A generator with all common objectives: Choi et al. 2020, Fang et al. 2019."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from kdzoo_data_free.synthetic import refuse_without_teaching
 
 
 class GeneratorDistillation(Generative):
-    """The generator minimises a weighted sum; after each of its steps the student is taught on new images.
+    """The generator minimises a weighted sum; after each of its steps the student is trained on new images.
 
     Args:
         adversarial: weight of minus KL(teacher || student).
-        statistics: weight of the distance of the teacher's BatchNorm statistics; 0 for a teacher without.
-        one_hot: weight of the cross-entropy with the class that the teacher names.
+        statistics: weight of the distance from the teacher's BatchNorm statistics; 0 for a teacher without
+            them.
+        one_hot: weight of the cross-entropy with the teacher's prediction.
         balance: weight of the negative entropy of the mean class probabilities, in nats.
         activation: weight of minus the teacher's mean absolute embedding.
-        source: ``noise`` shows the student uniform noise instead of generated images: the control.
+        source: ``noise`` trains the student on uniform noise instead of generated images: the control.
         student_steps: student steps after each generator step, each on new images.
 
     """
@@ -52,7 +53,7 @@ class GeneratorDistillation(Generative):
         self.source = source
 
     def prepare(self, run: Run) -> None:
-        """Find the BatchNorm layers; ask for the embedding."""
+        """Find the BatchNorm layers; tap the embedding."""
         if self.statistics:
             self.layers = BatchNormStatistics(
                 run.roles["teacher"],
@@ -64,7 +65,7 @@ class GeneratorDistillation(Generative):
             run.tap("teacher", embedding=True)
 
     def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
-        """The terms whose weight is not zero."""
+        """The terms with a non-zero weight."""
         if self.statistics:
             with self.layers.reading() as found:
                 teacher = run.see("teacher", batch)
@@ -86,7 +87,7 @@ class GeneratorDistillation(Generative):
         return terms
 
     def phases(self, run: Run) -> Iterator[Phase]:
-        """One phase, of noise if that is the source."""
+        """One phase; on noise if that is the source."""
         if self.source == "generator":
             yield from super().phases(run)
             return

@@ -1,4 +1,4 @@
-"""A generator that learns to learn: FastDFKD, Fang et al. 2022."""
+"""A meta-learned generator: FastDFKD, Fang et al. 2022."""
 
 from __future__ import annotations
 
@@ -22,34 +22,35 @@ from kdzoo_data_free.synthetic import describe, refuse_without_teaching, show, s
 
 _MOMENTS = "data-free/moments"
 _REPTILE = 67.0
-"""The authors' factor, which makes up for the small steps of the inner loop."""
+"""The authors' factor, which compensates for the small steps of the inner loop."""
 
 
 class MetaGenerator(Algorithm):
-    """Each batch of images is made by a copy of a generator that a few steps adapt to it, and is kept.
+    """Each batch of images is made by an adapted copy of a meta-learned generator, and stored.
 
-    The generator that is copied learns from how its copies were adapted, so that few steps are enough: what
-    images have in common is in its weights, what is new in the copies. Phase ``synthesise`` makes the first
-    batches; in ``distill`` each new batch is followed by some student steps on kept images.
+    The generator is meta-learned from the adaptation of its copies, so that few steps suffice: its weights
+    capture what images have in common. Phase ``synthesise`` makes the first batches; in ``distill`` each new
+    batch is followed by student steps on stored images.
 
     Args:
-        adversarial: weight of minus KL(teacher || student) on images to which both give the same class; it counts
-            in ``distill``.
+        adversarial: weight of minus KL(teacher || student) on images for which both predict the same class;
+            used in ``distill``.
         statistics: weight of the distance of the teacher's BatchNorm statistics.
         one_hot: weight of the cross-entropy with classes drawn at random.
-        inner_steps: how many steps adapt the copy and the batch's random vectors.
+        inner_steps: adaptation steps of the copy and the batch's random vectors.
         inner_lr: Adam's learning rate for the copy.
         latent_lr: the same for the random vectors.
-        meta: ``fomaml`` takes the sum of the inner gradients, ``reptile`` the way that the copy went.
-        momentum: part of past batches' statistics in those that are compared with the teacher's.
-        generator_lr: Adam's learning rate for the generator that is copied.
-        warmup: batches of images that are made before the student begins.
-        steps: batches of images that are made in an epoch.
+        meta: update of the generator: ``fomaml`` uses the sum of the inner gradients, ``reptile`` the
+            difference between copy and generator.
+        momentum: weight of past batches in the statistics that are compared with the teacher's.
+        generator_lr: Adam's learning rate for the generator.
+        warmup: batches of images made before the student's first step.
+        steps: batches of images made per epoch.
         student_steps: student steps after each of them.
-        memory: images that are kept at most.
+        memory: largest number of stored images.
         latent: length of the generator's random vectors.
         width: channels of the generator's last maps; the others have twice as many.
-        picture_every: epochs between two pictures.
+        picture_every: epochs between pictures.
 
     """
 
@@ -131,7 +132,7 @@ class MetaGenerator(Algorithm):
     def _synthesise(
         self, run: Run, layers: BatchNormStatistics, bank: Bank, batch: Batch, adversarial: float
     ) -> dict[str, Tensor]:
-        """Adapt a copy of the generator to a new batch of images, keep its best ones, and let it learn."""
+        """Adapt a copy of the generator to a new batch of images, store the best ones, and update the generator."""
         generator = run.roles[GENERATOR]
         quick = copy.deepcopy(generator)
         weights = list(quick.parameters())
@@ -171,7 +172,7 @@ class MetaGenerator(Algorithm):
     def _judge(
         self, run: Run, layers: BatchNormStatistics, batch: Batch, classes: Tensor, adversarial: float
     ) -> tuple[dict[str, Tensor], list[Moments]]:
-        """The weighted terms, and the moments that the images have at the teacher's BatchNorm layers."""
+        """The weighted terms, and the images' moments at the teacher's BatchNorm layers."""
         with run.evaluating(*run.students):
             with layers.reading() as seen:
                 teacher = run.see("teacher", batch).logits.float()
@@ -196,7 +197,7 @@ class MetaGenerator(Algorithm):
         return terms, seen
 
     def _past(self, run: Run, seen: list[Moments]) -> list[tuple[Tensor | None, Tensor | None]]:
-        """For each layer the remembered mean and variance of past batches."""
+        """For each layer, the moving mean and variance of past batches."""
         if not self.momentum or _MOMENTS not in run.state:
             return [(None, None)] * len(seen)
         flat = run.state[_MOMENTS].to(run.device)

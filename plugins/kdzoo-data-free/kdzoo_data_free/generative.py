@@ -1,4 +1,4 @@
-"""The procedure that methods with a generator share: it learns what to show, the student learns what it shows."""
+"""The base of methods with a generator: alternating updates of generator and student."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from kdzoo_data_free.generator import Generator
 from kdzoo_data_free.synthetic import describe, refuse_without_teaching, show, synthetic
 
 GENERATOR = "generator"
-"""The role under which the generator learns."""
+"""The role of the generator."""
 
 _SHOWN = "data-free/shown"
 
 
 @dataclass(frozen=True)
 class Making:
-    """How images are made and how often.
+    """Settings of the generator and of the alternation.
 
     Attributes:
-        steps: generator steps in an epoch.
+        steps: generator steps per epoch.
         student_steps: student steps after each of them.
         latent: length of the generator's random vectors.
         width: channels of the generator's last maps; the others have twice as many.
         lr: the generator's learning rate.
-        fresh: whether each student step has new images; else all see those of the generator step.
+        fresh: whether each student step has new images; else all use those of the generator step.
         sched: the generator's schedule.
-        betas: of the generator's Adam.
+        betas: betas of the generator's Adam.
         clip_grad: largest norm of the generator's gradient.
-        picture_every: epochs between two pictures.
+        picture_every: epochs between pictures.
 
     """
 
@@ -63,7 +63,7 @@ class Making:
         )
 
     def generator(self, run: Run) -> Generator:
-        """A generator of the data's images, initialised by the run's seed."""
+        """A generator for the data's channels and size, initialised with the run's seed."""
         with seeded(run.recipe.seed):
             made = Generator(self.latent, run.data.channels["image"], run.data.img_size, self.width)
         return made.to(memory_format=torch.channels_last) if run.recipe.channels_last else made
@@ -74,24 +74,25 @@ class Making:
 
 
 class Generative(Algorithm):
-    """One phase. A step is one of the generator, then some of the student on generated images.
+    """One phase. Each step has one generator step, then some student steps on generated images.
 
-    The phase's data is noise; it gives the batch size and the beat. Subclasses say what the generator minimises.
+    The phase's data is noise, which determines the batch size and the number of steps. Subclasses define the
+    generator's loss.
 
     Args:
-        steps: generator steps in an epoch.
+        steps: generator steps per epoch.
         student_steps: student steps after each of them.
         latent: length of the generator's random vectors.
         width: channels of the generator's last maps; the others have twice as many.
         generator_lr: Adam's learning rate.
-        picture_every: epochs between two pictures.
+        picture_every: epochs between pictures.
 
     """
 
     fixed: ClassVar[Mapping[str, Any]] = {}
-    """What :class:`Making` has in this method and no recipe changes."""
+    """Fixed settings of the method, as arguments of :class:`Making`."""
     student_mode: ClassVar[Literal["eval", "train"]] = "eval"
-    """The student's mode while the generator learns."""
+    """The student's mode during the generator's update."""
 
     def __init__(
         self,
@@ -113,14 +114,14 @@ class Generative(Algorithm):
         )
 
     def prepare(self, run: Run) -> None:
-        """Refuse what cannot work and tap what is read, before anything is trained."""
+        """Refuse a run that cannot work and set up taps, before training."""
 
     @abstractmethod
     def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
-        """What the generator minimises: each term's weight and its value, a scalar with a graph to the images."""
+        """The generator's loss: the weight and value of each term; values are scalars with gradient to the images."""
 
     def lesson(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
-        """What the students minimise on generated images, as a sum."""
+        """The students' loss on generated images, a sum."""
         return {"teach": run.teach(batch)}
 
     def phases(self, run: Run) -> Iterator[Phase]:
@@ -149,13 +150,13 @@ class Generative(Algorithm):
         )
 
     def make(self, run: Run, rows: int) -> Tensor:
-        """(rows, C, H, W) new images with a graph to the generator."""
+        """(rows, C, H, W) new images with gradient to the generator."""
         with run.autocast():
             images: Tensor = run.roles[GENERATOR](self.making.latents(run, rows))
         return images
 
     def instruct(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
-        """The student's steps; the mean of what they minimised."""
+        """The student's steps; returns their mean loss."""
         sums: dict[str, Tensor] = {}
         for _ in range(self.making.student_steps):
             if self.making.fresh:
@@ -170,7 +171,7 @@ class Generative(Algorithm):
         return {name: one / self.making.student_steps for name, one in sums.items()}
 
     def showing(self, run: Run) -> Callable[[], Mapping[str, float]]:
-        """Pictures of what the generator makes from the same vectors every time, and figures of it."""
+        """Pictures and figures of generated images, always from the same vectors."""
 
         def after_epoch() -> Mapping[str, float]:
             if _SHOWN not in run.state:

@@ -1,4 +1,4 @@
-"""The network that makes images from random vectors."""
+"""The image generator."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _FIRST_SIDE = 8
-"""The generator begins at a map of at most so many pixels a side."""
+"""Largest side of the first map, in pixels."""
 
 
 class Generator(nn.Module):
-    """Random vectors to images in [0, 1] of any size: a linear layer, then doublings with a convolution each.
+    """From random vectors to images in [0, 1] of any size: a linear layer, then upsampling with convolutions.
 
-    The sides follow from halving ``size`` until it is at most 8, rounding up; each doubling goes to the next of
-    them, so that 28, 30 and 224 pixels come out exactly. The first maps have ``width`` x 2 channels, the last
-    ``width``. No normalisation stands before the sigmoid: its scale and shift would be two numbers that Adam moves
-    by the learning rate a step, and images of mostly black would come late.
+    The sides of the maps are ``size`` halved repeatedly, rounded up, until at most 8, so that 28, 30 and 224
+    pixels are reached exactly. The first maps have ``width`` x 2 channels, the last ``width``. There is no
+    normalisation before the sigmoid: Adam would change its scale and shift by only the learning rate per
+    step, so mostly black images would take long to learn.
 
     Args:
         latent: D, the length of a vector.
-        channels: C of the images.
+        channels: C, channels of the images.
         size: height and width in pixels.
-        width: channels of the widest maps are twice that.
+        width: channels of the last maps; the others have twice as many.
 
     """
 

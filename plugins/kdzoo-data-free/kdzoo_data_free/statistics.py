@@ -1,4 +1,4 @@
-"""What BatchNorm layers see, beside what they remember of their training."""
+"""Statistics of a batch at BatchNorm layers, together with their running statistics."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kdzoo_data_free.functional.statistics import channel_moments
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """One BatchNorm layer and one batch.
+    """Moments of one batch at one BatchNorm layer.
 
     Attributes:
-        mean: (C,) of the batch at the layer's input, over samples and positions; has a graph.
-        var: (C,) the same, biased.
-        running_mean: (C,) what the layer remembers of its training; a constant.
-        running_var: (C,) the same.
+        mean: (C,), of the batch at the layer's input, over samples and positions; with gradient.
+        var: (C,), the biased variance.
+        running_mean: (C,), the layer's running mean; a constant.
+        running_var: (C,), the layer's running variance.
 
     """
 
@@ -32,16 +32,16 @@ class Moments:
 
 
 class BatchNormStatistics:
-    """Reads the inputs of every BatchNorm layer of a module by forward hooks, while asked to.
+    """Records the moments at every BatchNorm layer of a module with forward hooks, inside :meth:`reading`.
 
     Args:
-        module: any module, such as the backbone of a teacher. Nothing is changed in it.
-        name: what it is called in an error, such as ``teacher 'test_vit'``.
-        needed_by: who needs the statistics, such as ``algorithm 'deepinversion'``.
-        instead: what to take where there are none; ends the error's sentence.
+        module: any module, such as the backbone of a teacher. It is not changed.
+        name: its name in errors, such as ``teacher 'test_vit'``.
+        needed_by: what needs the statistics, such as ``algorithm 'deepinversion'``.
+        instead: the remedy if there are none; ends the error's sentence.
 
     Raises:
-        KdzooError: the module has no BatchNorm layer that kept running statistics.
+        KdzooError: the module has no BatchNorm layer with running statistics.
 
     """
 
@@ -57,10 +57,10 @@ class BatchNormStatistics:
 
     @contextmanager
     def reading(self) -> Iterator[list[Moments]]:
-        """Inside the block each pass of the module fills the list, in the order of the layers' passes.
+        """Inside the block, each forward pass of the module fills the list, in the order of the layers' calls.
 
-        Pass a batch that was not seen before through ``run.see``: an answer that is remembered passes no layer.
-        Where a layer is passed twice its moments stand in the list twice.
+        With ``run.see`` use a new batch: a cached output calls no layer. A layer that is called twice has two
+        entries.
         """
         found: list[Moments] = []
 

@@ -1,4 +1,4 @@
-"""Batches of made-up images, and what can be said about them."""
+"""Batches of synthetic images, and their figures."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _EPOCHS = "data-free/epochs"
 
 
 def synthetic(images: Tensor, progress: float = 0.0) -> Batch:
-    """(B, C, H, W) images in [0, 1] as a batch without labels and without a place in the data."""
+    """(B, C, H, W) images in [0, 1] as a batch without labels, with index -1."""
     return Batch(torch.full((len(images),), -1, device=images.device), {"image": images}, progress=progress)
 
 
 def refuse_without_teaching(run: Run, algorithm: str) -> None:
-    """A student that sees no real image learns from a teacher or from nobody.
+    """Check that the student has a teacher and a knowledge: there is no other loss without real images.
 
     Raises:
-        KdzooError: there is no student, no teacher, or no knowledge that it could teach.
+        KdzooError: there is no student, no teacher, or no knowledge.
 
     """
     if not run.recipe.knowledge:
         raise KdzooError(
-            f"algorithm {algorithm!r} has images without labels, so that all the student learns is the knowledge, "
-            "and the recipe has none: add one, such as --knowledge kd"
+            f"algorithm {algorithm!r} has no labels, so the student can only learn from a knowledge, and the recipe "
+            "has none: add one, such as --knowledge kd"
         )
     if "student" not in run.roles or "teacher" not in run.roles:
         raise KdzooError(
@@ -45,9 +45,9 @@ def describe(run: Run, images: Tensor) -> Mapping[str, float]:
         images: (B, C, H, W) in [0, 1].
 
     Returns:
-        ``generated/confidence``, the teacher's mean highest probability; ``generated/classes``, how many classes
-        there are, as the exponential of the entropy of the mean probabilities; ``generated/agreement``, the part
-        on which student and teacher name the same class, in percent.
+        ``generated/confidence``, the teacher's mean highest probability; ``generated/classes``, the effective
+        number of classes, the exponential of the entropy of the mean probabilities; ``generated/agreement``,
+        the share of images for which student and teacher predict the same class, in percent.
 
     """
     batch = synthetic(images)
@@ -61,9 +61,9 @@ def describe(run: Run, images: Tensor) -> Mapping[str, float]:
 
 
 def show(run: Run, images: Tensor, every: int) -> None:
-    """Save a grid of images after the first epoch, every so many epochs, and after the last.
+    """Save a grid of images after the first epoch, every ``every`` epochs, and after the last.
 
-    Called once in an epoch.
+    Call it once per epoch.
     """
     epoch = run.state[_EPOCHS] = run.state.get(_EPOCHS, 0) + 1
     if epoch == 1 or epoch % every == 0 or epoch == run.recipe.epochs:

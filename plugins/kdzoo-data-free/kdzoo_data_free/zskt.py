@@ -1,4 +1,4 @@
-"""Images on which student and teacher differ: zero-shot knowledge transfer, Micaelli and Storkey 2019."""
+"""Images on which student and teacher disagree: zero-shot knowledge transfer, Micaelli and Storkey 2019."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from kdzoo_data_free.generative import Generative
 
 
 class ZeroShot(Generative):
-    """The generator maximises KL(teacher || student); the student closes the gap, also in its attention maps.
+    """The generator maximises KL(teacher || student); the student minimises it and the gap of attention maps.
 
     Args:
         attention: weight of the distance of the attention maps, summed over the stages.
-        stages: how many of the deepest stages have their attention compared.
+        stages: number of deepest stages whose attention maps are compared.
         student_steps: student steps after each generator step, all on the same new images.
-        generator_lr: Adam's learning rate, which falls along a cosine.
+        generator_lr: Adam's learning rate, with a cosine schedule.
         clip_grad: largest norm of the generator's gradient.
 
     """
 
     name = "zskt"
     fixed: ClassVar = {"sched": "cosine", "betas": (0.9, 0.999)}
-    student_mode = "train"  # as the authors' code, which never leaves it
+    student_mode = "train"  # as in the authors' code, which never switches to eval mode
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ZeroShot(Generative):
         self.stages = tuple(range(-stages, 0))
 
     def prepare(self, run: Run) -> None:
-        """Ask for the stages."""
+        """Tap the stages."""
         if not self.attention:
             return
         for role in ("teacher", "student"):
@@ -58,12 +58,12 @@ class ZeroShot(Generative):
             run.tap(role, *self.stages)
 
     def judge(self, run: Run, batch: Batch) -> Mapping[str, tuple[float, Tensor]]:
-        """Minus KL(teacher || student): images on which the two differ."""
+        """Minus KL(teacher || student): images on which the two disagree."""
         student, teacher = (run.see(role, batch).logits for role in ("student", "teacher"))
         return {"adversarial": (1.0, adversarial_loss(student, teacher).mean())}
 
     def lesson(self, run: Run, batch: Batch) -> Mapping[str, Tensor]:
-        """The knowledge and the attention maps."""
+        """The distillation loss and the gap of the attention maps."""
         losses = {"teach": run.teach(batch)}
         if self.attention:
             number = len(self.stages)

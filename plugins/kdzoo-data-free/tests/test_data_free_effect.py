@@ -1,4 +1,4 @@
-"""What generators are good for, on digits. `make effects` runs this over several seeds.
+"""Effects of generators on digits. `make effects` runs them over several seeds.
 
 No training image is read. The settings were chosen with the test images in view, at seed 0.
 """

@@ -1,4 +1,4 @@
-"""What inverted images are good for, on digits. `make effects` runs this over several seeds.
+"""Effects of inverted images on digits. `make effects` runs them over several seeds.
 
 The digits are read at 16 pixels, twice what they were scanned at: finer patterns than the scans have are what an
 inversion finds first. The settings were chosen with the test images in view. The margins are at most half of the

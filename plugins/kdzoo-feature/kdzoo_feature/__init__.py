@@ -24,7 +24,7 @@ def kdzoo_knowledge() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """The two phases of factor transfer; the student with its teacher's classifier."""
+    """Factor transfer in two phases, and the student with the teacher's classifier."""
     return {
         "factor-transfer": "kdzoo_feature.factor_transfer:FactorTransferPhases",
         "simkd": "kdzoo_feature.simkd:ReusedClassifier",

@@ -12,13 +12,13 @@ from kdzoo_feature.stages import Stages, paired
 
 
 class ActivationBoundaries(Knowledge):
-    """The student's neurons shall be active for the same images, at the same places, as the teacher's.
+    """The student's neurons learn to be active for the same images, at the same positions, as the teacher's.
 
     Args:
-        stages: the student's stages that are taught, counted from the deepest, -1, shallow to deep.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
-        margin: how far on the right side of zero the student's neurons are sent.
-        scale: the whole loss is multiplied by it, for it is a sum over every neuron.
+        margin: distance from zero that the student's pre-activations must reach, on the right side.
+        scale: factor of the whole loss, which is a sum over all neurons.
     """
 
     name = "ab"
@@ -43,7 +43,7 @@ class ActivationBoundaries(Knowledge):
             self.connectors.append(Connector(ours, theirs))
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses; of the pairs of stages the deepest has the weight ``scale``, each one before it half."""
+        """(B,) losses; the deepest stage has weight ``scale``, each shallower one half the weight of the next."""
         pairs = zip(self.connectors, student.features, teacher.features, strict=True)
         losses = [
             0.5 ** (len(self.connectors) - 1 - number)
@@ -54,7 +54,7 @@ class ActivationBoundaries(Knowledge):
 
 
 class Connector(nn.Module):
-    """A 1x1 convolution to the teacher's channels and batch normalisation, in float32 at least.
+    """A 1x1 convolution to the teacher's channels and batch normalisation, in at least float32.
 
     Args:
         ours: an example of the student's map.

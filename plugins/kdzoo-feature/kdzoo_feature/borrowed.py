@@ -1,4 +1,4 @@
-"""A student with its teacher's classifier."""
+"""A student with the teacher's classifier."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kdzoo.api import Assembled, Backbone, KdzooError, Output, Probe, evaluating
 
 
 class Borrowed(Assembled):
-    """The student's last map, projected to the teacher's channels, read by a frozen copy of the teacher's head.
+    """The student up to its last stage, a projector to the teacher's channels, and the teacher's frozen head.
 
-    What the student computes after its last stage is dropped. Its stage -1 is the projected map.
+    The student's own layers after its last stage are dropped. Stage -1 is the projected map.
 
     Args:
-        student: is changed: it loses its own head.
-        teacher: is only read.
-        factor: how many times fewer channels than the teacher's map the projector has inside.
+        student: modified in place: its own head is removed.
+        teacher: only read.
+        factor: the projector's inner channels are the teacher's divided by this.
 
     Raises:
-        KdzooError: the teacher's logits do not follow from its last map.
+        KdzooError: the teacher's logits are not a function of its last map.
     """
 
     def __init__(self, student: Backbone, teacher: Backbone, factor: int = 2) -> None:
@@ -52,7 +52,7 @@ class Borrowed(Assembled):
         embedding: bool = False,
         probes: tuple[Probe, ...] = (),
     ) -> Output:
-        """As a backbone answers; the embedding is what the teacher's classifier reads."""
+        """As for a backbone; the embedding is the input of the teacher's classifier."""
         inner = self.backbone(image, tuple(sorted({*stages, -1})), False, probes)
         *shallow, last = inner.features
         size = min(last.shape[2], self.size[0]), min(last.shape[3], self.size[1])
@@ -72,13 +72,13 @@ class Borrowed(Assembled):
         return Output(logits, features, read[0].flatten(1) if read else None, inner.extras)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Set it for everything but the borrowed head, which stays frozen."""
+        """Set it for everything except the teacher's head, which stays frozen."""
         super().requires_grad_(requires_grad)
         self.head.requires_grad_(False)
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of everything but the borrowed head, which stays in eval mode."""
+        """Set the mode of everything except the teacher's head, which stays in eval mode."""
         super().train(mode)
         self.head.eval()
         return self
@@ -98,7 +98,7 @@ def projector(ours: int, theirs: int, factor: int, *, rectified: bool) -> nn.Seq
 
 
 def _last_map(network: Backbone) -> Tensor:
-    """What the network makes of two made-up images at stage -1, in eval mode."""
+    """The network's stage -1 for two synthetic images, in eval mode."""
     where = next(network.parameters())
     height, width = network.input_size
     image = torch.linspace(0, 1, 2 * network.channels * height * width, device=where.device)
@@ -108,13 +108,13 @@ def _last_map(network: Backbone) -> Tensor:
 
 
 def _head_parts(network: Backbone, feature: Tensor) -> set[str]:
-    """Names of the model's children that take part in what it computes after its last stage.
+    """Names of the model's children that compute the logits from the last stage.
 
     Raises:
-        KdzooError: its logits do not follow from its last map.
+        KdzooError: its logits are not a function of its last map.
     """
     with evaluating(network), torch.no_grad():
-        network.head(feature)  # checks itself when called first, with a pass through the whole model
+        network.head(feature)  # its first call checks itself with a pass through the whole model
         called: set[nn.Module] = set()
         handles = [
             module.register_forward_pre_hook(lambda module, _: called.add(module))
@@ -134,7 +134,7 @@ def _drop(network: Backbone, names: Collection[str]) -> None:
 
 
 class _Nothing(nn.Module):
-    """Stands where a part of a model is not needed."""
+    """An identity in place of a removed part of a model."""
 
     def forward(self, given: Tensor, *others: Any, **settings: Any) -> Tensor:
         """Return the input."""

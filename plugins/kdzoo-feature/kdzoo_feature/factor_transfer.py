@@ -14,12 +14,12 @@ from kdzoo_feature.ft import PART, FactorTransfer
 
 
 class FactorTransferPhases(Algorithm):
-    """The paraphraser learns to retell the teacher's map, without labels; then the students learn its factors.
+    """Train the paraphraser on the teacher's map, without labels; then train the students on its factors.
 
     Args:
-        fraction: part of the recipe's epochs that the paraphraser takes; each phase has one epoch at least.
-        task_weight: weight of the supervised loss in the second phase.
-        teach_weight: weight of the factors' distance in the second phase.
+        fraction: fraction of the recipe's epochs for the paraphraser; each phase has at least one epoch.
+        task_weight: weight of the task loss in the second phase.
+        teach_weight: weight of the distance of the factors in the second phase.
     """
 
     name = "factor-transfer"

@@ -14,8 +14,8 @@ class FitNet(Knowledge):
     """A hidden layer of the student predicts, through a learned linear map, a hidden layer of the teacher.
 
     Args:
-        stages: the student's stages that are guided, counted from the deepest, -1, shallow to deep.
-        teacher_stages: the teacher's stages that hint, one for each of ``stages``; None means the same.
+        stages: the student's guided stages, counted from the deepest, -1, shallow to deep.
+        teacher_stages: the teacher's hint stages, one for each of ``stages``; None means the same.
     """
 
     name = "fitnet"
@@ -43,7 +43,7 @@ class FitNet(Knowledge):
 
 
 class Regressor(nn.Conv2d):
-    """A 1x1 convolution from the student's channels to the teacher's, in float32 at least.
+    """A 1x1 convolution from the student's channels to the teacher's, in at least float32.
 
     Args:
         guided: an example of the student's map.

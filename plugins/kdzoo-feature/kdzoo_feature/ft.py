@@ -15,22 +15,22 @@ from kdzoo_feature.functional.ft import factor_loss
 from kdzoo_feature.stages import Stages, paired
 
 PART = "factor-transfer"
-"""The key of ``run.state`` under which the algorithm says which part of the method is on."""
+"""The key of ``run.state`` with the current part of the method, set by the algorithm."""
 
 
 class FactorTransfer(Knowledge):
-    """The student's map, translated, becomes the factors in which a paraphraser retells the teacher's map.
+    """A translator maps the student's map to the factor that a paraphraser extracts from the teacher's map.
 
-    The paraphraser learns without labels to rebuild the teacher's map from its factors, and nothing else reaches
-    it. The algorithm ``factor-transfer`` trains it first and then keeps it; under another algorithm it learns
-    alongside the student.
+    The paraphraser is trained only to reconstruct the teacher's map from its factor, without labels. The
+    algorithm ``factor-transfer`` trains it first and then freezes it; with another algorithm it is trained at
+    the same time as the student.
 
     Args:
-        stages: the student's stages that are taught, counted from the deepest, -1, shallow to deep.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
-        rate: channels of a factor in proportion to the teacher's map.
-        power: of the difference of two factors: 1 for its absolute value, 2 for its square.
-        form: ``mean`` over the elements of a factor, as the authors' code and weight have it, or the ``sum``.
+        rate: channels of a factor, relative to those of the teacher's map.
+        power: power of the difference of two factors: 1 for its absolute value, 2 for its square.
+        form: ``mean`` over the elements of a factor, as in the authors' code, or ``sum``.
     """
 
     name = "ft"
@@ -66,7 +66,7 @@ class FactorTransfer(Knowledge):
 
     @property
     def part(self) -> str | None:
-        """``paraphrase``, ``transfer``, or None for both at once."""
+        """``paraphrase``, ``transfer``, or None for both at the same time."""
         return None if self._run is None else self._run.state.get(PART)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
@@ -96,10 +96,10 @@ class FactorTransfer(Knowledge):
 
 
 class Convolutions(nn.Module):
-    """Three 3x3 convolutions, each with a leaky ReLU, in float32 at least.
+    """Three 3x3 convolutions, each with a leaky ReLU, in at least float32.
 
     Args:
-        example: a map of the network that is read or rebuilt; its dtype and device count.
+        example: a map with the dtype and device of the convolutions.
         widths: channels before the first convolution and after each.
     """
 

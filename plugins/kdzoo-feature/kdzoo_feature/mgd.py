@@ -15,19 +15,20 @@ from kdzoo_feature.stages import Stages, paired
 
 
 class MGD(Knowledge):
-    """From a student's map with random holes a small network generates the teacher's whole map.
+    """A small network generates the teacher's whole map from a randomly masked map of the student.
 
     Args:
-        stages: the student's stages that are taught, counted from the deepest, -1, shallow to deep.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
         ratio: the probability that a pixel or channel is masked.
-        mask: ``pixels`` masks places of the map, ``channels`` whole channels.
-        form: ``sum`` over the elements of a map as printed, or their ``mean``, which takes a weight near 1.
+        mask: ``pixels`` masks positions of the map, ``channels`` whole channels.
+        form: ``sum`` over the elements of a map, as in the paper, or their ``mean``, which needs a weight
+            near 1.
     """
 
     name = "mgd"
     kind = "feature"
-    exempt: ClassVar = {"batch-order": "the mask of an image is drawn by its place in the batch"}
+    exempt: ClassVar = {"batch-order": "the mask of an image depends on its position in the batch"}
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class MGD(Knowledge):
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses, summed over the pairs of stages."""
         assert self._run is not None
-        # Asked for anew each time: a run that goes on from a checkpoint makes its generators again.
+        # Not kept in an attribute: a resumed run makes its generators anew.
         draw = self._run.generator(self.name)
         losses = []
         pairs = zip(self.generators, student.features, teacher.features, strict=True)
@@ -85,7 +86,7 @@ class Generation(nn.Module):
         self.block = nn.Sequential(conv(width, 3), nn.ReLU(), conv(width, 3))
 
     def forward(self, feature: Tensor, mask: Callable[[Tensor], Tensor]) -> Tensor:
-        """The generated (B, C, H, W) map; ``mask`` draws zeros and ones for what is masked."""
+        """The generated (B, C, H, W) map; ``mask`` draws the mask, zeros and ones."""
         aligned = self.aligner(feature.to(self.dtype))
         generated: Tensor = self.block(aligned * mask(aligned))
         return generated

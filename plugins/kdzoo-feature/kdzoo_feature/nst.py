@@ -14,10 +14,10 @@ from kdzoo_feature.stages import Stages, paired
 
 
 class NST(Knowledge):
-    """The student's channels shall show the patterns that the teacher's show, no matter which channel which.
+    """The student's channels learn the spatial patterns of the teacher's, in any order.
 
     Args:
-        stages: the student's stages that are compared, counted from the deepest, -1, shallow to deep.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
         degree: of the kernel (x·y + offset)^degree; 1 is the paper's linear kernel, 2 its polynomial one.
         offset: of the kernel.
@@ -39,7 +39,7 @@ class NST(Knowledge):
         self.offset = offset
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """Nothing to make; maps that have no pattern are refused."""
+        """Refuse maps of one pixel, which have no pattern; there is no connector."""
         numbers = zip(self.taps.of("student"), self.taps.of("teacher"), strict=True)
         for (ours, theirs), one, other in zip(numbers, student.features, teacher.features, strict=True):
             sides = (min(pair) for pair in zip(one.shape[-2:], other.shape[-2:], strict=True))

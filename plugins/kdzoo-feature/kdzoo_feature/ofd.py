@@ -12,10 +12,10 @@ from kdzoo_feature.stages import Stages, paired
 
 
 class OFD(Knowledge):
-    """The student's maps before their activation follow the teacher's, but only where these tell something.
+    """Partial L2 distance between pre-activations, which ignores a student below a negative target.
 
     Args:
-        stages: the student's stages that learn, counted from the deepest, -1, shallow to deep.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
     """
 
@@ -40,7 +40,7 @@ class OFD(Knowledge):
             self.connectors.append(connector.to(one.device))
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses: the deepest stage counts once, each shallower one half as much as the next."""
+        """(B,) losses; the deepest stage has weight 1, each shallower one half the weight of the next."""
         kept = teacher.extras[self.read_teacher]
         stages = zip(self.connectors, student.extras[self.read], kept[::2], kept[1::2], strict=True)
         losses = [

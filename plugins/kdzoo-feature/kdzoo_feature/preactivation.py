@@ -16,16 +16,16 @@ from kdzoo_feature.functional.ofd import batch_norm_margin
 
 _ACTIVATIONS = ("torch.nn.modules.activation", "timm.layers.activations")
 _SHORTCUTS = ("downsample", "shortcut", "identity")
-"""Parts of the names of timm's modules that are beside a block's main path."""
+"""Parts of the names of timm's modules that are not on a block's main path."""
 
 
 @dataclass(frozen=True)
 class PreActivation(Probe):
-    """The maps of stages before the activation in which they end, shallow to deep.
+    """The maps of stages before their last activation, shallow to deep.
 
-    A stage that ends in no activation, such as a linear bottleneck, is kept as it is. With ``margins`` each map is
-    followed by its margin, (B, C): what :func:`~kdzoo_feature.functional.batch_norm_margin` makes of the last
-    BatchNorm on the stage's main path.
+    For a stage without a last activation, such as a linear bottleneck, it is the stage's output. With
+    ``margins``, each map is followed by its margin, (B, C):
+    :func:`~kdzoo_feature.functional.batch_norm_margin` of the last BatchNorm on the stage's main path.
 
     Attributes:
         stages: counted from the deepest, -1, shallow to deep.
@@ -36,11 +36,11 @@ class PreActivation(Probe):
     margins: bool = False
 
     def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
-        """Set hooks on every activation and on the stages.
+        """Set forward hooks on all activations and on the stages.
 
         Raises:
-            KdzooError: the model does not have these stages as modules, or they have no BatchNorm where margins
-                are asked for.
+            KdzooError: the model does not have these stages as modules, or they have no BatchNorm although
+                margins are requested.
         """
         ends = []
         for stage in self.stages:
@@ -50,10 +50,10 @@ class PreActivation(Probe):
 
 
 def _stage(model: nn.Module, stage: int) -> tuple[str, nn.Module, int]:
-    """Name, module and channels of a stage, as timm tells them.
+    """Name, module and channels of a stage, from timm's ``feature_info``.
 
     Raises:
-        KdzooError: timm does not tell.
+        KdzooError: timm does not give them.
     """
     known: Any = cast(Any, model).feature_info if hasattr(model, "feature_info") else ()
     try:
@@ -92,14 +92,14 @@ def _margin(model: nn.Module, stage_name: str, stage: int) -> Tensor:
 def _hook(
     model: nn.Module, ends: Sequence[tuple[nn.Module, int, Tensor | None]], keep: Callable[[Tensor], None]
 ) -> list[RemovableHandle]:
-    """Remember what the last activation read and returned; keep it if that is what a stage returns."""
+    """Record the last activation's input and output; keep the input if the stage returns the output."""
     read: list[Tensor] = []
     returned: list[Tensor] = []
     changed: list[Any] = []
 
     def before(activation: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if getattr(activation, "inplace", False):
-            # What it reads would be overwritten; it gets its setting back when it has answered.
+            # In place, it would overwrite its input. The setting is restored after the call.
             cast(Any, activation).inplace = False
             changed.append(activation)
         read[:] = inputs[:1]
@@ -128,7 +128,7 @@ def _hook(
             keep(margin.expand(feature.shape[0], -1))
 
     handles = []
-    # Of the whole model: timm may name an identity behind a stage as what computes the stage.
+    # Search the whole model: timm may name an identity behind a stage as the stage's module.
     for module in model.modules():
         if type(module).__module__.startswith(_ACTIVATIONS):
             handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]

@@ -15,15 +15,15 @@ from kdzoo_feature.stages import Stages, paired
 
 
 class ReviewKD(Knowledge):
-    """Shallow layers of the teacher teach deeper layers of the student.
+    """Shallow stages of the teacher supervise deeper stages of the student.
 
     Each stage of the student, fused with all deeper ones, predicts the teacher's map of that stage.
 
     Args:
-        stages: the student's stages that learn, counted from the deepest, -1, shallow to deep.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
-        width: channels in which stages are fused; None means those of the deepest stage, 512 at most.
-        warmup: the part of the training over which the weight grows linearly to 1.
+        width: channels of the review; None means those of the student's deepest stage, at most 512.
+        warmup: the fraction of the phase over which the weight grows linearly to 1.
     """
 
     name = "reviewkd"
@@ -43,7 +43,7 @@ class ReviewKD(Knowledge):
         self.fusions = nn.ModuleList()
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """One fusion for each stage; the deepest has none below it to be fused with."""
+        """One fusion for each stage; the deepest has no deeper one to be fused with."""
         width = self.width or min(student.features[-1].shape[1], 512)
         for ours, theirs in zip(student.features, teacher.features, strict=True):
             last = len(self.fusions) == len(student.features) - 1
@@ -81,7 +81,7 @@ class Fusion(nn.Module):
         )
 
     def forward(self, student: Tensor, review: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The prediction of the teacher's map and the review up to here, in the size of the student's map."""
+        """The prediction of the teacher's map, and the review so far, in the size of the student's map."""
         reduced = self.reduce(student)
         if self.attend is not None and review is not None:
             review = functional.interpolate(review, reduced.shape[2:], mode="nearest")

@@ -15,20 +15,18 @@ from kdzoo_feature.functional.fitnet import hint_loss
 
 
 class SimKD(Knowledge):
-    """The student's last map, projected, is the teacher's: mean squared difference, nothing else."""
+    """Mean squared difference of the student's projected last map and the teacher's."""
 
     name = "simkd"
     kind = "feature"
     taps = Taps(student=(-1,))
-    exempt: ClassVar = {
-        "student-mode:student": "the borrowed classifier is the teacher's, frozen, and stays in eval mode"
-    }
+    exempt: ClassVar = {"student-mode:student": "the teacher's classifier is frozen and stays in eval mode"}
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """Nothing to make: the projector belongs to the student.
+        """Check the maps. There is no connector: the projector belongs to the student.
 
         Raises:
-            KdzooError: the student's map has other channels than the teacher's.
+            KdzooError: the maps have different numbers of channels.
         """
         ours, theirs = student.features[0].shape[1], teacher.features[0].shape[1]
         if ours != theirs:
@@ -43,11 +41,11 @@ class SimKD(Knowledge):
 
 
 class ReusedClassifier(Algorithm):
-    """The student gets the teacher's classifier for good, frozen, behind a projector, and then learns.
+    """Replace the student's classifier by a projector and the teacher's frozen classifier, and train it.
 
     Args:
-        factor: how many times fewer channels than the teacher's map the projector has inside.
-        task_weight: weight of the supervised loss; the paper has none.
+        factor: the projector's inner channels are the teacher's divided by this.
+        task_weight: weight of the task loss; the paper has none.
         teach_weight: weight of the knowledge.
     """
 
@@ -65,7 +63,7 @@ class ReusedClassifier(Algorithm):
         self.teach_weight = teach_weight
 
     def phases(self, run: Run) -> Iterator[Phase]:
-        """One phase over the training split, after the student was given its new head."""
+        """Give the student its new head, then train it in one phase over the training split."""
         student, teacher = run.roles.get("student"), run.roles.get("teacher")
         if (
             not isinstance(student, Backbone)

@@ -14,12 +14,12 @@ from kdzoo_feature.functional.srrl import regression_loss
 
 
 class SRRL(Knowledge):
-    """The teacher's own classifier shall not tell the student's embedding from the teacher's.
+    """Match the teacher's embedding, directly and after the teacher's frozen classifier.
 
     Args:
         feature: weight of the mean squared difference of the embeddings.
-        regression: weight of the difference of what the teacher's classifier makes of them.
-        form: that difference, on logits (``mse``) or with the teacher's probabilities (``cross-entropy``).
+        regression: weight of the difference after the teacher's classifier.
+        form: the second term: ``mse`` on logits, or ``cross-entropy`` with the teacher's probabilities.
     """
 
     name = "srrl"
@@ -37,18 +37,18 @@ class SRRL(Knowledge):
         self.regression = regression
         self.form = form
         self.connector: nn.Module = nn.Identity()
-        # In a tuple, so that the teacher's parameters are none of the connectors'.
+        # In a tuple, so that the teacher's parameters do not become the connector's.
         self._classifier: tuple[nn.Module, ...] = ()
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """The connector to the width of the teacher's embedding, and the teacher's classifier as it is."""
+        """The connector to the width of the teacher's embedding, and a reference to the teacher's classifier."""
         self._classifier = (find_classifier(run.roles, teacher),)
         width = teacher.embedded.shape[1]
         layers: list[nn.Module] = [
             nn.Linear(student.embedded.shape[1], width, bias=False),
             nn.BatchNorm1d(width),
         ]
-        # Asked once; a network whose embedding has both signs needs both.
+        # Decided once, from the example: negative values need a connector without ReLU.
         if (teacher.embedded >= 0).all():
             layers.append(nn.ReLU())
         self.connector = nn.Sequential(*layers).to(student.embedded.device)
@@ -63,10 +63,10 @@ class SRRL(Knowledge):
 
 
 def find_classifier(roles: Mapping[str, nn.Module], teacher: Output) -> nn.Module:
-    """The classifier of the frozen network that gave this answer.
+    """The classifier of the frozen network that gave this output.
 
     Raises:
-        KdzooError: no frozen network has one classifier that makes these logits of this embedding.
+        KdzooError: no frozen network has a classifier that maps this embedding to these logits.
     """
     found: list[tuple[float, nn.Module]] = []
     wanted = teacher.logits.float()
@@ -83,7 +83,7 @@ def find_classifier(roles: Mapping[str, nn.Module], teacher: Output) -> nn.Modul
             found.append((difference.item(), network.classifier))
     if found:
         distance, classifier = min(found, key=lambda one: one[0])
-        if distance < 0.05:  # so much may half precision do
+        if distance < 0.05:  # tolerance for half precision
             return classifier
     raise KdzooError(
         "knowledge 'srrl' lets the teacher's classifier judge the student, and no frozen role has one that makes its "

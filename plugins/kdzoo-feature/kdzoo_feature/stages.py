@@ -9,14 +9,14 @@ from pydantic import AfterValidator, Field
 from kdzoo.api import KdzooError, Taps
 
 Stages = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+"""Stages counted from the deepest, -1, ordered from shallow to deep."""
 
 
 def paired(name: str, stages: Stages, teacher_stages: Stages | None) -> Taps:
-    """Taps of pairs of stages.
+    """Taps for pairs of stages.
 
     Raises:
-        KdzooError: the teacher's are not as many as the student's.
+        KdzooError: student and teacher have different numbers of stages.
     """
     if teacher_stages is not None and len(teacher_stages) != len(stages):
         raise KdzooError(

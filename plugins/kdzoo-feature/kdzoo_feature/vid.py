@@ -18,12 +18,12 @@ _LEAST = 1e-5
 
 
 class VID(Knowledge):
-    """The student's maps hold as much information on the teacher's as a Gaussian can bound from below.
+    """Maximise a lower bound of the mutual information between the student's maps and the teacher's.
 
     Args:
-        stages: the student's stages that learn, counted from the deepest, -1, shallow to deep.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
-        variance: of every channel at the start; it is learned from there.
+        variance: initial variance of every channel; it is learned.
     """
 
     name = "vid"
@@ -55,12 +55,12 @@ class VID(Knowledge):
 
 
 class Gaussian(nn.Module):
-    """Mean and variance of the teacher's map given the student's: q(t | s).
+    """Mean and variance of q(t | s), the teacher's map given the student's.
 
     Args:
         ours: channels of the student's map.
         theirs: channels of the teacher's map.
-        variance: > 0, at the start.
+        variance: initial value, > 0.
     """
 
     def __init__(self, ours: int, theirs: int, variance: float) -> None:

@@ -1,4 +1,4 @@
-"""What the method is good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the method on digits. `make effects` runs them over several seeds.
 
 The margins held over ten seeds: python benchmarks/effects.py --seeds 10
 """

@@ -1,4 +1,4 @@
-"""What the methods on deep maps and on the teacher's classifier are good for, on digits.
+"""Effects of the methods on deep maps and on the teacher's classifier on digits.
 
 `make effects` runs this over several seeds. The margins are half of the least difference over three.
 """

@@ -1,4 +1,4 @@
-"""What nst, ab, ft, mgd and the two phases of fitnet are good for, on digits.
+"""Effects of nst, ab, ft, mgd and the two phases of fitnet on digits.
 
 The margins are about half of the least difference over three seeds: python benchmarks/effects.py --seeds 3
 """

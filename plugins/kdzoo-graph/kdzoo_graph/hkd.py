@@ -23,19 +23,19 @@ from kdzoo_graph.functional import aggregate, info_nce, neighbour_graph
 
 
 class HKD(Knowledge):
-    """The student's embedding, joined with those of its neighbours, tells the same of a sample as the teacher's.
+    """Contrastive distillation of embeddings, before and after a graph convolution over each sample's neighbours.
 
-    Each network's logits say which samples are neighbours; a small graph network gathers the embeddings of the
-    neighbourhood; both sides' results are matched by contrast with the batch's other samples.
+    Each network's logits determine the neighbours; a small graph network aggregates the embeddings of the
+    neighbourhood; a contrastive loss matches both networks' results against the other samples of the batch.
 
     Args:
-        width: of the space in which both networks' embeddings are compared.
-        neighbours: of each sample in the graph, itself among them.
-        temperature: of the contrast.
-        holistic: weight of the contrast behind the graph network.
-        individual: weight of the contrast before it.
+        width: width of the space in which embeddings are compared.
+        neighbours: number of neighbours of each sample in the graph, including itself.
+        temperature: temperature of the contrastive losses.
+        holistic: weight of the contrastive loss after the graph network.
+        individual: weight of the contrastive loss before it.
         soft: weight of KL(teacher || student) on the logits, times soft_temperature².
-        soft_temperature: of that divergence.
+        soft_temperature: temperature of that divergence.
         negatives: ``all`` other samples of the batch, or those of other ``classes`` where labels are known.
     """
 
@@ -65,10 +65,10 @@ class HKD(Knowledge):
         self.negatives = negatives
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """For each side a linear embedding and a graph convolution."""
+        """A linear embedding and a graph convolution for each network."""
         if self.soft and student.logits.shape != teacher.logits.shape:
             raise KdzooError(
-                "knowledge.soft (hkd) compares logits and needs as many classes on both sides, not "
+                "knowledge.soft (hkd) compares logits and needs the same number of classes on both sides, not "
                 f"{student.logits.shape[1]} and {teacher.logits.shape[1]}; take knowledge.soft=0"
             )
         if self.holistic or self.individual:
@@ -76,7 +76,7 @@ class HKD(Knowledge):
             self.teacher = Vertices(teacher, self.width, gathers=self.holistic > 0)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses; a sample's loss depends on the others of the batch."""
+        """(B,) losses; each depends on the other samples of the batch."""
         loss = at_least_float32(student.logits).new_zeros(len(student.logits))
         if self.soft:
             loss = loss + self.soft * softened_kl(student.logits, teacher.logits, self.soft_temperature)
@@ -96,11 +96,11 @@ class HKD(Knowledge):
 
 
 class Vertices(nn.Module):
-    """One side's vertices: embeddings in the common space, and what a graph convolution gathers from them.
+    """One network's vertices: embeddings in the common space, and their graph convolution.
 
     Args:
-        output: an example of the network's answer.
-        width: of the common space.
+        output: an example of the network's output.
+        width: width of the common space.
         gathers: whether there is a graph convolution.
     """
 
@@ -116,8 +116,8 @@ class Vertices(nn.Module):
         return nn.functional.normalize(self.linear(output.embedded.to(self.linear.weight.dtype)), dim=1)
 
     def gather(self, vertices: Tensor, graph: Tensor) -> Tensor:
-        """(B, width): each vertex and the mean of its neighbours, mixed."""
-        assert self.convolution is not None, "asked for when the loss behind the graph has a weight"
+        """(B, width): the graph convolution of each vertex and the mean of its neighbours."""
+        assert self.convolution is not None, "built when the loss after the graph has a weight"
         mixed: Tensor = self.convolution(aggregate(vertices, graph))
         return mixed
 

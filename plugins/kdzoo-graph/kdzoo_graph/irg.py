@@ -17,18 +17,18 @@ from kdzoo_graph.functional import (
 )
 
 Stages = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep; at least two."""
+"""Stages counted from the deepest, -1, ordered from shallow to deep; at least two."""
 
 
 class IRG(Knowledge):
-    """Samples are vertices, distances edges; the student's graph and its change over stages follow the teacher's.
+    """A graph of the samples, with distances as edges, and its change over stages match the teacher's.
 
     Args:
         vertex: weight of the squared difference of the logits.
         edge: weight of the squared difference of the edges between embeddings.
-        transform: weight of the difference in how far each sample moves from stage to stage.
-        edge_transform: weight of the difference in how the edges change from stage to stage.
-        stages: the stages between which the graph is transformed, counted from the deepest, -1.
+        transform: weight of the difference of the samples' moves from stage to stage.
+        edge_transform: weight of the difference of the edges' changes from stage to stage.
+        stages: the stages between which moves and changes are computed, counted from the deepest, -1.
     """
 
     name = "irg"
@@ -50,12 +50,12 @@ class IRG(Knowledge):
         self.taps = Taps(student=stages if transform or edge_transform else (), embedding=edge > 0)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """A scalar: an edge belongs to two samples."""
+        """A scalar, since an edge involves two samples."""
         loss = at_least_float32(student.logits).new_zeros(())
         if self.vertex:
             if student.logits.shape != teacher.logits.shape:
                 raise KdzooError(
-                    f"knowledge 'irg' compares logits and needs as many classes on both sides, not "
+                    f"knowledge 'irg' compares logits and needs the same number of classes on both sides, not "
                     f"{student.logits.shape[1]} and {teacher.logits.shape[1]}; take knowledge.vertex=0"
                 )
             loss = loss + self.vertex * irg_vertex_loss(student.logits, teacher.logits, reduction="mean")
@@ -71,5 +71,5 @@ class IRG(Knowledge):
 
 
 def _pooled(output: Output) -> list[Tensor]:
-    """Each stage as (B, C), averaged over positions in float32, as the authors do before they compare stages."""
+    """Each stage as (B, C), averaged over positions in float32, as in the authors' code."""
     return [at_least_float32(feature).mean(dim=(2, 3)) for feature in output.features]

@@ -15,30 +15,29 @@ from kdzoo.api import Batch, Knowledge, Output, Ramp, Run, Taps, at_least_float3
 from kdzoo_graph.functional import graph_divergence, main_direction
 
 Stages = Annotated[tuple[int, ...], Field(min_length=2), AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep; at least two."""
+"""Stages counted from the deepest, -1, ordered from shallow to deep; at least two."""
 
 
 class MHGD(Knowledge):
-    """Which samples of a stage attend to which of the stage before, by heads that learn on the teacher alone.
+    """Attention graphs between the samples at consecutive stages, with heads trained on the teacher only.
 
-    Each map is compressed to its main direction over channels. Between two neighbouring stages, attention heads
-    learn to predict the teacher's deeper vectors from its shallower ones; their attention is the graph. The same
-    heads, frozen, make the student's graph, which follows the teacher's.
+    Each map is compressed to its main direction over channels. Between two consecutive stages, attention
+    heads learn to predict the teacher's deeper vectors from its shallower ones; their attention is the graph.
+    The same heads, as constants, give the student's graph, which is trained to match the teacher's.
 
     Args:
-        stages: the stages that are joined, each with the next, counted from the deepest, -1.
-        heads: of attention for each pair of stages.
-        width: of each head; None = the mean of the two stages' widths, as the authors take it.
-        estimate: weight of the loss by which the heads learn; it does not reach the student.
-        scaled: divide what goes into tanh by the square root of the heads' width, so that it saturates less.
-        warmup: the part of the phase over which the transfer grows from 0 to its weight while the heads learn.
+        stages: the stages, each connected to the next, counted from the deepest, -1.
+        heads: number of attention heads for each pair of stages.
+        width: width of each head; None is the mean of the two stages' widths, as in the authors' code.
+        estimate: weight of the loss that trains the heads; it does not reach the student.
+        scaled: divide the input of tanh by the square root of the heads' width, so that it saturates less.
+        warmup: the fraction of the phase over which the transfer loss grows from 0 to its weight, while the
+            heads learn.
     """
 
     name = "mhgd"
     kind = "relation"
-    exempt: ClassVar = {
-        "batch-order": "which heads a sample is left without is drawn by its place in the batch"
-    }
+    exempt: ClassVar = {"batch-order": "the dropped heads of a sample depend on its position in the batch"}
 
     def __init__(
         self,
@@ -61,7 +60,7 @@ class MHGD(Knowledge):
         self.generator: torch.Generator | None = None
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """The teacher's heads for each pair of stages; a map of the student's vector where widths differ."""
+        """The heads for each pair of stages, and a linear map of the student's vectors where widths differ."""
         self.generator = run.generator("mhgd")
         for ours, theirs in zip(student.features, teacher.features, strict=True):
             settings = {"device": ours.device, "dtype": at_least_float32(ours.dtype)}
@@ -74,7 +73,7 @@ class MHGD(Knowledge):
             self.attentions.append(attention.to(deep.device, at_least_float32(deep.dtype)))
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses, one for each sample that attends, summed over pairs of stages."""
+        """(B,) losses, one for each attending sample, summed over pairs of stages."""
         weight = self.ramp(batch.progress)
         losses = []
         with without_autocast(student.logits):
@@ -95,13 +94,13 @@ class MHGD(Knowledge):
 
 
 class Attention(nn.Module):
-    """Heads of attention from the samples at a deep stage to those at a shallow one, and what they are learned by.
+    """Attention heads from the samples at a deep stage to those at a shallow one, and the score that trains them.
 
     Args:
-        shallow: C, the width of the shallow stage's vectors.
-        deep: C', the width of the deep stage's.
-        heads: how many.
-        width: of each head; None = the mean of the stages' widths.
+        shallow: C, width of the shallow stage's vectors.
+        deep: C', width of the deep stage's vectors.
+        heads: number of heads.
+        width: width of each head; None is the mean of the stages' widths.
         scaled: whether products are divided by the square root of the heads' width.
     """
 
@@ -112,7 +111,7 @@ class Attention(nn.Module):
         self.heads = heads
         width = width or (shallow + deep) // 2
         self.scale = width**-0.5 if scaled else 1.0
-        # Without bias: what follows is standardised over the batch.
+        # Without bias: the result is standardised over the batch.
         self.sender = nn.Linear(deep, heads * width, bias=False)
         self.receiver = nn.Linear(shallow, heads * width, bias=False)
         self.value = nn.Linear(shallow, width, bias=False)
@@ -126,7 +125,7 @@ class Attention(nn.Module):
             deep: (B, C').
 
         Returns:
-            (heads, B, B): at [h, i, j] how much the deep sample i attends to the shallow sample j.
+            (heads, B, B): at [h, i, j], the attention of the deep sample i to the shallow sample j.
         """
         senders = _standardise(self.sender(deep))
         receivers = _standardise(self.receiver(shallow))
@@ -136,9 +135,9 @@ class Attention(nn.Module):
     def likeness(
         self, graph: Tensor, shallow: Tensor, deep: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """(B,) cosines of the deep vectors with what the heads make of the shallow ones.
+        """(B,) cosines between the deep vectors and the heads' prediction from the shallow ones.
 
-        For each sample about half of the heads are left out at random, so that each must be of use.
+        For each sample about half of the heads are dropped at random, so that each must be useful.
         """
         attention = graph.softmax(dim=2)
         noise = torch.randn(graph.shape[:2], generator=generator, device=graph.device)
@@ -150,5 +149,5 @@ class Attention(nn.Module):
 
 
 def _standardise(value: Tensor) -> Tensor:
-    """Batch normalisation without weights and without memory: each side by its own batch."""
+    """Batch normalisation without weights and running statistics: each side by its own batch."""
     return (value - value.mean(dim=0)) / (value.var(dim=0, correction=0) + 1e-5).sqrt()

@@ -1,4 +1,4 @@
-"""What the graph methods are good for, on digits, without a label. `make effects` runs this over several seeds."""
+"""Effects of the graph methods on digits, without a label. `make effects` runs them over several seeds."""
 
 from itertools import pairwise
 

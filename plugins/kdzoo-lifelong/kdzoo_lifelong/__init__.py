@@ -1,4 +1,4 @@
-"""Lifelong distillation: classes come task by task, and the earlier self teaches what it knew."""
+"""Lifelong distillation: classes arrive task by task, and the previous network is the teacher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_knowledge() -> dict[str, str]:
-    """What the earlier self said of its classes, and how its features looked."""
+    """Losses on the old classes' predictions and on features."""
     return {
         "lwf": "kdzoo_lifelong.lwf:Lwf",
         "old-sigmoids": "kdzoo_lifelong.old_sigmoids:OldSigmoids",
@@ -17,13 +17,13 @@ def kdzoo_knowledge() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_schemes() -> dict[str, str]:
-    """The student as it was teaches the student as it is."""
+    """From the previous student to the current one."""
     return {"previous-self": "kdzoo_lifelong.previous_self:PreviousSelf"}
 
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Lives of tasks."""
+    """Training on a sequence of tasks."""
     return {
         "lifelong": "kdzoo_lifelong.lifelong:Lifelong",
         "icarl": "kdzoo_lifelong.icarl:Icarl",

@@ -1,4 +1,4 @@
-"""What every task's end shows: accuracy on each task so far, with and without knowing which task it is."""
+"""Accuracy on each task so far, measured after every task, with and without known task."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _COUNTS = "lifelong/counts"
 
 
 class Book:
-    """The two accuracy matrices of a run, kept in its state.
+    """The two accuracy matrices of a run, stored in its state.
 
-    Row i, column j is the accuracy in percent on the test images of task j after task i: ``class-incremental`` among
-    all classes so far, ``task-incremental`` among the classes of task j alone.
+    Row i, column j is the accuracy in percent on the test images of task j after task i:
+    ``class-incremental`` among all classes so far, ``task-incremental`` among the classes of task j only.
 
     Args:
-        run: whose test split is read, once after each task; nothing is chosen by it.
-        curriculum: its tasks.
+        run: its test split is read once after each task; nothing is selected by it.
+        curriculum: the run's tasks.
 
     """
 
@@ -34,7 +34,7 @@ class Book:
         self._run, self._curriculum = run, curriculum
 
     def matrix(self, setting: str) -> Tensor:
-        """(T, T) float64 on the CPU; NaN for what has not come yet."""
+        """(T, T) float64 on the CPU; NaN for entries that are not measured yet."""
         count = len(self._curriculum.tasks)
         kept: Tensor = self._run.state.get(
             _key(setting), torch.full((count, count), torch.nan, dtype=torch.float64, device="cpu")
@@ -47,10 +47,10 @@ class Book:
         return counts.cpu()
 
     def record(self, task: Task, scores: Callable[[Tensor], Tensor]) -> Mapping[str, float]:
-        """Fill a row of both matrices, draw them, write them; in eval mode only.
+        """Fill a row of both matrices, draw and write them. Call it in eval mode.
 
         Args:
-            task: the one that ends.
+            task: the task that ends.
             scores: images (B, C, H, W) -> (B, K), one for each class of ``task.seen``.
 
         Returns:
@@ -111,7 +111,7 @@ class Book:
         return figure
 
     def describe(self) -> dict[str, object]:
-        """What is written as JSON: the tasks by the names of their classes, and both matrices by rows."""
+        """The content of the JSON file: the class names of each task, and both matrices by rows."""
         names = self._run.data.classes
         return {
             "tasks": [[names[one] for one in task.classes] for task in self._curriculum.tasks],
@@ -126,7 +126,7 @@ class Book:
         }
 
     def _count(self, task: Task, scores: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """(2, T) right answers in both settings and (T,) images, of every task."""
+        """(2, T) correct predictions in both settings, and (T,) numbers of images, for every task."""
         of, tasks = self._curriculum.task_of, len(self._curriculum.tasks)
         modality = self._run.recipe.roles["student"].modality
         right = torch.zeros(2, tasks, dtype=torch.float64, device=self._run.device)

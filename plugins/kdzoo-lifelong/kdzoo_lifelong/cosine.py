@@ -1,4 +1,4 @@
-"""A student that classifies by cosines to several proxies of each class."""
+"""A student with a cosine classifier on several proxies per class."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from kdzoo_lifelong.functional import local_similarity
 
 
 class LocalSimilarity(Assembled):
-    """A timm backbone and, in the place of its classifier, proxies (K, P, D) and a learned scale.
+    """A timm backbone with proxies (K, P, D) and a learned scale in place of its classifier.
 
     The logits are the scale times :func:`~kdzoo_lifelong.functional.local_similarity`.
 
     Args:
-        backbone: its classifier is taken away.
+        backbone: its classifier is removed.
         classes: K.
-        proxies: P, of each class.
-        scale: where the learned scale begins.
+        proxies: P, number of proxies of each class.
+        scale: initial value of the learned scale.
         generator: draws the proxies.
 
     """
@@ -41,7 +41,7 @@ class LocalSimilarity(Assembled):
         embedding: bool = False,
         probes: tuple[Probe, ...] = (),
     ) -> Output:
-        """As a backbone."""
+        """As for a backbone."""
         own = self.backbone(image, stages, False, probes)
         vector = own.logits.flatten(1)
         logits = self.scale * local_similarity(vector, self.proxies)
@@ -49,7 +49,7 @@ class LocalSimilarity(Assembled):
 
 
 def embedding_width(backbone: Backbone) -> int:
-    """D, what the classifier reads."""
+    """D, the width of the classifier's input."""
     weight = backbone.classifier.weight
     assert isinstance(weight, Tensor)
     return weight.shape[1]

@@ -1,4 +1,4 @@
-"""Which classes come when."""
+"""The tasks: which classes arrive when."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kdzoo.api import KdzooError, Run
 
 @dataclass(frozen=True)
 class Task:
-    """Some classes that come together.
+    """Classes that arrive together.
 
     Attributes:
         number: from 1.
         classes: the data's ids of its classes, in order of arrival.
-        before: ids of the classes that came earlier, in order of arrival.
+        before: ids of the classes of earlier tasks, in order of arrival.
 
     """
 
@@ -27,7 +27,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Its phase."""
+        """The name of its phase."""
         return f"task{self.number}"
 
     @property
@@ -42,8 +42,8 @@ class Curriculum:
 
     Attributes:
         tasks: in order.
-        columns: (K,) int64 on the run's device: class id -> its place in the order of arrival.
-        task_of: (K,) int64: place in the order of arrival -> its task, from 0.
+        columns: (K,) int64 on the run's device: class id -> its position in the order of arrival.
+        task_of: (K,) int64: position in the order of arrival -> its task, from 0.
 
     """
 
@@ -52,15 +52,15 @@ class Curriculum:
     task_of: Tensor
 
     def columns_of(self, target: Tensor) -> Tensor:
-        """(B,) class ids as places in the order of arrival."""
+        """(B,) class ids as positions in the order of arrival."""
         return self.columns[target]
 
 
 def sizes(classes: int, tasks: int, first: int | None = None) -> tuple[int, ...]:
-    """How many classes each task has: ``first``, then as equal as can be, the larger ones earlier.
+    """The number of classes of each task: ``first``, then as equal as possible, larger ones first.
 
     Raises:
-        KdzooError: more tasks than there are classes for.
+        KdzooError: more tasks than classes.
 
     """
     if first is None:
@@ -81,10 +81,10 @@ def cut(run: Run, tasks: int, first: int | None, order_seed: int | None) -> Curr
     """The run's tasks.
 
     Args:
-        run: whose classes they are.
-        tasks: how many.
-        first: classes of the first task; None: as many as the others have.
-        order_seed: of the order of arrival; None: the data's own.
+        run: the run whose classes are split.
+        tasks: number of tasks.
+        first: classes of the first task; None: as many as in the others.
+        order_seed: seed of the order of arrival; None: the data's own order.
 
     Raises:
         KdzooError: more tasks than classes, or a class without a labelled training image.

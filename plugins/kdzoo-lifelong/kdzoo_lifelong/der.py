@@ -19,16 +19,16 @@ AUXILIARY = "auxiliary"
 
 
 class Der(Incremental):
-    """Each task adds a backbone; the earlier ones are frozen, and one classifier reads them all.
+    """Each task adds a backbone; the earlier ones are frozen, and one classifier reads all embeddings.
 
-    The new backbone also learns, by a classifier of its own (role ``auxiliary``), to tell the task's classes from
-    each other and from all earlier ones. Then the student's classifier is trained anew on the memory, where all
-    classes have equally many images (phases ``balance2``, ``balance3``, ...).
+    The new backbone also has an auxiliary classifier (role ``auxiliary``) for the task's classes and one
+    class for all earlier ones. Then the student's classifier is reinitialised and trained on the
+    class-balanced memory (phases ``balance2``, ``balance3``, ...).
 
     Args:
-        memory: images of earlier classes that may be kept.
-        auxiliary_weight: weight of the new backbone's own classifier.
-        balance: epochs on the memory, as a part of the recipe's epochs; one at least, and 0 leaves them out.
+        memory: number of images of earlier classes to keep.
+        auxiliary_weight: weight of the auxiliary classifier's loss.
+        balance: epochs on the memory, as a fraction of the recipe's epochs, at least one; 0 is none.
         temperature: divides the logits in those epochs.
         teach_weight: weight of the distillation loss, if the recipe has a knowledge; the paper has none.
     """
@@ -52,7 +52,7 @@ class Der(Incremental):
         self.temperature = temperature
 
     def build(self, run: Run, task: Task) -> Expanded:
-        """The backbones so far, and a copy of the last one to go on with."""
+        """The backbones so far, and a copy of the last one, which is trained."""
         backbone = run.build("student", num_classes=1)
         assert isinstance(backbone, Backbone)
         width = embedding_width(backbone)
@@ -72,7 +72,7 @@ class Der(Incremental):
         return student
 
     def start(self, run: Run, task: Task) -> None:
-        """From the second task on, the new backbone's own classifier: earlier classes are its first column."""
+        """From the second task on, enroll the auxiliary classifier; its first column is for earlier classes."""
         run.tap("student", embedding=True)
         if task.before:
             student = run.roles["student"]
@@ -81,7 +81,7 @@ class Der(Incremental):
             run.enroll(AUXILIARY, linear(student.width, 1 + len(task.classes), generator), student=False)
 
     def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """Cross-entropy of all classes so far, and that of the new backbone alone."""
+        """Cross-entropy over all classes so far, plus that of the auxiliary classifier."""
         loss = run.task("student", batch)
         if not task.before:
             return loss
@@ -94,11 +94,11 @@ class Der(Incremental):
         return loss + self.auxiliary_weight * own
 
     def learners(self, task: Task) -> tuple[str, ...]:
-        """The student, connectors, and the new backbone's own classifier."""
+        """The student, connectors, and the auxiliary classifier."""
         return (*super().learners(task), *((AUXILIARY,) if task.before else ()))
 
     def rebalance(self, run: Run, task: Task) -> nn.Module:
-        """A new classifier."""
+        """Reinitialise the classifier."""
         student = run.roles["student"]
         assert isinstance(student, Expanded)
         generator = run.generator(f"balance/{task.number}")

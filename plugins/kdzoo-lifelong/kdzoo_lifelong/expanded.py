@@ -1,4 +1,4 @@
-"""A student that gets a further backbone with each task."""
+"""A student that gets a new backbone with each task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kdzoo.api import Assembled, Backbone, Output, Probe
 
 
 def linear(width: int, classes: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer whose weights this generator draws, uniform within 1 / sqrt(width); no bias at first."""
+    """A linear layer with weights drawn from the generator, uniform within 1 / sqrt(width), and zero bias."""
     layer = nn.Linear(width, classes, device="meta").to_empty(device=generator.device)
     with torch.no_grad():
         layer.weight.uniform_(-(width**-0.5), width**-0.5, generator=generator)
@@ -21,13 +21,13 @@ def linear(width: int, classes: int, generator: torch.Generator) -> nn.Linear:
 
 
 class Expanded(Assembled):
-    """Backbones side by side, all but the last frozen in eval mode, and a linear classifier of all their embeddings.
+    """Parallel backbones, all but the last frozen in eval mode, and a linear classifier on all embeddings.
 
     Stages and probes are those of the last backbone.
 
     Args:
         backbones: without classifiers: their logits are their embeddings.
-        width: D, of each embedding.
+        width: D, width of each embedding.
         classes: K.
         generator: draws the classifier.
 
@@ -48,7 +48,7 @@ class Expanded(Assembled):
         embedding: bool = False,
         probes: tuple[Probe, ...] = (),
     ) -> Output:
-        """As a backbone; the embedding (B, D x backbones), the last backbone's part at its end."""
+        """As for a backbone; the embedding is (B, D x backbones), with the last backbone's part at its end."""
         *earlier, last = self.backbones
         with torch.no_grad():
             known = [one(image).logits.flatten(1) for one in earlier]

@@ -1,4 +1,4 @@
-"""A head that grows."""
+"""A growing head."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import nn
 
 
 def inherit(new: nn.Module, old: nn.Module) -> None:
-    """Give ``new`` every tensor of ``old``; a tensor with more rows gets the old ones as its first.
+    """Copy every tensor of ``old`` to ``new``; a tensor with more rows gets the old ones as its first rows.
 
-    The further rows, those of classes that ``old`` does not know, stay as they are.
+    The other rows, those of new classes, are not changed.
 
     Raises:
-        ValueError: the two are not the same network with another number of classes.
+        ValueError: the two differ in more than the number of classes.
 
     """
     source = old.state_dict()

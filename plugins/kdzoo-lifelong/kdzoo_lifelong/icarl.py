@@ -19,14 +19,14 @@ MEANS = "icarl/means"
 
 
 class Icarl(Incremental):
-    """A sigmoid for each class trains the features; an image belongs to the class with the nearest mean of exemplars.
+    """Features trained with a sigmoid per class; classification by the nearest mean of exemplars.
 
-    The distance of features of length 1 to a mean of length 1 orders the classes as their inner product does, so
-    that after the last task the means become the weights of the student's classifier, without bias.
+    For unit-length features and means, the nearest mean has the largest inner product, so after the last task
+    the means become the weights of the student's classifier, without bias.
 
     Args:
-        memory: images of earlier classes that may be kept.
-        task_weight: weight of the sigmoids of the task's classes.
+        memory: number of images of earlier classes to keep.
+        task_weight: weight of the loss of the task's classes.
     """
 
     name = "icarl"
@@ -36,16 +36,16 @@ class Icarl(Incremental):
         super().__init__(memory=memory, **settings)
 
     def check(self, run: Run) -> None:
-        """The classifier must be one linear layer, which the means can replace."""
+        """The classifier must be one linear layer, so that the means can replace it."""
         student = run.roles["student"]
         if not isinstance(student, Backbone) or not isinstance(student.classifier, nn.Linear | nn.Conv2d):
             raise KdzooError(
-                f"algorithm 'icarl' puts class means in the place of the student's classifier, and model "
+                f"algorithm 'icarl' replaces the student's classifier by class means, and model "
                 f"{run.recipe.roles['student'].model!r} has no linear one: take another model"
             )
 
     def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """Binary cross-entropy of the task's classes, summed over them; an image of another class has all zeros."""
+        """Binary cross-entropy summed over the task's classes; all targets of an image of another class are 0."""
         logits = run.see("student", batch).logits[:, len(task.before) :].float()
         right = functional.one_hot(self.targets(batch), len(task.seen))[:, len(task.before) :]
         return (
@@ -55,7 +55,7 @@ class Icarl(Incremental):
         )
 
     def remembered(self, run: Run, task: Task, memory: Memory) -> None:
-        """The means of the exemplars' features, by the student as it is now."""
+        """Compute the means of the exemplars' features with the current student."""
         run.state[MEANS] = torch.stack([class_mean(embeddings(run, rows)) for rows in memory.lists(task)])
 
     def scores(self, run: Run, task: Task, images: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Icarl(Incremental):
         return functional.normalize(embedding.float(), dim=1) @ means.T
 
     def finish(self, run: Run, task: Task) -> None:
-        """The nearest mean as a linear classifier without bias."""
+        """Make the nearest mean the student's linear classifier, without bias."""
         student = run.roles["student"]
         assert isinstance(student, Backbone)
         classifier = student.classifier

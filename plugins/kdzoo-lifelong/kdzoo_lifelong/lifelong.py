@@ -1,4 +1,4 @@
-"""The algorithm of a life: task after task, the earlier self teaching, some images remembered."""
+"""Training on a sequence of tasks, with the previous student as the teacher and a replay memory."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ Seed = Annotated[int, Field(ge=0)] | None
 
 
 class Incremental(Algorithm):
-    """The classes come in tasks; after the last one the student knows all of them.
+    """The base of algorithms that learn the classes task by task.
 
-    Each task is a phase, ``task1``, ``task2``, ..., over its own images and the memory's, and takes the recipe's
-    epochs. The student's logits are the classes in order of arrival. Between two tasks the student becomes the
-    frozen role ``previous``, and a copy of it with more classes goes on.
+    Each task is a phase, ``task1``, ``task2``, ..., of the recipe's epochs over its own images and the
+    memory's. The student's logits are the classes in order of arrival. Between two tasks the student becomes
+    the frozen role ``previous``, and a copy with more classes is the new student.
 
     Args:
-        tasks: how many.
-        first_task: classes of the first task; None: as many as the others have.
-        class_order_seed: of the order in which classes arrive; None: the data's own order.
-        memory: images of earlier classes that may be kept; 0 = none.
-        memory_budget: whether that is of all classes together, shared equally, or of each class.
-        selection: how the images for the memory are chosen.
+        tasks: number of tasks.
+        first_task: classes of the first task; None: as many as in the others.
+        class_order_seed: seed of the order in which classes arrive; None: the data's own order.
+        memory: number of images of earlier classes to keep; 0 is none.
+        memory_budget: whether that is for all classes together, shared equally, or for each class.
+        selection: how the images for the memory are selected.
         task_weight: weight of the task loss.
         teach_weight: weight of the distillation loss, whose teacher is ``previous``.
     """
@@ -56,7 +56,7 @@ class Incremental(Algorithm):
     validates = True
     """Whether the student's logits are its answers while a task is learned."""
     balance = 0.0
-    """Epochs on the memory after a task, as a part of the recipe's epochs; 0 = none."""
+    """Epochs on the memory after a task, as a fraction of the recipe's epochs; 0 is none."""
 
     def __init__(
         self,
@@ -82,10 +82,10 @@ class Incremental(Algorithm):
     # What a subclass may override
 
     def check(self, run: Run) -> None:
-        """Refuse, before anything is trained, what cannot work."""
+        """Refuse a run that cannot work, before training."""
 
     def build(self, run: Run, task: Task) -> Backbone | Assembled:
-        """A new student for the classes so far, with the weights of the one before."""
+        """A new student for the classes so far, with the weights of the previous one."""
         student = run.build("student", num_classes=len(task.seen))
         assert isinstance(student, Backbone)
         if task.before:
@@ -93,17 +93,17 @@ class Incremental(Algorithm):
         return student
 
     def start(self, run: Run, task: Task) -> None:
-        """Called when the student of ``task`` is enrolled."""
+        """Called after the student of ``task`` has been enrolled."""
 
     def task_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """The supervised loss; a scalar."""
+        """The task loss; a scalar."""
         if self.classes == "seen":
             return run.task("student", batch)
         logits = run.see("student", batch).logits[:, len(task.before) :].float()
         return cross_entropy(logits, self.targets(batch) - len(task.before), run.recipe.smoothing)
 
     def learners(self, task: Task) -> tuple[str, ...]:
-        """The roles that the task's loss trains."""
+        """The roles that are trained."""
         return ("student", "knowledge")
 
     def weight(self, task: Task) -> float:
@@ -111,31 +111,31 @@ class Incremental(Algorithm):
         return self.teach_weight
 
     def remembered(self, run: Run, task: Task, memory: Memory) -> None:
-        """Called when ``task`` ends and its images are in the memory; in eval mode, without graph."""
+        """Called when ``task`` has ended and its images are in the memory; in eval mode, without gradient."""
 
     def scores(self, run: Run, task: Task, images: Tensor) -> Tensor:
-        """(B, K) for (B, C, H, W) images: the highest is the class that the student answers after ``task``."""
+        """(B, K) for (B, C, H, W) images: the highest is the prediction after ``task``."""
         with run.autocast():
             logits: Tensor = run.roles["student"](images).logits
         return logits
 
     def rebalance(self, run: Run, task: Task) -> nn.Module:
-        """Prepare the student for the epochs on the memory; returns the part of it that stays frozen then.
+        """Prepare the student for the epochs on the memory; returns the part that is frozen in them.
 
         Called only when ``balance`` > 0.
         """
         raise NotImplementedError(f"{type(self).__name__} sets balance and must define rebalance")
 
     def balance_loss(self, run: Run, batch: Batch, task: Task) -> Tensor:
-        """The supervised loss in the epochs on the memory."""
+        """The task loss in the epochs on the memory."""
         return self.task_loss(run, batch, task)
 
-    def settles(self, task: Task) -> bool:
-        """Whether ``task`` ends with epochs on the memory, where classes are equally many."""
+    def has_balanced_phase(self, task: Task) -> bool:
+        """Whether ``task`` ends with epochs on the class-balanced memory."""
         return bool(task.before) and self.balance > 0
 
-    def settle(self, run: Run, task: Task, memory: Memory) -> Phase:
-        """``balance2``, ``balance3``, ...: the classifier alone; the student is in eval mode."""
+    def balanced_phase(self, run: Run, task: Task, memory: Memory) -> Phase:
+        """Phase ``balance2``, ``balance3``, ...: trains only the classifier, with the student in eval mode."""
         frozen = self.rebalance(run, task)
         run.enroll("student", run.roles["student"], train_mode=False)
         frozen.requires_grad_(False)
@@ -154,12 +154,12 @@ class Incremental(Algorithm):
         return Phase(f"balance{task.number}", run.data.select(rows), step, epochs, after_epoch)
 
     def finish(self, run: Run, task: Task) -> None:
-        """Called after the last task: what is exported and measured is the student as it is then."""
+        """Called after the last task, before the student is measured and exported."""
 
     # The script
 
     def phases(self, run: Run) -> Iterator[Phase]:
-        """One phase for each task, and those that settle it."""
+        """One phase for each task, and its balanced epochs."""
         self.curriculum = cut(run, self.tasks, self.first_task, self.class_order_seed)
         self.book = Book(run, self.curriculum)
         memory = Memory(run, self.images, self.memory_budget, self.selection)
@@ -175,12 +175,12 @@ class Incremental(Algorithm):
                 lambda task=task: self._ended(run, task, memory),  # type: ignore[misc]  # bound now
                 self.validates,
             )
-            if self.settles(task):
-                yield self.settle(run, task, memory)
+            if self.has_balanced_phase(task):
+                yield self.balanced_phase(run, task, memory)
         self.finish(run, self.curriculum.tasks[-1])
 
     def step(self, run: Run, batch: Batch, task: Task) -> Mapping[str, Tensor]:
-        """One update: the supervised loss and the distillation loss."""
+        """One update with the task loss and the distillation loss."""
         self._progress = batch.progress
         weight = self.weight(task)
         teach = run.teach(batch) if weight else torch.zeros((), device=run.device)
@@ -194,25 +194,25 @@ class Incremental(Algorithm):
         return self.curriculum.columns_of(batch.target)
 
     def ends(self, epochs: int) -> bool:
-        """Whether the epoch that the last step belonged to is the phase's last."""
+        """Whether the current epoch is the phase's last."""
         return math.floor(self._progress * epochs + 1e-9) == epochs - 1
 
     def record(self, run: Run, task: Task) -> Mapping[str, float]:
-        """The figures of ``task``'s end."""
+        """The figures after ``task``."""
         return self.book.record(task, lambda images: self.scores(run, task, images))
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """Average incremental accuracy, forgetting, backward transfer; and the same with the task known."""
+        """Average incremental accuracy, forgetting, backward transfer; and the same with known task."""
         return self.book.result()
 
     def export(self, run: Run, folder: Path) -> str:
-        """How the student came to know its classes, for its card."""
+        """The order of the classes and the accuracy after each task, for the student's card."""
         matrix = self.book.matrix(SETTINGS[0])
         names = run.data.classes
         lines = [
             "## Tasks",
             "",
-            "The classes came in this order, which is that of the logits. The figures are accuracies in percent on",
+            "The classes arrived in this order, that of the logits. The figures are accuracies in percent on",
             "each task's test images, among all classes so far.",
             "",
             "| after | classes | "
@@ -247,16 +247,16 @@ class Incremental(Algorithm):
             return {}
         memory.update(task)
         self.remembered(run, task, memory)
-        return {} if self.settles(task) else self.record(run, task)
+        return {} if self.has_balanced_phase(task) else self.record(run, task)
 
 
 class Lifelong(Incremental):
-    """The classes come in tasks; a knowledge keeps what the student knew, and the task loss is cross-entropy.
+    """Class-incremental learning with cross-entropy as the task loss, and distillation from the previous student.
 
     Args:
-        classes: what the task loss compares: the classes of the task alone (images of others have none), or all
-            that came so far.
-        joint: keep every training image, which makes all tasks so far one: the upper bound.
+        classes: the classes in the task loss's softmax: only those of the task (images of others have no task
+            loss), or all so far.
+        joint: train on all images of all tasks so far: the upper bound.
     """
 
     name = "lifelong"
@@ -274,8 +274,8 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Ten
 
     Args:
         logits: (B, K).
-        target: (B,) int64; others than 0 to K - 1 do not count.
-        smoothing: of the labels.
+        target: (B,) int64; samples with other values than 0 to K - 1 are ignored.
+        smoothing: label smoothing.
 
     """
     target = target.where((target >= 0) & (target < logits.shape[1]), UNLABELLED)
@@ -297,7 +297,7 @@ def _check(run: Run, tasks: int) -> None:
     stages = min(asked, key=min, default=())
     student = run.roles["student"]
     if stages and isinstance(student, Backbone) and -min(stages) > student.num_stages:
-        # else it would be refused when the second task begins and the first is trained
+        # otherwise it would be refused only after the first task has been trained
         raise KdzooError(
             f"knowledge.stages {list(stages)}: model {student.name!r} shows {student.num_stages} stages; name some "
             f"from -{student.num_stages} to -1"

@@ -12,7 +12,7 @@ from kdzoo_lifelong.functional import lwf_loss
 
 
 class Lwf(Knowledge):
-    """Cross-entropy to the teacher's softened probabilities, without temperature squared.
+    """Cross-entropy with the teacher's softened probabilities, without temperature squared.
 
     Args:
         temperature: divides both sides' logits.

@@ -1,4 +1,4 @@
-"""The few training images of earlier classes that may be kept."""
+"""The replay memory: a few training images of earlier classes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Selection = Literal["herding", "random"]
 
 
 class Memory:
-    """Rows of the training split, by class, kept in the run's state.
+    """Rows of the training split, by class, stored in the run's state.
 
     Args:
-        run: whose training images they are.
-        images: how many.
-        budget: of all classes together, shared equally, or of each class.
-        selection: how they are chosen.
+        run: the run with the training images.
+        images: number of images.
+        budget: whether that is for all classes together, shared equally, or for each class.
+        selection: how images are selected.
 
     Raises:
         KdzooError: fewer images than classes.
@@ -43,16 +43,16 @@ class Memory:
         return self._images > 0
 
     def rows(self, task: Task) -> Tensor:
-        """(n,) the rows that are kept when ``task`` ends; none if there is no memory."""
+        """(n,) the rows in memory after ``task``; empty without a memory."""
         return torch.cat([*self.lists(task), torch.zeros(0, dtype=torch.int64, device=self._run.device)])
 
     def lists(self, task: Task) -> list[Tensor]:
-        """The rows of each class of ``task.seen``, the most important first."""
+        """The rows of each class of ``task.seen``, most important first."""
         kept: list[Tensor] = self._run.state.get(_key(task.number), [])
         return kept
 
     def update(self, task: Task) -> None:
-        """Shorten the lists of the earlier classes and choose rows of the new ones, by the student as it is now."""
+        """Truncate the lists of the earlier classes and select rows of the new ones with the current student."""
         if not self._images:
             return
         each = self._images if self._budget == "class" else self._images // len(task.seen)
@@ -70,13 +70,13 @@ class Memory:
 
 
 def rows_of(run: Run, classes: Sequence[int]) -> Tensor:
-    """(n,) ascending rows of the training images of these classes whose label is known."""
+    """(n,) ascending rows of the labelled training images of these classes."""
     wanted = torch.tensor(list(classes), device=run.device)
     return torch.isin(run.data.labels, wanted).nonzero()[:, 0]
 
 
 def embeddings(run: Run, rows: Tensor) -> Tensor:
-    """(n, D) what the student's classifier reads of these training images, not augmented. In eval mode only."""
+    """(n, D) embeddings of these training images without augmentation. Call it in eval mode."""
     student = run.roles["student"]
     modality = run.recipe.roles["student"].modality
     parts = []
@@ -88,5 +88,5 @@ def embeddings(run: Run, rows: Tensor) -> Tensor:
 
 
 def _key(number: int) -> str:
-    # By task: a script that is run again finds for each phase what that phase had.
+    # By task: on resume, the script runs again and each phase finds its own memory.
     return f"lifelong/memory/{number}"

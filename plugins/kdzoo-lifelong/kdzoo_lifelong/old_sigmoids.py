@@ -1,4 +1,4 @@
-"""Each old class on its own: Rebuffi, Kolesnikov, Sperl and Lampert 2017."""
+"""Distillation of each class's sigmoid: Rebuffi, Kolesnikov, Sperl and Lampert 2017."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdzoo_lifelong.functional import sigmoid_distillation
 
 
 class OldSigmoids(Knowledge):
-    """Binary cross-entropy of each class to the teacher's sigmoid, summed over the classes."""
+    """Binary cross-entropy of each class with the teacher's sigmoid, summed over the classes."""
 
     name = "old-sigmoids"
     kind: ClassVar[Literal["response", "feature", "relation"]] = "response"

@@ -12,12 +12,12 @@ from kdzoo_lifelong.functional import pod_flat_loss, pod_spatial_loss
 
 
 class Pod(Knowledge):
-    """Feature maps that are summed along each of their sides, and the embedding, stay as they were.
+    """Distances of feature maps, summed along each of their sides, and of the embedding.
 
     Args:
-        stages: which maps are compared; -1 = the deepest.
-        spatial: weight of the maps.
-        flat: weight of the embedding.
+        stages: the compared stages; -1 is the deepest.
+        spatial: weight of the maps' distance.
+        flat: weight of the embedding's distance.
     """
 
     name = "pod"
@@ -35,7 +35,7 @@ class Pod(Knowledge):
         self.taps = Taps(student=tuple(sorted(set(stages))), embedding=True)
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """Both sides must be the same network.
+        """Check that both sides have maps of the same shapes.
 
         Raises:
             KdzooError: their maps differ.

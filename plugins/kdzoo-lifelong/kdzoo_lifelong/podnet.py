@@ -18,15 +18,15 @@ from kdzoo_lifelong.memory import Budget
 
 
 class Podnet(Incremental):
-    """A classifier by cosines to several proxies of each class, a margin loss, and a memory.
+    """A cosine classifier with several proxies per class, a margin loss, and a replay memory.
 
     Args:
-        memory: images of earlier classes that may be kept.
-        proxies: of each class.
-        scale: where the learned scale of the similarities begins.
-        margin: by which the right class shall be ahead.
-        balance: epochs of the classifier alone on the memory, where classes are equally many, as a part of the
-            recipe's epochs; one at least, and 0 leaves them out.
+        memory: number of images of earlier classes to keep.
+        proxies: number of proxies of each class.
+        scale: initial value of the learned scale of the similarities.
+        margin: margin of the right class.
+        balance: epochs of the classifier alone on the class-balanced memory, as a fraction of the recipe's
+            epochs, at least one; 0 is none.
         task_weight: weight of the margin loss.
         teach_weight: weight of the distillation loss, times the square root of (classes so far / new classes).
     """
@@ -50,7 +50,7 @@ class Podnet(Incremental):
         self.balance = balance
 
     def check(self, run: Run) -> None:
-        """The margin loss needs two classes."""
+        """The margin loss needs at least two classes."""
         if len(self.curriculum.tasks[0].classes) < 2:
             raise KdzooError(
                 "algorithm 'podnet' tells a class from the others, and the first task has one class: take fewer "
@@ -58,7 +58,7 @@ class Podnet(Incremental):
             )
 
     def build(self, run: Run, task: Task) -> LocalSimilarity:
-        """A backbone with proxies for the classes so far, those of earlier classes as they were."""
+        """A backbone with proxies for the classes so far; those of earlier classes are kept."""
         backbone = run.build("student", num_classes=1)
         assert isinstance(backbone, Backbone)
         student = LocalSimilarity(
@@ -76,11 +76,11 @@ class Podnet(Incremental):
         return nca_loss(logits / student.scale, self.targets(batch), student.scale, self.margin)
 
     def rebalance(self, run: Run, task: Task) -> nn.Module:
-        """The proxies go on learning, and their scale."""
+        """Train the proxies and their scale further; freeze the backbone."""
         student = run.roles["student"]
         assert isinstance(student, LocalSimilarity)
         return student.backbone
 
     def weight(self, task: Task) -> float:
-        """Grows with the classes that there are to keep (section 3.1 of the paper)."""
+        """Grows with the number of old classes (section 3.1 of the paper)."""
         return self.teach_weight * math.sqrt(len(task.seen) / len(task.classes))

@@ -1,4 +1,4 @@
-"""The scheme in which the network that knew the earlier classes teaches the one that learns new ones."""
+"""The scheme in which the network from before a task is the teacher."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kdzoo.api import Assembled, Backbone, Batch, KdzooError, Lesson, Output, Ru
 
 
 class PreviousSelf(Scheme):
-    """The role ``previous``, the student as it was when the last task ended, teaches; in the first task nobody.
+    """The teacher is ``previous``, the student at the end of the last task; there is none in the first task.
 
     Args:
         taught: ``known``: the student's logits of the classes that ``previous`` knows, and its embedding, for
@@ -24,19 +24,19 @@ class PreviousSelf(Scheme):
         self.taught = taught
 
     def enroll(self, run: Run) -> None:
-        """Enroll the student, which the algorithm replaces by one for the first classes, and what it knows."""
+        """Enroll the student, which the algorithm replaces by one for the first classes, and ``known``."""
         run.enroll("student", run.build("student"))
         run.derive("known", lambda batch: _known(run, batch))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """``previous`` teaches, once there is one."""
+        """From ``previous`` to the student, from the second task on."""
         return [(self.taught, "previous")] if "previous" in run.roles else []
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """``previous`` teaches, once there is one.
+        """From ``previous`` to the student, from the second task on.
 
         Raises:
-            KdzooError: there never will be: the student knows every class from the beginning.
+            KdzooError: the algorithm has no tasks: the student knows all classes from the start.
 
         """
         if "previous" in run.roles:
@@ -50,7 +50,7 @@ class PreviousSelf(Scheme):
 
 
 def _known(run: Run, batch: Batch) -> Output:
-    """The student's answer, cut to the classes that ``previous`` has."""
+    """The student's output, restricted to the classes that ``previous`` has."""
     previous = run.roles["previous"]
     assert isinstance(previous, Backbone | Assembled)
     assert previous.label_names is not None

@@ -1,4 +1,4 @@
-"""What each method is good for, on digits: 5 tasks of 2 digits. `make effects` runs this over several seeds.
+"""Effects of each method on digits: 5 tasks of 2 digits. `make effects` runs them over several seeds.
 
 Settings were chosen with the test images in view.
 """

@@ -1,4 +1,4 @@
-"""Several teachers and one student: how their lessons are weighed, or merged into one."""
+"""Several teachers and one student: weighting the teachers, or merging them into one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_schemes() -> dict[str, str]:
-    """Teachers with equal weights, or weighed by entropy, by confidence in the label, or by their gradients."""
+    """Teachers with equal weights, or weights by entropy, cross-entropy with the label, or gradients."""
     return {
         "average": "kdzoo_multi_teacher.average:Average",
         "entropy-weighted": "kdzoo_multi_teacher.entropy:EntropyWeighted",
@@ -18,7 +18,7 @@ def kdzoo_schemes() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Weighed hints of several teachers; specialists and a generalist."""
+    """Weighted hints from several teachers; specialists and a generalist."""
     return {
         "confident-hints": "kdzoo_multi_teacher.confident_hints:ConfidentHints",
         "specialists": "kdzoo_multi_teacher.specialists:Specialists",

@@ -1,4 +1,4 @@
-"""Teachers weighed in gradient space: Du, You, Li, Wu, Wang, Qian and Zhang 2020."""
+"""Teachers weighted in gradient space: Du, You, Li, Wu, Wang, Qian and Zhang 2020."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kdzoo_multi_teacher.teachers import Teachers
 
 
 class Adaptive(Teachers):
-    """In each step, the weights with which the teachers' gradients on the logits combine to the shortest one.
+    """In each step, the weights that minimise the norm of the teachers' combined gradient on the logits.
 
     Args:
-        tolerance: a teacher's largest weight; nearer to 1 / teachers, all of them must count.
-        temperature: of the divergence whose gradients are compared; the knowledge's own.
+        tolerance: the largest weight of a teacher; the closer to 1 / teachers, the more equal the weights.
+        temperature: temperature of the divergence whose gradients are combined; use the knowledge's.
     """
 
     name = "adaptive"
@@ -33,11 +33,11 @@ class Adaptive(Teachers):
         self.temperature = temperature
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """One lesson of each teacher, with one weight for the batch."""
+        """One lesson from each teacher, with one weight for the batch."""
         weights = gradient_weights(
             run.see("student", batch).logits,
             self.logits(run, batch),
             temperature=self.temperature,
             tolerance=self.tolerance,
         )
-        return self.weighed(weights)
+        return self.weighted(weights)

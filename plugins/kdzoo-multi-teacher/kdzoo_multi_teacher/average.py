@@ -13,12 +13,13 @@ from kdzoo_multi_teacher.teachers import Teachers
 
 
 class Average(Teachers):
-    """Every teacher counts the same; what is averaged can be chosen.
+    """All teachers have the same weight; losses, probabilities or logits are averaged.
 
     Args:
-        average: ``losses``: each teacher gives its lesson, on any knowledge, with weight 1/M. ``probabilities`` or
-            ``logits``: one derived teacher, ``ensemble``, whose logits come from the mean; for knowledge on logits.
-        temperature: of the softmaxes whose mean is taken, for ``probabilities``.
+        average: ``losses``: one lesson from each teacher with weight 1/M, for any knowledge.
+            ``probabilities`` or ``logits``: one derived teacher, ``ensemble``, with logits from the mean; for
+            knowledge on logits.
+        temperature: temperature of the averaged softmaxes, for ``probabilities``.
     """
 
     name = "average"
@@ -34,7 +35,7 @@ class Average(Teachers):
         self.temperature = temperature
 
     def enroll(self, run: Run) -> None:
-        """Enroll everybody, and derive the ensemble if there is one."""
+        """Enroll all networks, and derive the ensemble if there is one."""
         super().enroll(run)
         if self.average == "losses":
             return
@@ -48,11 +49,11 @@ class Average(Teachers):
         run.derive("ensemble", ensemble)
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """Every teacher teaches the student, or the ensemble does."""
+        """From every teacher to the student, or from the ensemble."""
         return super().arrows(run) if self.average == "losses" else [("student", "ensemble")]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """One lesson of each teacher, or one of the ensemble."""
+        """One lesson from each teacher, or one from the ensemble."""
         if self.average == "losses":
-            return self.weighed([1 / len(self.roles)] * len(self.roles))
+            return self.weighted([1 / len(self.roles)] * len(self.roles))
         return super(Teachers, self).lessons(run, batch)

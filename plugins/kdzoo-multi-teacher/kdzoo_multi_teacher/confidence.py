@@ -1,4 +1,4 @@
-"""Teachers weighed by how well they fit the labels: Zhang, Chen and Wang 2022."""
+"""Teachers weighted by their cross-entropy with the labels: Zhang, Chen and Wang 2022."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kdzoo_multi_teacher.teachers import Teachers
 
 
 class ConfidenceAware(Teachers):
-    """For each sample, a teacher whose answer fits the label counts more.
+    """For each sample, a teacher whose prediction fits the label has more weight.
 
-    Labels only weigh the teachers; a sample without one weighs them alike.
+    Labels are used only for the weights; without a label, all teachers have the same weight.
 
     Args:
-        teachers: how many. The best of them weighs at most 1 / (teachers - 1).
+        teachers: number of teachers. The largest weight is at most 1 / (teachers - 1).
     """
 
     name = "confidence-aware"
@@ -30,7 +30,7 @@ class ConfidenceAware(Teachers):
         super().enroll(run)
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """One lesson of each teacher, weighed for each sample."""
+        """One lesson from each teacher, with a weight for each sample."""
         if batch.target is None:
             return self.weighed([1 / len(self.roles)] * len(self.roles))
         return self.weighed(confidence_weights(self.logits(run, batch), batch.target))

@@ -1,4 +1,4 @@
-"""Hints of several teachers, weighed by the label: the intermediate part of Zhang, Chen and Wang 2022."""
+"""Hints from several teachers, weighted by the label: the feature loss of Zhang, Chen and Wang 2022."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from kdzoo_multi_teacher.functional import confidence_weights
 
 
 class _Projected(nn.Module):
-    """The student's last map in a teacher's channels, and what that teacher's classifier makes of it."""
+    """The student's last map, projected to a teacher's channels, and that teacher's classifier on it."""
 
     def __init__(self, channels: int, teacher: Backbone, teacher_channels: int) -> None:
         super().__init__()
         self.project = nn.Sequential(
             nn.Conv2d(channels, teacher_channels, 1, bias=False), nn.BatchNorm2d(teacher_channels)
         )
-        self._teacher = [teacher]  # in a list: its parameters are not ours
+        self._teacher = [teacher]  # in a list, so that its parameters are not registered here
 
     def forward(self, output: Output) -> Output:
         projected = self.project(output.features[-1])
@@ -38,15 +38,15 @@ class _Projected(nn.Module):
 
 
 class ConfidentHints(Algorithm):
-    """Task + knowledge + the distances of the student's projected last map to each teacher's.
+    """Task loss + distillation loss + distances of the student's projected last map to each teacher's.
 
-    A distance counts the more, the better the teacher's own classifier reads the label from the projected map. Goes
-    with a scheme that has the roles ``teacher1``, ``teacher2``, ...
+    A distance has the more weight, the better the teacher's classifier predicts the label from the projected
+    map. It needs a scheme with the roles ``teacher1``, ``teacher2``, ...
 
     Args:
-        task_weight: weight of the supervised loss.
-        teach_weight: weight of the knowledge (the paper's alpha).
-        feature_weight: weight of the maps' mean squared error (the paper's beta); 0 leaves them out.
+        task_weight: weight of the task loss.
+        teach_weight: weight of the distillation loss (the paper's alpha).
+        feature_weight: weight of the maps' mean squared error (the paper's beta); 0 switches it off.
     """
 
     name = "confident-hints"
@@ -87,7 +87,7 @@ class ConfidentHints(Algorithm):
         teachers = [role for role in run.roles if role.startswith("teacher")]
         if len(teachers) < 2:
             raise KdzooError(
-                "algorithm 'confident-hints' weighs several teachers: take scheme confidence-aware, average, "
+                "algorithm 'confident-hints' weights several teachers: take scheme confidence-aware, average, "
                 "entropy-weighted or adaptive"
             )
         student = run.roles["student"]

@@ -1,4 +1,4 @@
-"""Teachers weighed by how sure they are: Kwon, Na, Lee and Kim 2020."""
+"""Teachers weighted by the entropy of their predictions: Kwon, Na, Lee and Kim 2020."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kdzoo_multi_teacher.teachers import Teachers
 
 
 class EntropyWeighted(Teachers):
-    """For each sample, a teacher with a low entropy counts more. It needs no label, and trusts confident errors.
+    """For each sample, a teacher with a low entropy has more weight. No label is used, so confident errors count too.
 
     Args:
-        normalize: let the weights of a sample sum to 1; else they sum to M - 1.
+        normalize: normalise the weights of a sample to sum 1; else they sum to M - 1.
     """
 
     name = "entropy-weighted"
@@ -24,5 +24,5 @@ class EntropyWeighted(Teachers):
         self.normalize = normalize
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """One lesson of each teacher, weighed for each sample."""
-        return self.weighed(entropy_weights(self.logits(run, batch), normalize=self.normalize))
+        """One lesson from each teacher, with a weight for each sample."""
+        return self.weighted(entropy_weights(self.logits(run, batch), normalize=self.normalize))

@@ -1,7 +1,7 @@
-"""How several teachers are weighed or merged, as pure functions of their logits.
+"""Weights and merged targets of several teachers, as pure functions of their logits.
 
-They take any floating dtype, compute in float32 at least, and detach nothing. M is the number of teachers, B that of
-samples, K that of classes.
+They take any floating dtype, compute in at least float32, and detach nothing. M is the number of teachers, B
+of samples, K of classes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def mean_probabilities(logits: Sequence[Tensor], temperature: float = 1.0) -> Te
 
 
 def entropy_weights(logits: Sequence[Tensor], *, normalize: bool = True) -> Tensor:
-    """The surer a teacher is of its answer, the more it counts; Kwon et al. 2020.
+    """Weights that decrease with the entropy of a teacher's prediction; Kwon et al. 2020.
 
     w_m = (1 - H_m / sum H) / (M - 1) with the entropy H_m of the teacher's softmax.
 
@@ -60,13 +60,13 @@ def entropy_weights(logits: Sequence[Tensor], *, normalize: bool = True) -> Tens
 
 
 def confidence_weights(logits: Sequence[Tensor], target: Tensor) -> Tensor:
-    """The better a teacher's answer fits the label, the more it counts; Zhang et al. 2022, equations 3 and 4.
+    """Weights that decrease with a teacher's cross-entropy; Zhang et al. 2022, equations 3 and 4.
 
     w_m = (1 - softmax_m(CE_m)) / (M - 1), where CE_m is teacher m's cross-entropy with the label.
 
     Args:
         logits: (B, K) of each of M >= 2 teachers.
-        target: (B,) class ids; a negative one (the label is withheld) weighs all teachers alike.
+        target: (B,) class ids; with a negative one (no label), all teachers have the same weight.
 
     Returns:
         (M, B); the weights of a sample sum to 1, and none is above 1 / (M - 1).
@@ -91,7 +91,7 @@ def gradient_weights(
     tolerance: float = 0.6,
     steps: int = 100,
 ) -> Tensor:
-    """Weights of the shortest combination of the teachers' gradients; Du et al. 2020, equation 5.
+    """Weights of the minimum-norm combination of the teachers' gradients; Du et al. 2020, equation 5.
 
     Minimises ||sum_m w_m g_m||² under sum w = 1 and 0 <= w_m <= C, where g_m is the gradient of teacher m's softened
     divergence with respect to the student's logits: the direction on which the teachers agree. Solved by projected
@@ -100,12 +100,12 @@ def gradient_weights(
     Args:
         student: (B, K) logits.
         teachers: (B, K) logits of each of M >= 2 teachers.
-        temperature: > 0, of the divergence.
-        tolerance: C; a teacher's largest weight. Below 1 / M it counts as 1 / M.
-        steps: of the descent.
+        temperature: > 0, temperature of the divergence.
+        tolerance: C, the largest weight of a teacher; at least 1 / M is used.
+        steps: steps of the descent.
 
     Returns:
-        (M,) weights, without a graph.
+        (M,) weights, detached.
 
     Raises:
         ValueError: fewer than two teachers.
@@ -121,7 +121,7 @@ def gradient_weights(
         count = len(teachers)
         cap = max(tolerance, 1 / count)
         weights = gram.new_full((count,), 1 / count)
-        # The trace bounds the largest eigenvalue, so that its inverse is a step size that converges.
+        # The trace bounds the largest eigenvalue, so its inverse is a step size that converges.
         step = 1 / gram.diagonal().sum().clamp_min(torch.finfo(gram.dtype).tiny)
         for _ in range(steps):
             weights = _to_capped_simplex(weights - step * (gram @ weights), cap)
@@ -136,19 +136,20 @@ def merge_partitions(
     active: Tensor | None = None,
     steps: int = 50,
 ) -> Tensor:
-    """One distribution over all classes from experts that each know a part; Hinton et al. 2015, section 5.4.
+    """Merge experts on subsets of the classes into one distribution; Hinton et al. 2015, section 5.4.
 
-    The q that minimises sum_m KL(p_m || q_m), where q_m is q seen through expert m's eyes: its own classes one by
-    one, all others as one dustbin. Found by expectation maximisation, which needs no step size: each expert's
-    probability of a part is handed out in proportion to q.
+    The q that minimises sum_m KL(p_m || q_m), where q_m is q over expert m's classes, with all others summed
+    into one dustbin class. It is found by expectation maximisation, which needs no step size: the dustbin's
+    probability is distributed in proportion to q.
 
     Args:
-        probabilities: of each of M experts (B, C_m + 1), the last column the dustbin; for an expert on all classes
-            (B, K), without one.
-        groups: the class ids that each of the M experts knows, in the order of its columns.
-        classes: K, how many there are.
-        active: (B, M) which experts count for a sample; default: all. A sample without any gets uniform q.
-        steps: of the iteration.
+        probabilities: for each of M experts (B, C_m + 1), with the dustbin as the last column; (B, K) for an
+            expert on all classes.
+        groups: the class ids of each expert, in the order of its columns.
+        classes: K, number of classes.
+        active: (B, M) mask of the experts used for a sample; default: all. A sample without any gets uniform
+            q.
+        steps: number of iterations.
 
     Returns:
         (B, K), each row sums to 1.
@@ -158,7 +159,7 @@ def merge_partitions(
 
     """
     if {number for group in groups for number in group} != set(range(classes)):
-        raise ValueError("every class must belong to one expert at least")
+        raise ValueError("every class must belong to at least one expert")
     batch = probabilities[0].shape[0]
     parts, sizes = [], []
     for number, (given, group) in enumerate(zip(probabilities, groups, strict=True)):
@@ -189,7 +190,7 @@ def merge_partitions(
 
 
 def _to_capped_simplex(weights: Tensor, cap: float) -> Tensor:
-    """The nearest point with sum 1 and every entry in [0, cap], by bisection on the shift."""
+    """The closest point with sum 1 and every entry in [0, cap], by bisection on the shift."""
     low, high = weights.min() - 1, weights.max()
     for _ in range(40):
         middle = (low + high) / 2
@@ -200,4 +201,4 @@ def _to_capped_simplex(weights: Tensor, cap: float) -> Tensor:
 
 def _several(logits: Sequence[Tensor]) -> None:
     if len(logits) < 2:
-        raise ValueError("weights need at least two teachers: with one there is nothing to weigh")
+        raise ValueError("weights need at least two teachers")

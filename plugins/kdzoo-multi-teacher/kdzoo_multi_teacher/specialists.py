@@ -19,22 +19,22 @@ Classes = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 class Specialists(Algorithm):
-    """Train specialists, merge them with the generalist into one soft target, distill that.
+    """Train specialists, merge them with the generalist into one soft target, and distill it.
 
-    The generalist is the role ``teacher``. Each specialist tells its own classes apart and puts all others in a
-    dustbin class. The merged target is the distribution that comes nearest to what all of them say; it takes the
-    generalist's place as ``teacher``. In the last phase no label is needed.
+    The generalist is the role ``teacher``. Each specialist classifies its own classes and puts all others in
+    a dustbin class. The merged target is the distribution closest to all of their predictions; it replaces
+    the generalist as ``teacher``. The last phase needs no label.
 
     Args:
-        specialists: how many, where ``groups`` are not given: classes that the generalist predicts together are
-            clustered by k-means on the covariance of its predictions.
+        specialists: number of specialists if ``groups`` are not given: classes are clustered by k-means on
+            the covariance of the generalist's predictions.
         groups: the class ids of each specialist, instead of clusters; they may overlap.
-        generalist: whether the generalist is merged too. Then a specialist is asked only about samples whose most
-            probable class, for the generalist, is one of its own; without it all are asked, and every class must
-            have a specialist.
-        epochs: of the specialists' phase; default: the recipe's.
-        task_weight: weight of the supervised loss in the last phase.
-        teach_weight: weight of the knowledge in the last phase.
+        generalist: whether the generalist is merged too. Then a specialist is used only for samples whose
+            most likely class, for the generalist, is one of its own. Without it all are used, and every class
+            must have a specialist.
+        epochs: epochs of the specialists' phase; default: the recipe's.
+        task_weight: weight of the task loss in the last phase.
+        teach_weight: weight of the distillation loss in the last phase.
     """
 
     name = "specialists"
@@ -66,9 +66,9 @@ class Specialists(Algorithm):
         names = [f"specialist{number}" for number in range(1, len(groups) + 1)]
         for name, group in zip(names, groups, strict=True):
             network = run.build(name, like="teacher", num_classes=len(group) + 1)
-            _begin_like(network, run.roles["generalist"])
+            _copy_matching_weights(network, run.roles["generalist"])
             run.enroll(name, network, student=False)
-        # A class's number in a specialist's eyes; everything else is its dustbin, the last.
+        # A class's index for a specialist; all other classes have the last, its dustbin.
         views = [_view(group, len(run.data.classes), run.device) for group in groups]
 
         def train(batch: Batch) -> Mapping[str, Tensor]:
@@ -100,7 +100,7 @@ class Specialists(Algorithm):
         yield Phase("distill", run.data.train, distill, run.recipe.epochs)
 
     def merged(self, run: Run, batch: Batch, names: Sequence[str], groups: Sequence[Sequence[int]]) -> Tensor:
-        """(B, K): the distribution that all who are asked come nearest to."""
+        """(B, K), the distribution closest to the predictions of all experts used."""
         classes = len(run.data.classes)
         said = [run.see(name, batch).logits.float().softmax(dim=1) for name in names]
         if not self.generalist:
@@ -112,7 +112,7 @@ class Specialists(Algorithm):
         return merge_partitions([*said, general], [*groups, range(classes)], classes, active=active)
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """How good the merged target is on the test split, in percent."""
+        """Accuracy of the merged target on the test split, in percent."""
         right = torch.zeros((), device=run.device)
         total = 0
         for batch in run.data.test:
@@ -162,19 +162,19 @@ class Specialists(Algorithm):
                 torch.distributed.all_reduce(part)
         mean = sums / seen
         covariance = (products / seen - torch.outer(mean, mean)).cpu().numpy()
-        np.fill_diagonal(covariance, 0.0)  # how often a class occurs says nothing about its neighbours
+        np.fill_diagonal(covariance, 0.0)  # a class's frequency is irrelevant to its similarity to others
         found = KMeans(self.count, n_init=10, random_state=run.recipe.seed).fit_predict(covariance)
         return [np.flatnonzero(found == number).tolist() for number in range(self.count)]
 
 
 def _view(group: Sequence[int], classes: int, device: torch.device) -> Tensor:
-    """(K,): the number that each class has for a specialist."""
+    """(K,): the index of each class for a specialist."""
     place = {number: place for place, number in enumerate(group)}
     return torch.tensor([place.get(number, len(group)) for number in range(classes)], device=device)
 
 
-def _begin_like(network: torch.nn.Module, other: torch.nn.Module) -> None:
-    """Take over every weight that fits: all but the classifier's."""
+def _copy_matching_weights(network: torch.nn.Module, other: torch.nn.Module) -> None:
+    """Copy every weight that fits: all except the classifier's."""
     assert isinstance(network, Backbone)
     own, given = network.state_dict(), other.state_dict()
     fitting = {key: one for key, one in given.items() if key in own and own[key].shape == one.shape}

@@ -1,4 +1,4 @@
-"""What every scheme with several teachers has in common: its roles."""
+"""The base of schemes with several teachers: their roles."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Count = Annotated[int, Field(ge=2)]
 class Teachers(Scheme):
     """``teacher1`` to ``teacherN``, frozen, and one student.
 
-    A recipe may name each of them (``--set roles.teacher2=resnet34``). One that it does not name is what
-    ``--teacher`` names, trained from an initialisation of its own.
+    A recipe can name each of them (``--set roles.teacher2=resnet34``). One that it does not name is the model
+    of ``--teacher``, trained from another initialisation.
 
     Args:
-        teachers: how many.
+        teachers: number of teachers.
     """
 
     kind = "offline"
@@ -35,13 +35,13 @@ class Teachers(Scheme):
             run.enroll(role, run.build(role, like="teacher"), learns=False)
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """Every teacher teaches the student."""
+        """From every teacher to the student."""
         return [("student", role) for role in self.roles]
 
     def logits(self, run: Run, batch: Batch) -> list[Tensor]:
         """(B, K) of each teacher."""
         return [run.see(role, batch).logits for role in self.roles]
 
-    def weighed(self, weights: Iterable[Tensor | float]) -> list[Lesson]:
+    def weighted(self, weights: Iterable[Tensor | float]) -> list[Lesson]:
         """One lesson for each teacher."""
         return [Lesson("student", role, weight) for role, weight in zip(self.roles, weights, strict=True)]

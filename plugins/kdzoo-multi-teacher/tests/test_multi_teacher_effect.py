@@ -1,6 +1,6 @@
-"""What the methods are good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the methods on digits. `make effects` runs them over several seeds.
 
-The student never sees a label; where labels are mentioned they only weigh teachers or train specialists.
+The student never sees a label; labels are used only to weight teachers or train specialists.
 """
 
 import pytest

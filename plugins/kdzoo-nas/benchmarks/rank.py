@@ -1,10 +1,10 @@
-"""How well scores of untrained students predict their accuracy after distillation: makes rank.json and rank.md.
+"""Correlation of untrained students' scores with their accuracy after distillation: makes rank.json and rank.md.
 
     python plugins/kdzoo-nas/benchmarks/rank.py --candidates 12 --seeds 0 1 2 --epochs 3
 
-On the embedded digits. Candidates are drawn from the space of `diswot` around test_resnet; each is distilled from the
-same teacher with labels and kd, and its test accuracy is the truth. The scores see no label of the test split and no
-training. Minutes on one core.
+On the embedded digits. Candidates are drawn from the space of `diswot` around test_resnet; each is distilled
+from the same teacher with labels and kd, and its test accuracy is the reference. The scores use no label of
+the test split and no training. It takes minutes on one core.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SPACE = {"widths": (0.25, 0.5, 1.0), "depths": (1.0, 2.0), "kernels": (3,)}
 
 
 def run(folder: Path, method: str, **settings: Any) -> tuple[dict[str, Any], Any]:
-    """A run on the digits; its result, and the run itself."""
+    """A run on the digits; returns its result and the run."""
     flags = {"teacher": "test_resnet", "teacher_epochs": 12, "student": "test_resnet", "batch_size": 64}
     quiet = {"observers": [], "checkpoint_seconds": 1e9, "data.val_fraction": 0.0, **settings}
     recipe = resolve(

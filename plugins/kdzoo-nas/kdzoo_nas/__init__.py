@@ -1,4 +1,4 @@
-"""Architecture search guided by a teacher: block by block, without training, or in a network that shares weights."""
+"""Architecture search guided by a teacher: block by block, without training, or with shared weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Three ways to find a student; each then trains what it found."""
+    """Three search algorithms; each then trains the found student."""
     return {
         "diswot": "kdzoo_nas.diswot:DisWot",
         "dna": "kdzoo_nas.dna:Dna",

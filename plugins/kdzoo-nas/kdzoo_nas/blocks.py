@@ -15,17 +15,17 @@ from kdzoo_nas.supernet import Builder, SuperNet
 class Blocks(nn.Module):
     """A block is a stage of the student's family; the first has the stem in it.
 
-    The first reads the image. Each other reads the teacher's stage before the one that it shall reproduce, brought
-    to the size that it will read in the student, through a 1x1 convolution from the teacher's channels; another one
-    leads from its channels to the teacher's.
+    The first block's input is the image. The input of each other is the teacher's preceding stage, pooled to
+    the student's size and mapped from the teacher's channels by a 1x1 convolution; another one maps its
+    output to the teacher's channels.
 
     Args:
         builder: of the architectures.
-        student: a network of the family, from which the maps' sizes are read.
-        teacher: shows as many stages as the student's family has, or more.
+        student: a network of the family, which determines the sizes of the maps.
+        teacher: must have at least as many stages as the student's family.
 
     Raises:
-        KdzooError: the teacher shows too few.
+        KdzooError: the teacher has too few stages.
 
     """
 
@@ -58,13 +58,13 @@ class Blocks(nn.Module):
     def answer(
         self, number: int, width: int, own: Stage, image: Tensor, targets: tuple[Tensor, ...]
     ) -> Tensor:
-        """What a choice of a block makes.
+        """The output of a choice of a block.
 
         Args:
-            number: of the block, from 0.
-            width: of the stage before it; 0 for the first.
+            number: number of the block, from 0.
+            width: width of the preceding stage; 0 for the first.
             own: the choice.
-            image: (B, C, H, W) in [0, 1]; the first block reads it.
+            image: (B, C, H, W) in [0, 1], the first block's input.
             targets: the teacher's stages, shallow to deep.
 
         Returns:
@@ -85,7 +85,7 @@ class Blocks(nn.Module):
         return conv2d(made, cut(leave, (len(leave), made.shape[1], 1, 1)), self.offset[number])
 
     def around(self, number: int, width: int, own: Stage) -> Architecture:
-        """The smallest architecture that has this choice."""
+        """The smallest architecture with this choice."""
         chosen = list(self.net.builder.space.smallest)
         chosen[number] = own
         if number:
@@ -93,7 +93,7 @@ class Blocks(nn.Module):
         return tuple(chosen)
 
     def size(self, number: int, width: int, own: Stage) -> int:
-        """Parameters that a choice adds: the stem counts with the first block, the classifier with the last."""
+        """Parameters of a choice; the stem counts for the first block, the classifier for the last."""
         builder = self.net.builder
         last = len(self.stages) - 1
         architecture = self.around(number, width, own)
@@ -120,6 +120,6 @@ def _maps(network: Backbone, stages: tuple[int, ...]) -> tuple[Tensor, ...]:
 
 
 def _convolution(out: int, into: int, generator: torch.Generator) -> Tensor:
-    """A 1x1 kernel that keeps the variance."""
+    """An initial 1x1 kernel that preserves the variance."""
     kernel: Tensor = torch.randn(out, into, 1, 1, generator=generator, device=generator.device) / into**0.5
     return kernel

@@ -1,4 +1,4 @@
-"""What an architecture may cost."""
+"""Bounds on the cost of an architecture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RUNS, _WARM_UPS = 11, 3
 
 
 def latency(network: Backbone, device: torch.device) -> float:
-    """Median milliseconds of one image through a network in eval mode, measured now on this device."""
+    """Median milliseconds of a forward pass of one image in eval mode, measured on this device."""
     height, width = network.input_size
     image = torch.zeros(1, network.channels, height, width, device=device)
     network.eval()
@@ -38,11 +38,11 @@ class Budget:
     """Bounds on an architecture's parameters and latency.
 
     Attributes:
-        builder: of the architectures.
-        most_parameters: None = any number.
-        most_milliseconds: of one image on ``device``; None = any time, and nothing is measured.
-        device: on which is measured.
-        measured: milliseconds by architecture, each measured once.
+        builder: builds the architectures.
+        most_parameters: None is no bound.
+        most_milliseconds: for one image on ``device``; None is no bound, and nothing is measured.
+        device: the device of the measurement.
+        measured: milliseconds of each architecture, measured once.
 
     """
 
@@ -66,7 +66,7 @@ class Budget:
         return "parameters" if self.most_milliseconds is None else f"milliseconds on {self.device.type}"
 
     def allows(self, architecture: Architecture) -> bool:
-        """Whether it is within both bounds."""
+        """Whether the architecture is within both bounds."""
         return (
             self.most_parameters is None or self.builder.parameters(architecture) <= self.most_parameters
         ) and (self.most_milliseconds is None or self.cost(architecture) <= self.most_milliseconds)
@@ -75,13 +75,13 @@ class Budget:
 def budget(
     builder: Builder, max_params: float | None, max_latency: float | None, device: torch.device
 ) -> Budget:
-    """The bounds that an algorithm's settings state.
+    """The budget of an algorithm's settings.
 
     Args:
-        builder: of the architectures.
+        builder: builds the architectures.
         max_params: up to 1 a fraction of the largest architecture's parameters, above that their number.
         max_latency: milliseconds.
-        device: the run's.
+        device: the run's device.
 
     Raises:
         KdzooError: not even the smallest architecture is within them.

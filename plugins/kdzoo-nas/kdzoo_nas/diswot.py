@@ -1,4 +1,4 @@
-"""Students ranked before they are trained: Dong, Li and Wei 2023."""
+"""Ranking of students without training: Dong, Li and Wei 2023."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from kdzoo_nas.trace import Trace
 
 
 class DisWot(Search):
-    """The architecture that is most like the teacher before it is trained, in two respects; then it is trained.
+    """Find the architecture most similar to the teacher at initialisation, then train it.
 
-    Relation: how the last maps relate the images of a batch. Semantics: how the classifier's gradients relate the
-    classes. Candidates are drawn and evolved; none of them is trained.
+    Relation: similarities between the last maps of a batch's images. Semantics: similarities between the
+    classifier's gradients for the classes. Candidates are drawn and evolved without training.
 
     Args:
-        relation: weight of the distance between samples' relations.
-        semantic: weight of the distance between classes' relations.
-        population: candidates in a generation.
-        generations: of the evolution; 1 is random search.
-        initialisations: of each candidate; their scores are averaged.
-        batches: of images that are compared.
+        relation: weight of the distance of the relations between samples.
+        semantic: weight of the distance of the relations between classes.
+        population: candidates per generation.
+        generations: number of generations; 1 is random search.
+        initialisations: initialisations of each candidate, whose scores are averaged.
+        batches: number of batches of images.
 
     """
 
@@ -54,7 +54,7 @@ class DisWot(Search):
         self.initialisations, self.batches = initialisations, batches
 
     def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:
-        """Nothing is trained."""
+        """No phases: nothing is trained."""
         need_teacher(run, self.name)
         yield from ()
 
@@ -80,15 +80,15 @@ class DisWot(Search):
 
 
 class Judge:
-    """Scores untrained candidates by their likeness to the teacher.
+    """Scores untrained candidates by their similarity to the teacher.
 
     Args:
         run: has the teacher and the images.
-        builder: of the candidates.
-        relation: weight of the distance between samples' relations.
-        semantic: weight of the distance between classes' relations.
-        initialisations: over which the score is averaged.
-        batches: of images.
+        builder: builds the candidates.
+        relation: weight of the distance of the relations between samples.
+        semantic: weight of the distance of the relations between classes.
+        initialisations: number of initialisations over which the score is averaged.
+        batches: number of batches of images.
 
     """
 
@@ -119,10 +119,10 @@ class Judge:
 
     @torch.no_grad()
     def distances(self, architecture: Architecture) -> tuple[float, float]:
-        """How differently the untrained candidate relates samples and classes, averaged."""
+        """Distances of the untrained candidate's relations between samples and between classes, averaged."""
         found = []
         for role in self._roles:
-            network = self._builder.build(role, architecture).train()  # BatchNorm knows nothing yet
+            network = self._builder.build(role, architecture).train()  # BatchNorm has no statistics yet
             for batch, target, feature, gradient in self._seen:
                 own, embedding, logits = _look(self._run, network, image_of(self._run, batch))
                 found.append(
@@ -146,7 +146,7 @@ def _look(run: Run, network: Backbone, image: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def _classes(batch: Batch, logits: Tensor) -> Tensor:
-    """The labels, and where there is none the class that the teacher sees."""
+    """The labels; for unlabelled images, the class that the teacher predicts."""
     seen = logits.argmax(dim=1)
     if batch.target is None:
         return seen

@@ -1,4 +1,4 @@
-"""A search supervised block by block by the teacher's stages: Li, Peng, Yuan, Wang, Liang, Lin and Chang 2020."""
+"""Search with block-wise supervision by the teacher: Li, Peng, Yuan, Wang, Liang, Lin and Chang 2020."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from kdzoo_nas.supernet import Builder
 from kdzoo_nas.trace import Trace
 
 _SHOWN = 200
-"""Architectures drawn for the picture, beside the one that is found."""
+"""Random architectures for the picture, in addition to the found one."""
 
 
 class Dna(Search):
-    """Each block of a weight-sharing network learns to make the teacher's next stage of the teacher's last one.
+    """Each block of a weight-sharing network learns to map one stage of the teacher to the next.
 
-    The blocks are trained apart from each other, so that few choices share each weight. Then every choice of every
-    block is rated by its error, and the architecture with the least sum within the budget is found exactly.
+    The blocks are trained independently, so that few choices share each weight. Then every choice of every
+    block is rated by its error, and an exact search finds the architecture with the smallest sum within the
+    budget.
 
     Args:
-        fraction: part of the recipe's epochs in which the blocks are trained.
-        drawn: choices of each block in each step.
-        batches: of images by which choices are rated.
+        fraction: fraction of the recipe's epochs for the blocks.
+        drawn: choices of each block per step.
+        batches: number of batches of images for the rating.
 
     """
 
     name = "dna"
     exempt: ClassVar = {
-        "hyper-parameter:batches": "between two widths a few more images do not change the choice"
+        "hyper-parameter:batches": "with two widths, a few more images do not change the choice"
     }
 
     def __init__(
@@ -55,7 +56,7 @@ class Dna(Search):
         self.drawn, self.batches = drawn, batches
 
     def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:
-        """``blocks``: all blocks in each step, with some choices of each."""
+        """Phase ``blocks``: in each step, all blocks with some choices of each."""
         teacher, student = need_teacher(run, self.name), run.roles["student"]
         assert isinstance(student, Backbone)
         blocks = Blocks(builder, student, teacher)
@@ -78,7 +79,7 @@ class Dna(Search):
         run.enroll("blocks", blocks, learns=False, student=False)
 
     def find(self, run: Run, builder: Builder, bounds: Budget) -> Trace:
-        """Rate every choice, then take the architecture with the least sum of errors."""
+        """Rate every choice, then find the architecture with the smallest sum of errors."""
         blocks = run.roles["blocks"]
         assert isinstance(blocks, Blocks)
         ratings = rate(run, blocks, search_images(run, self.batches))
@@ -91,11 +92,11 @@ class Dna(Search):
         if bounds.most_milliseconds is None:
             chance = random.Random(f"{self.name}/{run.recipe.seed}/picture")
             shown = tuple(dict.fromkeys([*(builder.space.draw(chance) for _ in range(_SHOWN)), found]))
-            # Sizes add up as errors do: no need to build what is only shown.
+            # Sizes are additive, as errors are: architectures for the picture need not be built.
             costs: list[float] = [
                 sum(layer[pair].size for layer, pair in zip(layers, pairs(one), strict=True)) for one in shown
             ]
-        else:  # measuring takes its time: what was measured already is shown
+        else:  # measuring is slow: show only architectures that were measured already
             shown = tuple(dict.fromkeys([*bounds.measured, found]))
             costs = [bounds.cost(one) for one in shown]
         return Trace(
@@ -113,9 +114,9 @@ def rate(run: Run, blocks: Blocks, batches: list[Batch]) -> list[dict[Pair, floa
     """The mean relative error of every choice of every block, after every width before it.
 
     Args:
-        run: has the teacher.
-        blocks: trained.
-        batches: to rate by; BatchNorm takes each batch's own statistics.
+        run: the run, with the teacher.
+        blocks: the trained blocks.
+        batches: the batches; BatchNorm uses each batch's statistics.
 
     """
     space = blocks.net.builder.space
@@ -140,7 +141,7 @@ def total(ratings: list[dict[Pair, float]], architecture: Architecture) -> float
 
 
 def _targets(run: Run, batch: Batch, stages: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """The teacher's stages, asked for here and by nobody later."""
+    """The teacher's stages for this batch."""
     teacher = run.roles["teacher"]
     with torch.no_grad(), run.autocast():
         features: tuple[Tensor, ...] = teacher(

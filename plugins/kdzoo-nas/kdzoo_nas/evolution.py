@@ -11,7 +11,7 @@ Score = Callable[[Architecture], float]
 Allows = Callable[[Architecture], bool]
 
 _TRIES = 200
-"""Draws for one admissible candidate, before those that are known must do."""
+"""Largest number of draws for one new admissible candidate."""
 
 
 def evolve(
@@ -24,23 +24,23 @@ def evolve(
     generations: int,
     rate: float = 0.2,
 ) -> dict[Architecture, float]:
-    """Candidates with their scores, the best of which is what is looked for.
+    """Evolutionary search; returns candidates with their scores.
 
-    The first generation is drawn. Of all that are known the better quarter of a population are parents: half of the
-    next generation are children of one, with mutations, half of two. No candidate is scored twice. With one
-    generation this is random search.
+    The first generation is random. The best candidates so far, a quarter of a population, are parents: half
+    of the next generation are mutations of one parent, half are crossovers of two. No candidate is scored
+    twice. With one generation this is random search.
 
     Args:
-        space: of the architectures.
-        score: more is better.
-        allows: whether a candidate is within the budget; the smallest of the space is.
-        chance: what is drawn from.
-        population: new candidates in each generation.
-        generations: how many.
-        rate: probability that a choice is drawn again in a mutation.
+        space: the search space.
+        score: higher is better.
+        allows: whether a candidate is within the budget; the smallest one must be.
+        chance: the random generator.
+        population: new candidates per generation.
+        generations: number of generations.
+        rate: mutation probability of each choice.
 
     Returns:
-        Every candidate that was scored, in that order; at least one.
+        All scored candidates, in order; at least one.
 
     """
     known: dict[Architecture, float] = {}
@@ -51,7 +51,7 @@ def evolve(
             if candidate not in known and allows(candidate):
                 known[candidate] = score(candidate)
                 return
-        if propose is not fresh:  # the parents' children are all known
+        if propose is not fresh:  # all children of these parents have been scored
             admit(fresh)
 
     def fresh() -> Architecture:
@@ -72,5 +72,5 @@ def evolve(
 
 
 def best(known: dict[Architecture, float]) -> list[Architecture]:
-    """By falling score; of equals the first that was scored comes first."""
+    """By decreasing score; ties in the order of scoring."""
     return sorted(known, key=lambda one: -known[one])

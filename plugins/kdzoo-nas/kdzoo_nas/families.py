@@ -1,4 +1,4 @@
-"""Which of timm's families can be searched, and how their `create_model` arguments spell an architecture."""
+"""The timm families that can be searched, and the `create_model` arguments of their architectures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdzoo_nas.space import Architecture, Options, Space, Stage
 
 
 class Family(ABC):
-    """How one of timm's model classes is read and spelled."""
+    """Conversion between architectures and models of one of timm's classes."""
 
     model: ClassVar[type[nn.Module]]
     has_kernels: ClassVar[bool] = False
@@ -26,7 +26,7 @@ class Family(ABC):
 
     @abstractmethod
     def spell(self, architecture: Architecture) -> dict[str, Any]:
-        """The arguments with which ``timm.create_model`` builds the architecture; plain values."""
+        """The arguments of ``timm.create_model`` for the architecture; plain values."""
 
     @abstractmethod
     def blocks(self, stages: int) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ class ResNets(Family):
     model = ResNet
 
     def read(self, model: Any) -> Architecture:
-        """Widths are those of ``channels``: of a bottleneck block, the fourth part of what leaves the stage."""
+        """Widths are those of ``channels``: for bottleneck blocks, a quarter of the stage's output channels."""
         stages = [getattr(model, f"layer{number}") for number in range(1, len(model.feature_info))]
         widths = [info["num_chs"] for info in model.feature_info[1:]]
         return tuple(
@@ -89,10 +89,10 @@ _FAMILIES: tuple[Family, ...] = (ResNets(), ConvNeXts())
 
 
 def family_of(model: nn.Module, name: str) -> Family:
-    """The family that a timm model belongs to.
+    """The family of a timm model.
 
     Raises:
-        KdzooError: none of those that can be searched.
+        KdzooError: it belongs to no family that can be searched.
 
     """
     for family in _FAMILIES:
@@ -112,11 +112,11 @@ def space_around(
     depths: Sequence[float],
     kernels: Sequence[int],
 ) -> Space:
-    """The architectures whose stages are ``base``'s, each times one of the factors.
+    """The search space: ``base``'s stages, each scaled by one of the factors.
 
     Args:
-        family: decides whether ``kernels`` count.
-        base: what the student's model is by itself.
+        family: determines whether ``kernels`` are used.
+        base: the architecture of the student's model.
         widths: factors; widths are rounded to multiples of 8.
         depths: factors; depths are rounded up.
         kernels: odd kernel sizes.

@@ -1,4 +1,4 @@
-"""Types of the settings that the searches share."""
+"""Types of hyper-parameters shared by the searches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Factors", "Fraction", "Kernels", "Most"]
 
 def _odd(size: int) -> int:
     if size % 2 == 0:
-        raise ValueError("a kernel's size must be odd, so that it has a middle")
+        raise ValueError("a kernel size must be odd")
     return size
 
 

@@ -1,4 +1,4 @@
-"""Candidates proposed by Optuna's NSGA-II: the front of two objectives, not only the best within a budget."""
+"""Search with Optuna's NSGA-II, for the Pareto front of score and cost."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def nsga2(
     population: int,
     generations: int,
 ) -> dict[Architecture, float]:
-    """As :func:`kdzoo_nas.evolution.evolve`, but the selection is for score and low cost at once.
+    """As :func:`kdzoo_nas.evolution.evolve`, but selects for a high score and a low cost jointly.
 
-    Candidates out of the budget are constrained away, as NSGA-II's constrained domination has it, and not scored.
+    Candidates outside the budget violate a constraint of NSGA-II and are not scored.
 
     Args:
-        space: of the architectures.
-        score: more is better.
-        cost: less is better.
-        allows: whether a candidate is within the budget; the smallest of the space is.
-        seed: of the sampler.
-        population: of the sampler.
-        generations: populations that are proposed; what was proposed before is not scored again.
+        space: the search space.
+        score: higher is better.
+        cost: lower is better.
+        allows: whether a candidate is within the budget; the smallest one must be.
+        seed: seed of the sampler.
+        population: population size of the sampler.
+        generations: number of populations; repeated candidates are not scored again.
 
     Raises:
         KdzooError: Optuna is not installed.
@@ -71,7 +71,7 @@ def nsga2(
 
 
 def require_optuna() -> Any:
-    """The package.
+    """Import Optuna.
 
     Raises:
         KdzooError: it is not installed.

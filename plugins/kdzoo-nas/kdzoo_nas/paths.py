@@ -1,4 +1,4 @@
-"""Architectures by rising error, when errors and sizes of their stages add up."""
+"""Architectures in order of increasing error, where errors and sizes of stages are additive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pair = tuple[int, Stage]
 
 
 class Choice(NamedTuple):
-    """What one choice adds.
+    """Error and size of one choice.
 
     Attributes:
         error: ≥ 0.
@@ -26,14 +26,14 @@ class Choice(NamedTuple):
 
 
 def paths(layers: Sequence[Mapping[Pair, Choice]], most: float | None = None) -> Iterator[Architecture]:
-    """Every architecture within a budget, the one with the least sum of errors first.
+    """All architectures within a budget, in order of increasing sum of errors.
 
-    Best-first search: a beginning is continued where its errors, plus the least that any continuation adds, are
-    the least of all; what cannot stay within the budget is dropped. Nothing is approximated.
+    Exact best-first search: it extends the prefix with the smallest lower bound, the sum of its errors and of
+    the smallest possible errors of the rest; prefixes that cannot stay within the budget are dropped.
 
     Args:
-        layers: of each stage, shallow to deep, what each choice adds after each width before it.
-        most: parameters; None = any number.
+        layers: for each stage, shallow to deep, error and size of each choice after each preceding width.
+        most: largest number of parameters; None is no bound.
 
     """
     least = [{} for _ in layers] + [None]  # type: list[dict[int, Choice] | None]
@@ -44,7 +44,7 @@ def paths(layers: Sequence[Mapping[Pair, Choice]], most: float | None = None) ->
         for (width, stage), choice in layers[number].items():
             rest = Choice(0.0, 0) if after is None else after[stage.width]
             known = onward.get(width, Choice(float("inf"), 2**63))
-            # The least error and the least size of what follows; no one continuation need have both.
+            # Lower bounds of error and size of the rest; no single continuation need reach both.
             onward[width] = Choice(
                 min(known.error, choice.error + rest.error), min(known.size, choice.size + rest.size)
             )
@@ -66,5 +66,5 @@ def paths(layers: Sequence[Mapping[Pair, Choice]], most: float | None = None) ->
 
 
 def pairs(architecture: Architecture) -> list[Pair]:
-    """Each stage with the width before it."""
+    """Each stage with the preceding width."""
     return list(zip((0, *(stage.width for stage in architecture)), architecture, strict=False))

@@ -1,4 +1,4 @@
-"""A network that shares its weights with all of a space: Yu and Huang 2019, and the searches built on it."""
+"""Search with a weight-sharing network: Yu and Huang 2019, and the searches based on it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from kdzoo_nas.trace import Trace
 
 
 class Sandwich(Search):
-    """One network for all architectures, distilled within itself; then the best of them within the budget.
+    """Train one network for all architectures with in-place distillation, then search it within the budget.
 
-    In each step the largest learns the task, and from the teacher if there is one; the smallest and some that are
-    drawn learn the largest's probabilities. After that candidates are judged with the shared weights, and the best
-    is trained on by itself.
+    In each step the largest architecture learns the task, and from the teacher if there is one; the smallest
+    and some random ones learn the largest's probabilities. Then candidates are scored with the shared
+    weights, and the best is trained further.
 
     Args:
-        fraction: part of the recipe's epochs in which all are trained.
-        drawn: random architectures in each step, beside the largest and the smallest.
-        soft_weight: weight of KL(teacher || largest) where the recipe has a teacher.
-        temperature: of that divergence, which is multiplied by temperature².
+        fraction: fraction of the recipe's epochs for the shared network.
+        drawn: random architectures per step, in addition to the largest and the smallest.
+        soft_weight: weight of KL(teacher || largest), if the recipe has a teacher.
+        temperature: temperature of that divergence, which is multiplied by temperature².
         sampler: ``evolution``, or ``nsga2``, Optuna's.
-        population: candidates in a generation.
-        generations: of the search; 1 is random search with ``evolution``.
-        calibration: batches of training images over which BatchNorm's statistics are computed for a candidate.
-        batches: of images by which candidates are judged.
-        inherit: whether the found student begins with the shared weights.
-        task_weight: weight of the supervised loss, of the largest and when the found student is trained.
+        population: candidates per generation.
+        generations: number of generations; 1 is random search with ``evolution``.
+        calibration: training batches for a candidate's BatchNorm statistics.
+        batches: number of batches of images for the score.
+        inherit: whether the found student starts with the shared weights.
+        task_weight: weight of the task loss, for the largest architecture and for the found student.
 
     """
 
@@ -68,7 +68,7 @@ class Sandwich(Search):
         self.inherit = inherit
 
     def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:
-        """``supernet``: the largest, the smallest and some between in each step."""
+        """Phase ``supernet``: in each step, the largest, the smallest and some random architectures."""
         if self.sampler == "nsga2":
             require_optuna()
         net = SuperNet(builder)
@@ -98,7 +98,7 @@ class Sandwich(Search):
         run.enroll("supernet", net, learns=False, student=False)
 
     def find(self, run: Run, builder: Builder, bounds: Budget) -> Trace:
-        """Judge candidates by the divergence of their answers from the teacher's, or the largest's."""
+        """Score candidates by the divergence of their predictions from the teacher's, or the largest's."""
         judge = Judge(run, _supernet(run), self.calibration, search_images(run, self.batches))
         seed = f"{self.name}/{run.recipe.seed}/search"
         common = {"population": self.population, "generations": self.generations}
@@ -118,7 +118,7 @@ class Sandwich(Search):
         )
 
     def begin(self, run: Run, builder: Builder, found: Architecture, student: Backbone) -> None:
-        """With ``inherit`` the student begins with its part of the shared weights."""
+        """With ``inherit``, copy the student's slices of the shared weights to it."""
         if self.inherit:
             images = [image_of(run, batch) for batch in training_images(run, self.calibration)]
             _supernet(run).give(found, student, images)
@@ -131,7 +131,7 @@ def _supernet(run: Run) -> SuperNet:
 
 
 def task_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
-    """Cross-entropy over the labelled samples, zero without any; as the core's, for answers that no role gave."""
+    """Cross-entropy over the labelled samples, zero without any; as the core's, for outputs of no role."""
     target = batch.target
     if target is None:
         return logits.sum() * 0
@@ -144,17 +144,17 @@ def task_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
 
 
 class Judge:
-    """Scores candidates with the shared weights, their BatchNorm statistics computed anew.
+    """Scores candidates with the shared weights and newly computed BatchNorm statistics.
 
     Args:
-        run: has the images, and a teacher or none.
-        net: holds the weights.
+        run: the run, with the images and possibly a teacher.
+        net: the shared weights.
         calibration: batches of training images for the statistics.
-        images: batches that candidates answer, labelled or not.
+        images: batches for the score, labelled or not.
 
     Attributes:
-        accuracies: percent of the samples that each candidate answered as they are labelled, or, where there is no
-            label, as the reference did.
+        accuracies: accuracy of each candidate in percent; for unlabelled samples, the reference's prediction
+            is the label.
 
     """
 
@@ -178,7 +178,7 @@ class Judge:
             self._seen.append((image, reference, target))
 
     def __call__(self, architecture: Architecture) -> float:
-        """Minus the divergence from the reference, averaged; it tells candidates apart that are equally right."""
+        """Minus the mean divergence from the reference, which distinguishes candidates of equal accuracy."""
         statistics = self._net.statistics(architecture, self._images)
         apart, right, total = [], [], 0
         for image, reference, target in self._seen:

@@ -1,4 +1,4 @@
-"""What every search does: it sees to the budget, writes down what it tried, and trains what it found."""
+"""The base of all searches: budget, record of the candidates, and training of the found student."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _STATE = "architecture-search"
 
 
 class Search(Algorithm):
-    """Finds an architecture within a budget, then trains it as ``distill`` does.
+    """Find an architecture within a budget, then train it as ``distill`` does.
 
     Args:
-        widths: factors of the student model's widths that a stage may have.
-        depths: factors of its depths, rounded up.
-        kernels: kernel sizes, for families that have a choice.
+        widths: factors of the student model's stage widths.
+        depths: factors of its stage depths, rounded up.
+        kernels: kernel sizes, for families with a choice.
         max_params: bound; up to 1 a fraction of the largest architecture's parameters, above that their number.
         max_latency: bound in milliseconds for one image, measured.
-        task_weight: weight of the supervised loss when the found student is trained.
-        teach_weight: weight of the knowledge then.
+        task_weight: weight of the task loss in the training of the found student.
+        teach_weight: weight of the distillation loss in that training.
 
     """
 
     reads_teacher = True
     fraction = 0.0
-    """Part of the recipe's epochs in which the search trains, before the architecture is found; 0 = none."""
+    """Fraction of the recipe's epochs for training before the search; 0 is none."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class Search(Algorithm):
 
     @abstractmethod
     def look(self, run: Run, builder: Builder, epochs: int) -> Iterator[Phase]:
-        """The phases before anything is found; ``epochs`` in all."""
+        """The phases before the search, with ``epochs`` in total."""
 
     @abstractmethod
     def find(self, run: Run, builder: Builder, bounds: Budget) -> Trace:
-        """Choose, once those phases are over."""
+        """Find the architecture, after those phases."""
 
     def begin(self, run: Run, builder: Builder, found: Architecture, student: Backbone) -> None:
-        """Called before the found student is trained: give it weights to begin with, if the search has some."""
+        """Called before the found student is trained: copy initial weights to it, if the search has some."""
 
     def phases(self, run: Run) -> Iterator[Phase]:
         """The search's own phases, then ``retrain``."""
@@ -81,7 +81,7 @@ class Search(Algorithm):
         if _STATE not in run.state:
             bounds = budget(builder, self.max_params, self.max_latency, run.device)
         yield from self.look(run, builder, first)
-        if _STATE not in run.state:  # else it was found before a resume, with weights that are not there yet
+        if _STATE not in run.state:  # else it was found before a resume, and its weights are not restored yet
             trace = _agreed(self.find(run, builder, bounds).dump())
             call = {"model": builder.name, "kwargs": builder.arguments(from_plain(trace["found"]))}
             run.state[_STATE] = {"trace": trace, **call}
@@ -100,13 +100,13 @@ class Search(Algorithm):
         yield Phase("retrain", run.data.train, step, epochs - first)
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """``search/candidates``, how many were judged, and ``search/cost`` of the one that was found."""
+        """``search/candidates``, the number of scored candidates, and ``search/cost``, the cost of the found one."""
         trace = Trace.load(run.state[_STATE]["trace"])
         cost = trace.costs[trace.candidates.index(trace.found)]
         return {"search/candidates": len(trace.candidates), "search/cost": cost}
 
     def export(self, run: Run, folder: Path) -> str:
-        """``architecture.json`` and ``search.json`` beside the student; the call that builds it for its card."""
+        """``architecture.json`` and ``search.json`` next to the student; for its card, the call that builds it."""
         saved = run.state[_STATE]
         _write(saved, folder)
         data = {"num_classes": len(run.data.classes), "in_chans": run.data.channels[_modality(run)]}
@@ -119,7 +119,7 @@ class Search(Algorithm):
 
 
 def search_images(run: Run, batches: int) -> list[Batch]:
-    """Labelled and unlabelled batches to judge candidates by, always the same of a run.
+    """Batches for scoring candidates, labelled or not, always the same in a run.
 
     Of the validation split if there is one, else the first of the training split's first epoch, not mixed.
     """
@@ -139,7 +139,7 @@ def training_images(run: Run, batches: int) -> list[Batch]:
 
 
 def image_of(run: Run, batch: Batch) -> Tensor:
-    """What the student reads of a batch."""
+    """The student's input."""
     return batch.inputs[_modality(run)]
 
 
@@ -163,7 +163,7 @@ def _modality(run: Run) -> str:
 
 
 def _write(saved: dict[str, Any], folder: Path) -> None:
-    """``architecture.json`` and ``search.json``, by the first process alone."""
+    """Write ``architecture.json`` and ``search.json``, in the first process only."""
     if (
         torch.distributed.is_available()
         and torch.distributed.is_initialized()
@@ -179,7 +179,7 @@ def _write(saved: dict[str, Any], folder: Path) -> None:
 
 
 def _agreed(saved: dict[str, Any]) -> dict[str, Any]:
-    """What the first process found: each saw other images, and all must train the same network."""
+    """The result of the first process: each saw other images, and all must train the same network."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         shared = [saved]
         torch.distributed.broadcast_object_list(shared)

@@ -1,4 +1,4 @@
-"""The architectures that a search chooses from, as choices of width, depth and kernel for each stage."""
+"""The search space: choices of width, depth and kernel for each stage."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Stage(NamedTuple):
     """One stage of an architecture.
 
     Attributes:
-        width: its channels, as timm's argument counts them.
+        width: its channels, as in timm's argument.
         depth: its number of blocks.
-        kernel: the size of its kernels; 0 where the family has no choice.
+        kernel: its kernel size; 0 if the family has no choice.
 
     """
 
@@ -26,19 +26,19 @@ class Stage(NamedTuple):
 
 
 Architecture = tuple[Stage, ...]
-"""One stage after the other, shallow to deep."""
+"""The stages, shallow to deep."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a stage may be: each combination of these, ascending."""
+    """The options of a stage, ascending; all combinations are possible."""
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     kernels: tuple[int, ...] = (0,)
 
     def __iter__(self) -> Iterator[Stage]:
-        """Every choice for the stage."""
+        """All choices for the stage."""
         return (Stage(*one) for one in product(self.widths, self.depths, self.kernels))
 
     @property
@@ -51,8 +51,8 @@ class Options:
 class Space:
     """Every combination of the stages' options.
 
-    Chance comes as Python's ``random.Random``: it is the same in each process and on each device, and drawing costs
-    the device no wait.
+    Random numbers come from Python's ``random.Random``: they are the same in each process and on each device,
+    without synchronisation.
 
     Attributes:
         stages: the options of each stage, shallow to deep.
@@ -66,16 +66,16 @@ class Space:
 
     @property
     def largest(self) -> Architecture:
-        """The widest and deepest."""
+        """The widest and deepest architecture."""
         return tuple(Stage(*(max(field) for field in one.fields)) for one in self.stages)
 
     @property
     def smallest(self) -> Architecture:
-        """The narrowest and shallowest."""
+        """The narrowest and shallowest architecture."""
         return tuple(Stage(*(min(field) for field in one.fields)) for one in self.stages)
 
     def draw(self, chance: random.Random) -> Architecture:
-        """One of all architectures, each equally likely."""
+        """A uniformly random architecture."""
         return tuple(Stage(*(chance.choice(field) for field in one.fields)) for one in self.stages)
 
     def mutate(self, parent: Architecture, chance: random.Random, rate: float) -> Architecture:
@@ -91,7 +91,7 @@ class Space:
         )
 
     def cross(self, one: Architecture, other: Architecture, chance: random.Random) -> Architecture:
-        """Each choice from the one parent or the other."""
+        """Each choice from one of the two parents."""
         return tuple(
             Stage(*(chance.choice(pair) for pair in zip(left, right, strict=True)))
             for left, right in zip(one, other, strict=True)

@@ -1,4 +1,4 @@
-"""A network that contains every architecture of a space: they share their parameters."""
+"""A network whose parameters are shared by all architectures of a space."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from kdzoo_nas.functional import cut
 from kdzoo_nas.space import Architecture, Space
 
 _KEPT = 64
-"""Skeletons in memory; they hold no numbers."""
+"""Number of cached skeletons; they have no storage."""
 
 
 class Builder:
-    """Builds the architectures of a space as the recipe's student would be built.
+    """Builds the architectures of a space with the arguments of the recipe's student.
 
     Args:
-        run: names the student's model and its further arguments.
-        widths: factors of the model's own widths.
-        depths: factors of its own depths.
-        kernels: kernel sizes, for families that have a choice.
+        run: the run, with the student's model and arguments.
+        widths: factors of the model's widths.
+        depths: factors of its depths.
+        kernels: kernel sizes, for families with a choice.
 
     Attributes:
         family: the timm family of the student.
-        space: what can be built.
+        space: the search space.
 
     Raises:
-        KdzooError: the student is of no family that can be searched.
+        KdzooError: the student's family cannot be searched.
 
     """
 
@@ -55,7 +55,7 @@ class Builder:
         self._counts: dict[tuple[Architecture, str], int] = {}
 
     def arguments(self, architecture: Architecture) -> dict[str, Any]:
-        """What ``timm.create_model`` must be told beside the model's name: plain values."""
+        """The arguments of ``timm.create_model`` except the model's name: plain values."""
         return {**self._config.kwargs, **self.family.spell(architecture)}
 
     def build(self, role: str, architecture: Architecture, **further: Any) -> Backbone:
@@ -66,7 +66,7 @@ class Builder:
         return made
 
     def skeleton(self, architecture: Architecture) -> Backbone:
-        """The network without numbers, on the device ``meta``, for shapes and for calls with others' parameters."""
+        """The network without storage, on the device ``meta``, for shapes and for calls with shared parameters."""
         if architecture not in self._kept:
             model = timm.create_model(
                 self.name,
@@ -84,11 +84,11 @@ class Builder:
         return self._kept[architecture]
 
     def block(self, number: int) -> str:
-        """The name of a stage's module in a network, counted from 0."""
+        """The name of a stage's module in a network; stages count from 0."""
         return f"model.{self.family.blocks(len(self.space.stages))[number]}"
 
     def parameters(self, architecture: Architecture, module: str = "") -> int:
-        """How many parameters the network has, or one of its modules, such as ``model.layer1``."""
+        """Number of parameters of the network, or of one of its modules, such as ``model.layer1``."""
         if (architecture, module) not in self._counts:
             counted = self.skeleton(architecture).get_submodule(module)
             self._counts[architecture, module] = sum(one.numel() for one in counted.parameters())
@@ -96,25 +96,25 @@ class Builder:
 
 
 class SuperNet(nn.Module):
-    """The parameters of the largest architecture, of which each smaller one uses a part.
+    """The parameters of the largest architecture; smaller ones use slices of them.
 
-    An architecture is timm's own model of it, called with parameters that are cut out of the shared ones: of each
-    the first channels and the middle of the kernel, of each stage the first blocks. So no layer is written anew,
-    and whatever a family's blocks contain is shared. Where a smaller architecture has a parameter that the largest
-    lacks, such as a projection on a shortcut, that is shared by those who have it.
+    An architecture is timm's own model, called with slices of the shared parameters: the first channels, the
+    centre of the kernel, the first blocks of each stage. So no new layers are needed, whatever a family's
+    blocks contain. A parameter that the largest architecture lacks, such as a projection on a shortcut, is
+    shared by the architectures that have it.
 
-    BatchNorm's statistics are nobody's: in training those of the batch serve; before an architecture is judged
-    they are computed for it; see :meth:`statistics`.
+    BatchNorm statistics are not shared: training uses batch statistics, and they are computed for an
+    architecture before it is scored; see :meth:`statistics`.
 
     Args:
-        builder: of the architectures.
-        role: names the initialisation.
+        builder: builds the architectures.
+        role: name for the seed of the initialisation.
 
     """
 
     def __init__(self, builder: Builder, role: str = "supernet") -> None:
         super().__init__()
-        self._builder = (builder,)  # in a tuple: it is no part of the module
+        self._builder = (builder,)  # in a tuple, so that it is not registered as a submodule
         shapes: dict[str, tuple[int, ...]] = {}
         from_: dict[str, Architecture] = {}
         for architecture in [
@@ -135,7 +135,7 @@ class SuperNet(nn.Module):
         return self._builder[0]
 
     def parameters_of(self, architecture: Architecture, prefix: str = "") -> dict[str, Tensor]:
-        """The architecture's part of the shared parameters: name -> a view."""
+        """The architecture's slices of the shared parameters: name -> view."""
         return {
             name: cut(self.get_parameter(_key(name)), one.shape)
             for name, one in self.builder.skeleton(architecture).named_parameters()
@@ -149,7 +149,7 @@ class SuperNet(nn.Module):
         statistics: dict[str, Tensor] | None = None,
         stages: tuple[int, ...] = (),
     ) -> Output:
-        """What an architecture answers.
+        """An architecture's output.
 
         Args:
             architecture: one of the space.
@@ -166,11 +166,11 @@ class SuperNet(nn.Module):
         return output
 
     def call_block(self, architecture: Architecture, number: int, features: Tensor) -> Tensor:
-        """What an architecture's stage makes of the output of the stage before it, with this batch's statistics.
+        """The output of an architecture's stage for the output of the previous one, with this batch's statistics.
 
         Args:
             architecture: one of the space.
-            number: of the stage, from 0.
+            number: number of the stage, from 0.
             features: (B, C, H, W).
 
         """
@@ -183,7 +183,7 @@ class SuperNet(nn.Module):
         return answer
 
     def forward(self, image: Tensor) -> Output:
-        """The largest architecture's answer with the statistics of this batch."""
+        """The largest architecture's output, with this batch's statistics."""
         output: Output = self.call(self.builder.space.largest, image)
         return output
 
@@ -200,7 +200,7 @@ class SuperNet(nn.Module):
         skeleton.train()
         try:
             for one in norms:
-                one.momentum = None  # PyTorch's sign for a plain mean
+                one.momentum = None  # None means a cumulative mean in PyTorch
             for image in images:
                 functional_call(skeleton, {**self.parameters_of(architecture), **found}, (image,))
         finally:
@@ -210,7 +210,7 @@ class SuperNet(nn.Module):
 
     @torch.no_grad()
     def give(self, architecture: Architecture, network: Backbone, images: list[Tensor]) -> None:
-        """Copy an architecture's part and its statistics into a network of its own."""
+        """Copy an architecture's slices and statistics to a separate network."""
         network.load_state_dict(
             {**self.parameters_of(architecture), **self.statistics(architecture, images)}, strict=True
         )
@@ -221,7 +221,7 @@ def _key(name: str) -> str:
 
 
 def _fresh(skeleton: nn.Module, device: torch.device) -> Iterator[tuple[str, Tensor]]:
-    """Statistics as BatchNorm has them before it has seen anything: what a call writes into and nobody reads."""
+    """Initial BatchNorm statistics, which a call updates and nobody reads."""
     for name, buffer in skeleton.named_buffers():
         if buffer.is_meta:
             fill = torch.ones_like if name.endswith("running_var") else torch.zeros_like

@@ -1,4 +1,4 @@
-"""What a search tried, and what it cost: for checkpoints, as JSON, as a picture."""
+"""The record of a search: for checkpoints, as JSON, as a picture."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trace:
-    """The candidates of a search in the order in which they were tried.
+    """The candidates of a search, in the order of their evaluation.
 
     Attributes:
         candidates: the architectures.
-        costs: of each.
-        scores: of each; more is better.
-        found: the one that was chosen.
-        cost: what the costs are.
-        score: what the scores are.
+        costs: their costs.
+        scores: their scores; higher is better.
+        found: the selected architecture.
+        cost: description of the costs.
+        score: description of the scores.
 
     """
 
@@ -61,7 +61,7 @@ class Trace:
 
     @property
     def front(self) -> list[int]:
-        """The positions of the candidates that no other beats, cheapest first."""
+        """Positions of the non-dominated candidates, cheapest first."""
         return pareto_front(self.costs, self.scores)
 
     def write(self, path: Path) -> None:
@@ -87,7 +87,7 @@ class Trace:
             raise KdzooError(f"{path}: cannot write the search: {error.strerror or error}") from None
 
     def figure(self) -> Figure:
-        """Left what was tried when; right the score against the cost, with the front and what was found."""
+        """Left: scores over the search; right: score against cost, with the front and the found architecture."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(10, 4), layout="constrained")

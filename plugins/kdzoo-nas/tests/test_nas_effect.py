@@ -1,4 +1,4 @@
-"""What each search is good for, on digits. `make effects` runs this over several seeds."""
+"""Effects of each search on digits. `make effects` runs them over several seeds."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Online schemes: networks that learn together, without a teacher that was trained before."""
+"""Online schemes: networks that are trained together, without a pretrained teacher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_schemes() -> dict[str, str]:
-    """Peers that teach each other, themselves through an ensemble, branches of one trunk, or a leader."""
+    """Mutual learning of peers, ensembles of peers or branches, and a group leader."""
     return {
         "mutual": "kdzoo_online.mutual:Mutual",
         "collaborative": "kdzoo_online.collaborative:Collaborative",
@@ -18,7 +18,7 @@ def kdzoo_schemes() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Distillation in which what computes a teacher learns too."""
+    """Distillation that also trains the modules behind a derived teacher."""
     return {
         "distill-both": "kdzoo_online.distill_both:DistillBoth",
     }

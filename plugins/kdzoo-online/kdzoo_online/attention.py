@@ -1,4 +1,4 @@
-"""The attention with which each peer mixes its own target: Chen, Mei, Wang, Feng and Chen 2020."""
+"""The attention that mixes each peer's target: Chen, Mei, Wang, Feng and Chen 2020."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kdzoo_online.functional import attention_weights, mix_probabilities
 
 
 class Attention(nn.Module):
-    """Two projections of the peers' embeddings say how much each peer's target takes from each peer.
+    """Attention between two projections of the peers' embeddings gives the weights of each peer's target.
 
     Args:
-        width: of the embeddings.
+        width: length of the embeddings.
         projected: length of the projections.
-        temperature: of the softmaxes that are mixed.
+        temperature: temperature of the mixed softmaxes.
     """
 
     def __init__(self, width: int, projected: int, temperature: float) -> None:
@@ -25,7 +25,7 @@ class Attention(nn.Module):
         self.temperature = temperature
 
     def forward(self, read: Output) -> Output:
-        """Mix.
+        """The targets of all peers.
 
         Args:
             read: its ``features`` are the embeddings (B, D) of the M peers, then their logits (B, K).

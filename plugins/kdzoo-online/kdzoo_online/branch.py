@@ -10,22 +10,22 @@ from torch import Tensor, nn
 from kdzoo.api import Backbone, KdzooError, Output
 
 _NO_MATCH = (RuntimeError, ValueError, TypeError, AttributeError, AssertionError, IndexError, KeyError)
-"""What models raise whose forward pass asks more of its modules than to be called one after the other."""
+"""Exceptions of models whose forward pass does more than call its modules in order."""
 
 
 class Branch(nn.Module):
-    """What a network computes after one of its stages, with the network's own weights.
+    """The part of a network after one of its stages, with the network's own weights.
 
-    It is the network's timm model, in which every module that comes before is replaced by ``nn.Identity``. Whether
-    that is right is found out by numbers, on a copy with shaken weights: a fresh network may well answer nearly the
-    same to everything.
+    It is the network's timm model, with all earlier modules replaced by ``nn.Identity``. A numerical check on
+    a copy with perturbed weights verifies it; a newly initialised network may give nearly the same logits for
+    all images.
 
     Args:
-        network: a backbone; its model is taken apart and must not be used afterwards.
+        network: a backbone; its model is modified and must not be used afterwards.
         stage: the branch continues from the map of this stage, ≤ -2.
 
     Raises:
-        KdzooError: the rest of the network does not follow from that map alone.
+        KdzooError: the logits are not a function of that map alone.
     """
 
     def __init__(self, network: Backbone, stage: int) -> None:
@@ -35,7 +35,7 @@ class Branch(nn.Module):
         _cut(self.model, _path(network, stage))
 
     def forward(self, read: Output) -> Output:
-        """Answer from the map of the trunk's last stage.
+        """The branch's output for the map of the trunk's last stage.
 
         Args:
             read: its ``features`` are that map, (B, C, H, W).
@@ -54,7 +54,7 @@ def _path(network: Backbone, stage: int) -> str:
 
 
 def _cut(model: nn.Module, path: str) -> None:
-    """Replace the module at ``path`` and all that were defined before it."""
+    """Replace the module at ``path`` and all modules defined before it."""
     parent = model
     for name in path.split("."):
         for child in list(parent._modules):
@@ -85,7 +85,7 @@ def _check(network: Backbone, stage: int) -> None:
             logits = whole.model(shared)
         except _NO_MATCH:
             logits = None
-    # Others read the same map: nobody may write into it.
+    # Others read the same map: it must not be modified.
     if logits is None or not _same(logits, own.logits) or not torch.equal(shared, own.features[0]):
         raise KdzooError(
             f"model {network.name!r}: its logits do not follow from the map of stage {stage} alone, so no branch can "
@@ -95,7 +95,7 @@ def _check(network: Backbone, stage: int) -> None:
 
 
 def _same(logits: Tensor, expected: Tensor) -> bool:
-    """To 1e-5 of how far the images' logits lie apart; where they hardly do, equality would mean nothing."""
+    """Equal to 1e-5 of the spread of the images' logits; without a spread, equality would be meaningless."""
     apart = (expected - expected.mean(dim=0)).abs().max()
     if logits.shape != expected.shape or not apart > 1e-9 * expected.abs().max():
         return False

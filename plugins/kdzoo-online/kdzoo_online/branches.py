@@ -1,4 +1,4 @@
-"""Branches on a shared trunk, taught by their gated ensemble: Lan, Zhu and Gong 2018."""
+"""Branches on a shared trunk that learn from their gated ensemble: Lan, Zhu and Gong 2018."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kdzoo_online.gate import Gate
 
 
 class Branches(Scheme):
-    """The student's deeper stages several times on one trunk; a gate joins them, and they learn from their ensemble.
+    """The student's deeper stages, replicated on one trunk, learn from their gated ensemble.
 
-    The roles are ``student``, which is trunk and first branch and is exported, ``branch1``, ``branch2``, ..., and
-    ``ensemble``, the gate's answer: it learns from the labels like everybody and teaches everybody else. Branches
-    and ensemble have logits only.
+    The roles are ``student`` (trunk and first branch), which is exported, ``branch1``, ``branch2``, ..., and
+    ``ensemble``, the gate's output, which learns from the labels like all others and is the teacher of all
+    others. Branches and ensemble have only logits.
 
     Args:
-        branches: how many, the student's own among them.
-        stage: the last one of the trunk; -1 would leave the classifier only and is refused.
-        ramp: the part of the training in which the lessons' weight grows from 0 to 1; 0 = no ramp.
+        branches: number of branches, including the student's own.
+        stage: the last stage of the trunk; -1 would leave only the classifier and is refused.
+        ramp: fraction of training over which the weight of the lessons grows from 0 to 1; 0 is no ramp.
     """
 
     name = "branches"
@@ -40,7 +40,7 @@ class Branches(Scheme):
         self.ramp = Ramp(until=ramp, shape="sigmoid")
 
     def enroll(self, run: Run) -> None:
-        """Enroll the student, the branches that hang on it, and their ensemble."""
+        """Enroll the student, the branches on its trunk, and their ensemble."""
         student = run.build("student")
         assert isinstance(student, Backbone)
         networks = {role: run.build(role, like="student") for role in self.roles[1:]}
@@ -50,18 +50,18 @@ class Branches(Scheme):
             run.enroll(role, branch, student=True, reads="student", stages=(self.stage,))
         run.enroll("trunk", _Trunk(), student=False, learns=False, reads="student", stages=(self.stage,))
         run.derive("answers", lambda batch: self._answers(run, batch))
-        # The gate's first weights are those of its role, and nobody else's random numbers depend on them.
+        # The gate's initial weights depend on its role's seed, and change no other random numbers.
         channels = student.model.feature_info[self.stage]["num_chs"]
         with seeded(run.recipe.seed):
             gate = Gate(channels, len(self.roles))
         run.enroll("ensemble", gate, student=True, reads="answers")
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The ensemble teaches every branch."""
+        """From the ensemble to every branch."""
         return [(role, "ensemble") for role in self.roles]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """The ensemble teaches every branch, more and more."""
+        """One lesson for each branch, with the ramp's weight."""
         weight = self.ramp(batch.progress)
         return [Lesson(role, "ensemble", weight) for role in self.roles]
 
@@ -76,14 +76,14 @@ class Branches(Scheme):
         return Branch(network, self.stage)
 
     def _answers(self, run: Run, batch: Batch) -> Output:
-        """What the gate reads: the trunk's map, and the logits of every branch."""
+        """The gate's input: the trunk's map, and the logits of every branch."""
         trunk = run.see("trunk", batch)
         logits = [run.see(role, batch).logits for role in self.roles]
         return Output(logits[0], (*trunk.features, *logits))
 
 
 class _Trunk(torch.nn.Module):
-    """Passes on what it reads: the student's map at the one stage that the scheme asked for."""
+    """Returns its input: the student's map at the trunk's last stage."""
 
     def forward(self, read: Output) -> Output:
         return read

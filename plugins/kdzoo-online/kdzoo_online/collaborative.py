@@ -1,4 +1,4 @@
-"""Peers that are all taught by their ensemble: Guo et al. 2020."""
+"""Peers that learn from their ensemble: Guo et al. 2020."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _BY_LABEL = {"best": best_peer, "minimum": minimum_logits, "linear": linear_logi
 
 
 class Collaborative(Peers):
-    """Untrained networks learn side by side, and all are taught by one target made of all their logits.
+    """Untrained networks are trained together, and all learn from one target computed from all their logits.
 
-    The roles are ``student``, which is exported, ``peer1``, ``peer2``, ..., and the derived ``ensemble``. It has
-    logits only. All its kinds but ``mean`` read the label; a sample without one is taught the mean.
+    The roles are ``student``, which is exported, ``peer1``, ``peer2``, ..., and the derived ``ensemble``. It
+    has only logits. All ensembles except ``mean`` use the label; without one, they are the mean.
 
     Args:
-        ensemble: ``minimum`` (KDCL-MinLogit), ``best`` (KDCL-Naive), ``linear`` (KDCL-Linear), or the ``mean``.
-        views: let the ensemble see the images under another random augmentation for each peer but the student.
+        ensemble: ``minimum`` (KDCL-MinLogit), ``best`` (KDCL-Naive), ``linear`` (KDCL-Linear), or ``mean``.
+        views: the ensemble uses another random augmentation of the images for each peer except the student.
     """
 
     name = "collaborative"
@@ -50,7 +50,7 @@ class Collaborative(Peers):
         run.derive("ensemble", lambda batch: Output(self._target(run, batch)))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The ensemble teaches every peer."""
+        """From the ensemble to every peer."""
         return [(role, "ensemble") for role in self.roles]
 
     def _target(self, run: Run, batch: Batch) -> Tensor:

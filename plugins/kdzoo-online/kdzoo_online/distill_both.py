@@ -1,4 +1,4 @@
-"""The algorithm in which what computes a teacher learns too."""
+"""Distillation that also trains the teachers' side."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kdzoo.api import Algorithm, Batch, Phase, Run
 
 
 class DistillBoth(Algorithm):
-    """As ``distill``, but the knowledge's gradient also reaches the teachers' side, and whoever learns is updated.
+    """Like ``distill``, but the distillation loss also has a gradient for the teachers, and updates them.
 
-    For schemes that compute their teachers with modules that must be trained, and cut off themselves what shall be
-    constant. Under a scheme whose teachers are students, both sides move towards each other.
+    For schemes that compute their teachers with trainable modules, and detach what must be constant
+    themselves. With a scheme whose teachers are students, both sides move towards each other.
 
     Args:
-        task_weight: weight of the supervised loss.
-        teach_weight: weight of the knowledge, summed over the scheme's lessons.
+        task_weight: weight of the task loss.
+        teach_weight: weight of the distillation loss, summed over the scheme's lessons.
     """
 
     name = "distill-both"

@@ -1,4 +1,4 @@
-"""The gate that weighs branches on a shared trunk: Lan, Zhu and Gong 2018."""
+"""The gate that weights branches on a shared trunk: Lan, Zhu and Gong 2018."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from kdzoo_online.functional import gated_logits
 
 
 class Gate(nn.Module):
-    """The branches' ensemble, weighed for each sample by what the trunk shows.
+    """The branches' ensemble, with weights for each sample from the trunk's map.
 
     A linear layer on the mean of the trunk's map, batch normalisation, ReLU and softmax give the weights.
 
     Args:
-        channels: of the trunk's map.
-        branches: how many.
+        channels: channels of the trunk's map.
+        branches: number of branches.
     """
 
     def __init__(self, channels: int, branches: int) -> None:
@@ -24,12 +24,12 @@ class Gate(nn.Module):
         self.linear = nn.Linear(channels, branches)
         self.norm = nn.BatchNorm1d(branches)
 
-    def weigh(self, trunk: Tensor) -> Tensor:
-        """(B, branches) weights ≥ 0 with the sum 1, from the trunk's map (B, C, H, W)."""
+    def weights(self, trunk: Tensor) -> Tensor:
+        """(B, branches) weights ≥ 0 that sum to 1, from the trunk's map (B, C, H, W)."""
         return F.relu(self.norm(self.linear(trunk.mean(dim=(2, 3))))).softmax(dim=1)
 
     def forward(self, read: Output) -> Output:
-        """Answer as the ensemble.
+        """The ensemble's logits.
 
         Args:
             read: its ``features`` are the trunk's map (B, C, H, W) and the logits (B, K) of each branch.
@@ -39,4 +39,4 @@ class Gate(nn.Module):
 
         """
         trunk, *logits = read.features
-        return Output(gated_logits(logits, self.weigh(trunk)))
+        return Output(gated_logits(logits, self.weights(trunk)))

@@ -1,4 +1,4 @@
-"""Peers with targets of their own, and a leader that learns from all: Chen, Mei, Wang, Feng and Chen 2020."""
+"""Peers with their own targets, and a leader that learns from all: Chen, Mei, Wang, Feng and Chen 2020."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from kdzoo_online.peers import Peers
 
 
 class GroupLeader(Peers):
-    """Each peer is taught its own mixture of all peers' predictions, and the student their mean.
+    """Each peer learns from its own mixture of all peers' predictions, and the student from their mean.
 
-    The roles are ``student``, the leader, which is exported and teaches nobody; ``peer1``, ``peer2``, ...; the
-    ``attention`` that mixes; and what it computes, ``target1``, ``target2``, ... and ``group``. These have logits
-    only. The attention learns under the algorithm ``distill-both``; under others it keeps its first weights.
+    The roles are ``student``, the leader, which is exported and is nobody's teacher; ``peer1``, ``peer2``,
+    ...; the ``attention`` that mixes; and the derived ``target1``, ``target2``, ... and ``group``, which have
+    only logits. The algorithm ``distill-both`` trains the attention; with others it keeps its initial
+    weights.
 
     Args:
-        peers: how many networks learn together, the student among them.
-        temperature: of the softmaxes that are mixed; the knowledge's, for the paper's method.
-        reduction: how many times shorter than the embeddings their projections are.
-        ramp: the part of the training in which the lessons' weight grows from 0 to 1; 0 = no ramp.
+        peers: number of networks, including the student.
+        temperature: temperature of the mixed softmaxes; in the paper, that of the knowledge.
+        reduction: the length of the embeddings divided by that of their projections.
+        ramp: fraction of training over which the weight of the lessons grows from 0 to 1; 0 is no ramp.
     """
 
     name = "group-leader"
@@ -62,12 +63,12 @@ class GroupLeader(Peers):
         return [*peers, ("student", "group")]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """All of them, more and more."""
+        """One lesson for each arrow, with the ramp's weight."""
         weight = self.ramp(batch.progress)
         return [Lesson(student, teacher, weight) for student, teacher in self.arrows(run)]
 
     def _answers(self, run: Run, batch: Batch) -> Output:
-        """What the attention reads: the embeddings of all peers, then their logits."""
+        """The attention's input: the embeddings of all peers, then their logits."""
         seen = [run.see(role, batch) for role in self.roles[1:]]
         embeddings, logits = [one.embedded for one in seen], [one.logits for one in seen]
         return Output(logits[0], (*embeddings, *logits))

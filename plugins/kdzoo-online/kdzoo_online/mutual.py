@@ -1,4 +1,4 @@
-"""Peers that teach each other: Zhang, Xiang, Hospedales and Lu 2018."""
+"""Peers that learn from each other: Zhang, Xiang, Hospedales and Lu 2018."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kdzoo_online.peers import Peers
 
 
 class Mutual(Peers):
-    """Untrained networks learn side by side, and each is taught by all the others.
+    """Untrained networks are trained together, and each learns from all the others.
 
-    The roles are ``student``, which is exported, and ``peer1``, ``peer2``, ... A recipe that names no network
-    for the peers gives them the student's, with weights of their own.
+    The roles are ``student``, which is exported, and ``peer1``, ``peer2``, ... If the recipe names no network
+    for the peers, they have the student's, with another initialisation.
     """
 
     name = "mutual"
@@ -23,6 +23,6 @@ class Mutual(Peers):
         return permutations(self.roles, 2)
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """Every ordered pair, so weighted that each peer is taught with a total weight of 1."""
+        """Every ordered pair, weighted so that the weights sum to 1 for each peer."""
         weight = 1 / (len(self.roles) - 1)
         return [Lesson(student, teacher, weight) for student, teacher in self.arrows(run)]

@@ -1,4 +1,4 @@
-"""What all schemes have in which whole networks learn together."""
+"""The base of schemes in which whole networks are trained together."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Count = Annotated[int, Field(ge=2)]
 
 
 class Peers(Scheme):
-    """Untrained networks that learn side by side: ``student``, which is exported, ``peer1``, ``peer2``, ...
+    """Untrained networks that are trained together: ``student``, which is exported, ``peer1``, ``peer2``, ...
 
-    A recipe that names no network for the peers gives them the student's, with weights of their own.
+    If the recipe names no network for the peers, they have the student's, with another initialisation.
 
     Args:
-        peers: how many networks learn together, the student among them.
+        peers: number of networks, including the student.
     """
 
     kind = "online"
@@ -26,6 +26,6 @@ class Peers(Scheme):
         self.roles = ("student", *(f"peer{number}" for number in range(1, peers)))
 
     def enroll(self, run: Run) -> None:
-        """Enroll every peer as a network that learns."""
+        """Enroll every peer as a trained network."""
         for role in self.roles:
             run.enroll(role, run.build(role, like=None if role == "student" else "student"))

@@ -1,4 +1,4 @@
-"""The schemes in a run on a few digits: who is enrolled, who is taught by what, who learns."""
+"""The schemes in a run on a few digits: enrolled roles, arrows, trained roles."""
 
 import pytest
 import timm
@@ -108,7 +108,7 @@ def test_branches_share_the_trunk_and_learn_from_the_gated_ensemble(trained):
         logits = [run.see(role, batch).logits for role in run.students[:-1]]
         stage = run.see("student", batch).features[0]
         assert stage.shape[1] == run.roles["student"].model.feature_info[-2]["num_chs"]
-        gate = run.roles["ensemble"].weigh(stage)
+        gate = run.roles["ensemble"].weights(stage)
         torch.testing.assert_close(gate.sum(dim=1), torch.ones(len(batch)))
         assert gate.std() > 0
         torch.testing.assert_close(run.see("ensemble", batch).logits, gated_logits(logits, gate))

@@ -1,4 +1,4 @@
-"""Quantized students: few bits for weights and activations, learned with a full-precision teacher."""
+"""Quantized students: low-bit weights and activations, distilled from a full-precision teacher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """The ways in which a student of few bits is taught."""
+    """Algorithms that train or calibrate a quantized student."""
     return {
         "qat": "kdzoo_quantized.qat:QuantizationAware",
         "qkd": "kdzoo_quantized.qkd:QuantizationAwareDistillation",
@@ -18,7 +18,7 @@ def kdzoo_algorithms() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_schemes() -> dict[str, str]:
-    """A teacher that is trained beside the student."""
+    """A teacher that is trained together with the student."""
     return {
         "joint": "kdzoo_quantized.joint:Joint",
     }

@@ -1,4 +1,4 @@
-"""A timm backbone as an exported graph without batch norms behind convolutions."""
+"""A timm backbone as an exported graph, with batch norms folded into convolutions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _WEIGHED = (*_CONVOLUTIONS, torch.ops.aten.linear.default)
 
 
 class Flat(nn.Module):
-    """A backbone that answers with a tuple, as exported programs do: logits, every stage, the embedding.
+    """A backbone that returns a tuple, as exported programs do: logits, stages, embedding.
 
     Args:
-        backbone: which.
-        stages: those to show, negative.
-        embedding: whether to show the embedding, last.
+        backbone: the backbone.
+        stages: the stages to return, negative.
+        embedding: whether to return the embedding, last.
 
     """
 
@@ -34,7 +34,7 @@ class Flat(nn.Module):
         self.embedding = embedding
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(B, C, H, W) in [0, 1] to (B, K) logits and what else is shown."""
+        """(B, C, H, W) in [0, 1] to (B, K) logits, stages and embedding."""
         answer = self.backbone(image, self.stages, self.embedding)
         return (answer.logits, *answer.features, *([answer.embedding] if self.embedding else []))
 
@@ -56,7 +56,7 @@ def export(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.export
     """``module`` in eval mode as a program from (B, C, H, W) images, for any B; on the CPU.
 
     Raises:
-        KdzooError: it does what torch.export cannot follow.
+        KdzooError: torch.export cannot trace it.
 
     """
     example = torch.zeros(2, *image_shape, device="cpu")
@@ -65,7 +65,7 @@ def export(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.export
             return torch.export.export(
                 module, (example,), dynamic_shapes={"image": {0: torch.export.Dim("batch")}}
             )
-    except Exception as error:  # torch.export raises whatever the traced code leads to
+    except Exception as error:  # torch.export can raise any exception
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise KdzooError(
             f"the student cannot be exported by torch.export, which int8 needs: {reason}; take another student"
@@ -75,14 +75,14 @@ def export(module: nn.Module, image_shape: tuple[int, int, int]) -> torch.export
 def traced(
     backbone: Backbone, image_shape: tuple[int, int, int]
 ) -> tuple[fx.GraphModule, tuple[int, ...], bool]:
-    """The backbone in eval mode as a graph with parameters of its own, norms folded into convolutions.
+    """The backbone in eval mode as a graph with its own parameters, with norms folded into convolutions.
 
     Args:
-        backbone: it is left as it is.
-        image_shape: (C, H, W) of the images it gets.
+        backbone: the backbone, which is not changed.
+        image_shape: (C, H, W) of the images.
 
     Returns:
-        The graph, which answers with a tuple; the stages that it shows; whether the embedding comes last in it.
+        The graph, which returns a tuple; its stages; whether the tuple ends with the embedding.
 
     Raises:
         KdzooError: torch.export cannot follow the model, or the model computes its weights.
@@ -97,7 +97,7 @@ def traced(
     except KdzooError:
         embedding = False
     unlifted = export(Flat(own, stages, embedding=embedding), image_shape).module(check_guards=False)
-    # A graph module that torch.export made refuses train() and eval(); an ordinary one over the same graph does not.
+    # torch.export's graph module refuses train() and eval(); an ordinary one with the same graph does not.
     graph = fx.GraphModule(unlifted, unlifted.graph)
     fold_norms(graph)
     _refuse_computed_weights(graph, backbone.name)
@@ -121,19 +121,19 @@ def _refuse_computed_weights(graph: fx.GraphModule, model: str) -> None:
 
 
 def plain_copy(backbone: Backbone) -> Backbone:
-    """A copy on the CPU in eval mode with tensors in the usual layout, not compiled."""
+    """A copy on the CPU in eval mode with contiguous tensors, not compiled."""
     own = copy.deepcopy(backbone).cpu().eval()
     for tensor in (*own.parameters(), *own.buffers()):
-        # torch.export takes a tensor whose strides are not the usual ones for a part of another.
+        # torch.export treats a tensor with other strides as a view of another.
         tensor.data = tensor.detach().clone(memory_format=torch.contiguous_format)
     return own
 
 
 def fold_norms(graph: fx.GraphModule) -> int:
-    """Fold each batch norm that alone reads a convolution into it, in place; how many there were."""
+    """Fold each batch norm that is a convolution's only consumer into it, in place; returns their number."""
     folded = 0
     for norm in list(graph.graph.nodes):
-        if norm.target is not _NORM or norm.args[5]:  # one in train mode has no fixed statistics
+        if norm.target is not _NORM or norm.args[5]:  # in train mode its statistics are not fixed
             continue
         convolution = norm.args[0]
         if convolution.target not in _CONVOLUTIONS or len(convolution.users) > 1:
@@ -183,7 +183,7 @@ def _fold(graph: fx.GraphModule, convolution: fx.Node, norm: fx.Node) -> None:
 
 
 def drop_unused(graph: fx.GraphModule) -> None:
-    """Remove parameters, buffers and modules that no node reads."""
+    """Remove parameters, buffers and modules that no node uses."""
     read = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
     for name in [name for name, _ in (*graph.named_parameters(), *graph.named_buffers())]:
         owner, _, leaf = name.rpartition(".")
@@ -194,7 +194,7 @@ def drop_unused(graph: fx.GraphModule) -> None:
 
 
 def _called(graph: fx.GraphModule) -> set[str]:
-    """Modules that are called, with everything in them."""
+    """The called modules, with all their submodules."""
     called = [str(node.target) for node in graph.graph.nodes if node.op == "call_module"]
     return {name for one in called for name in (one, *(f"{one}.{sub}" for sub, _ in _inside(graph, one)))}
 

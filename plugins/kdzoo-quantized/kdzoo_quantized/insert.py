@@ -1,4 +1,4 @@
-"""Quantizers put into a timm model, and their first steps."""
+"""Inserting quantizers into a timm model, and calibrating them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kdzoo.api import Backbone, KdzooError
 from kdzoo_quantized.quantizers import ActivationQuantizer, WeightQuantizer
 
 _PLAIN = (nn.Conv2d.forward, nn.Linear.forward, Conv2dSame.forward, TimmLinear.forward)
-"""Layers that use their weights as they are: rounding these is rounding what the layer computes with."""
+"""Layers that use their weights unchanged, so that rounding the parameter rounds the used weights."""
 
 
 def insert(
@@ -27,24 +27,24 @@ def insert(
     per_channel: bool = False,
     signed: bool | None = None,
 ) -> list[str]:
-    """Make the backbone's ``Conv2d`` and ``Linear`` layers round their weights and their inputs, in place.
+    """Quantize weights and inputs of the backbone's ``Conv2d`` and ``Linear`` layers, in place.
 
-    The rounded weights are a parametrization of ``weight``, whose float original goes on learning. The input's
-    quantizer is the layer's child ``input_quantizer``; its step must be calibrated before it is of use.
+    The rounded weights are a parametrization of ``weight``, whose float original is trained. The input's
+    quantizer is the layer's child ``input_quantizer``; it must be calibrated before use.
 
     Args:
-        backbone: a timm model, trained or not; the first steps of the weights come from its weights.
-        weight_bits: 1 to 8; None leaves the weights as they are.
-        activation_bits: 1 to 8; None leaves the inputs as they are.
-        first_last_bits: for weights and inputs of the first and the last layer; None leaves them as they are.
-        per_channel: one step for each output channel of the weights; else one for each layer.
-        signed: whether inputs may be negative; None lets the calibration see.
+        backbone: a timm model, trained or not; its weights determine the initial step sizes.
+        weight_bits: 1 to 8; None keeps the weights in float.
+        activation_bits: 1 to 8; None keeps the inputs in float.
+        first_last_bits: for weights and inputs of the first and the last layer; None keeps them in float.
+        per_channel: one step size per output channel of the weights; else one per layer.
+        signed: whether inputs are signed; None lets the calibration decide.
 
     Returns:
-        The names of the layers in which something is rounded.
+        The names of the quantized layers.
 
     Raises:
-        KdzooError: a layer changes its weights itself before it uses them, or nothing is left to round.
+        KdzooError: a layer transforms its weights before use, or there is nothing to quantize.
 
     """
     ends = _ends(backbone)
@@ -81,7 +81,7 @@ def insert(
 
 @contextmanager
 def calibrating(network: nn.Module) -> Iterator[None]:
-    """Inside the block each forward pass computes the inputs' steps and ranges anew; the last one stays.
+    """Inside the block, each forward pass recomputes the inputs' step sizes and ranges; the last one is kept.
 
     Raises:
         KdzooError: some layer was not called as a module, so its input cannot be rounded.
@@ -106,7 +106,7 @@ def calibrating(network: nn.Module) -> Iterator[None]:
 
 
 def weight_quantizers(network: nn.Module) -> dict[str, tuple[nn.Module, WeightQuantizer]]:
-    """Layer's name -> the layer and what rounds its weights."""
+    """Layer name -> the layer and its weight quantizer."""
     found = {}
     for name, module in network.named_modules():
         if parametrize.is_parametrized(module, "weight"):
@@ -118,7 +118,7 @@ def weight_quantizers(network: nn.Module) -> dict[str, tuple[nn.Module, WeightQu
 
 
 def _round_input(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Takes the module from its caller, so that a copy of the network calls the copy's own quantizer."""
+    """Uses the module passed to the hook, so that a copy of the network calls its own quantizer."""
     rounded: Tensor = module.input_quantizer(inputs[0])  # type: ignore[operator]
     return rounded, *inputs[1:]
 
@@ -131,5 +131,5 @@ def _ends(backbone: Backbone) -> set[str]:
     layers = [
         name for name, module in backbone.model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)
     ]
-    # A name may be that of a block around the layer.
+    # The name can be that of a block around the layer.
     return {name for name in layers if any(f"{name}.".startswith(f"{one}.") for one in found)}

@@ -1,4 +1,4 @@
-"""Real int8: distilled in float, then rounded while it learns, then converted."""
+"""Real int8: distillation in float, quantization-aware training, conversion."""
 
 from __future__ import annotations
 
@@ -40,32 +40,33 @@ logits = model(torch.rand(1, {channels}, {height}, {width}))
 
 
 class Int8(Algorithm):
-    """Distils a student in float, makes an int8 program of it, and measures one beside the other.
+    """Distil a student in float, convert it to an int8 program, and measure both.
 
-    The phase ``distill`` trains the float student. In the phase ``qat`` a PT2E graph of it, its batch norms folded,
-    learns on with weights and activations rounded to eight bits, taught as before, as the role ``student``; it is
-    then converted. Without that phase the ranges are observed on a few training batches (PTQ). What is exported and
-    measured as ``test/last`` is the float student; ``int8.pt2`` lies beside it and is measured as ``test/int8``.
+    The phase ``distill`` trains the float student. The phase ``qat`` trains a PT2E graph of it further, with
+    folded batch norms and weights and activations rounded to eight bits, with the same losses and as the role
+    ``student``; the graph is then converted. Without that phase, the ranges are calibrated on a few training
+    batches (PTQ). The float student is exported and measured as ``test/last``; ``int8.pt2`` is next to it and
+    measured as ``test/int8``.
 
     Args:
-        qat_fraction: part of the recipe's epochs that the phase ``qat`` takes, one at least; 0 leaves it out.
-        qat_lr_scale: the learning rate of that phase as a multiple of the recipe's.
-        calibration_batches: training batches on which ranges are observed where nothing learns in eight bits.
-        task_weight: weight of the supervised loss.
-        teach_weight: weight of the knowledge, summed over the scheme's lessons.
-        latency_runs: how many forward passes the median latency is of; 0 measures none.
-        compile: measure the latency of both as inductor compiles them, which takes a C++ compiler and about a minute.
-            Only then does int8 run on int8 instructions; else it is simulated and slower than float.
+        qat_fraction: fraction of the recipe's epochs for the phase ``qat``, at least one; 0 is no such phase.
+        qat_lr_scale: learning rate of that phase, as a multiple of the recipe's.
+        calibration_batches: training batches for calibration, without the phase ``qat``.
+        task_weight: weight of the task loss.
+        teach_weight: weight of the distillation loss, summed over the scheme's lessons.
+        latency_runs: number of forward passes for the median latency; 0 measures none.
+        compile: measure the latency of both compiled by inductor, which needs a C++ compiler and about a
+            minute. Only then does int8 use int8 instructions; else it is simulated and slower than float.
 
     Raises:
-        KdzooError: torchao or, if asked for, a C++ compiler is missing.
+        KdzooError: torchao or, for ``compile``, a C++ compiler is missing.
 
     """
 
     name = "int8"
     exempt: ClassVar = {
-        "hyper-parameter:calibration_batches": "it counts with qat_fraction 0 alone, and in the int8 file only",
-        "hyper-parameter:compile": "it changes times and nothing else, and takes a C++ compiler and a minute",
+        "hyper-parameter:calibration_batches": "it is used with qat_fraction=0 only, for the int8 file only",
+        "hyper-parameter:compile": "it changes only latencies, and needs a C++ compiler and a minute",
     }
 
     def __init__(
@@ -110,7 +111,7 @@ class Int8(Algorithm):
                 "algorithm 'int8' has two phases and needs at least --epochs 2, or algorithm.qat_fraction=0"
             )
         shape = _image_shape(run)
-        traced(student, shape)  # what cannot be exported is found before it is trained
+        traced(student, shape)  # fail before training if the student cannot be exported
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             teach = run.teach(batch)
@@ -136,12 +137,12 @@ class Int8(Algorithm):
                 return {}
             return {"val/int8": accuracy(self._rounded_logits, run.data.val, _modality(run))}
 
-        # The figures under the student's name are those of the float student, which does not learn any more.
+        # The student's figures are those of the float student, which is not trained any more.
         yield Phase("qat", run.data.train, step, later, after_epoch=validate, validate=False)
         run.enroll("student", student)
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """Accuracy, bytes and milliseconds of the int8 program beside those of the float student."""
+        """Accuracy, bytes and milliseconds of the int8 program and of the float student."""
         student = run.roles["student"]
         assert isinstance(student, Backbone)
         shape, modality = _image_shape(run), _modality(run)
@@ -171,7 +172,7 @@ class Int8(Algorithm):
         return figures
 
     def export(self, run: Run, folder: Path) -> str:
-        """``int8.pt2``, and a table of both networks."""
+        """``int8.pt2``, and a table of both networks for the card."""
         (folder / _FILE).write_bytes(self._program)
         figures = self._figures
         rows = [
@@ -213,8 +214,8 @@ def accuracy(logits: Callable[[Tensor], Tensor], split: Iterable[Batch], modalit
 
     Args:
         logits: (B, C, H, W) images to (B, K), on any device.
-        split: batches.
-        modality: which of their inputs is read.
+        split: batches of the split.
+        modality: the input that is used.
 
     """
     right = seen = 0

@@ -1,4 +1,4 @@
-"""A teacher that is trained beside its student: Mishra and Marr 2018, scheme A."""
+"""A teacher that is trained together with its student: Mishra and Marr 2018, scheme A."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kdzoo.api import Run, Scheme
 
 
 class Joint(Scheme):
-    """An untrained teacher learns the task beside the student, and teaches it what it knows so far.
+    """An untrained teacher is trained on the task together with the student, which learns from it.
 
     The role ``teacher`` is the network that the recipe names for it, untrained.
     """
@@ -17,10 +17,10 @@ class Joint(Scheme):
     kind = "online"
 
     def enroll(self, run: Run) -> None:
-        """Enroll both as learners; the teacher under another name, for those called teacher come trained."""
+        """Enroll both for training; the teacher under another name, since a role named teacher is never untrained."""
         run.enroll("student", run.build("student"))
         run.enroll("teacher", run.build("master", like="teacher"))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The teacher teaches the student."""
+        """From the teacher to the student."""
         return [("student", "teacher")]

@@ -1,4 +1,4 @@
-"""How long two networks take for a batch, measured side by side."""
+"""Latency of networks, measured alternately."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def milliseconds(
     runs: int,
     compiled: bool,
 ) -> dict[tuple[str, int], float]:
-    """The median time of one forward pass on one thread of the CPU, after a warm-up.
+    """Median time of one forward pass on one thread of the CPU, after a warm-up.
 
-    The networks take turns, so that what else the machine does burdens them alike.
+    The networks alternate, so that other load on the machine affects them equally.
 
     Args:
         networks: name -> a network on the CPU in eval mode, from images to logits.
         image_shape: (C, H, W) of the images.
-        batch_sizes: how many images go in at once.
-        runs: how many passes the median is of.
-        compiled: by inductor, with the weights frozen into what it makes; else as they are.
+        batch_sizes: numbers of images per batch.
+        runs: number of passes for the median.
+        compiled: compile with inductor and frozen weights; else run eagerly.
 
     Returns:
         (name, batch size) -> milliseconds for a batch.
@@ -66,7 +66,7 @@ def milliseconds(
 
 
 def has_compiler() -> bool:
-    """Whether the C++ compiler that inductor calls is here."""
+    """Whether inductor's C++ compiler is installed."""
     return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
 
 
@@ -82,7 +82,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _frozen() -> Iterator[None]:
-    """Inductor takes weights for constants: only then are they packed for the processor's int8 instructions."""
+    """Inductor with weights as constants: only then are they packed for the processor's int8 instructions."""
     from torch._inductor import config
 
     with config.patch(freezing=True), warnings.catch_warnings():

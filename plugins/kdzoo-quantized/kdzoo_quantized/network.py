@@ -1,4 +1,4 @@
-"""The student that rounds."""
+"""The quantized student."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from kdzoo_quantized.quantizers import ActivationQuantizer, WeightQuantizer
 
 
 class QuantizedNetwork(Assembled):
-    """A timm backbone with quantizers in it, exported as a program that contains them.
+    """A timm backbone with quantizers, exported as a program that contains them.
 
     Args:
-        backbone: with quantizers in it; see :func:`kdzoo_quantized.insert.insert`.
+        backbone: with quantizers; see :func:`kdzoo_quantized.insert.insert`.
 
     """
 
@@ -31,16 +31,16 @@ class QuantizedNetwork(Assembled):
         embedding: bool = False,
         probes: tuple[Probe, ...] = (),
     ) -> Output:
-        """As the backbone answers: logits, stages and embedding from (B, C, H, W) images in [0, 1]."""
+        """As for the backbone: logits, stages and embedding of (B, C, H, W) images in [0, 1]."""
         answer: Output = self.backbone(image, stages, embedding, probes)
         return answer
 
 
 def sizes(network: nn.Module) -> dict[str, float]:
-    """Bytes of a network's weights as they would be stored, and of the same network in float32.
+    """Storage size of a network's weights in bytes, quantized and in float32.
 
-    A rounded weight counts its bits, each step 4 bytes, and everything else (biases, norms with their running
-    statistics, float layers) 4 bytes a number. The float network has no steps.
+    A quantized weight counts its bits; each step size, and every other number (biases, norms with their
+    running statistics, float layers) counts 4 bytes. The float network has no step sizes.
 
     Returns:
         ``student_bytes`` and ``float_bytes``.
@@ -63,7 +63,7 @@ def sizes(network: nn.Module) -> dict[str, float]:
 
 
 def describe(network: nn.Module) -> str:
-    """Markdown for the card of an exported student: what it rounds, and to how many bits."""
+    """Markdown for the card of an exported student: the quantized layers and their bits."""
     weights = [one for one in network.modules() if isinstance(one, WeightQuantizer)]
     inputs = [one for one in network.modules() if isinstance(one, ActivationQuantizer)]
     bytes_ = sizes(network)

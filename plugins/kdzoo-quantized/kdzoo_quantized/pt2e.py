@@ -1,6 +1,6 @@
-"""torchao's PT2E flow: a graph that rounds to eight bits while it learns, and the int8 program that it becomes.
+"""torchao's PT2E flow: a fake-quantized graph for training, and its int8 program.
 
-Everything that touches torchao is here.
+Only this module uses torchao.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kdzoo_quantized.graph import First, drop_unused, export, traced, weights_of
 
 
 def load_torchao() -> SimpleNamespace:
-    """What is used of torchao.
+    """The used parts of torchao.
 
     Raises:
         KdzooError: it is not installed.
@@ -38,16 +38,16 @@ def load_torchao() -> SimpleNamespace:
 
 
 class FakeQuantized(Assembled):
-    """A timm backbone as a PT2E graph in which weights and activations are rounded as int8 will round them.
+    """A timm backbone as a PT2E graph with fake-quantized weights and activations.
 
-    Batch norms are folded into convolutions, and those that cannot be keep their statistics: the graph computes
-    the same in train and in eval mode, but that ranges are observed in train mode only. It shows every stage and the
-    embedding, as the backbone does, so that any knowledge but one that looks inside the model can be taught.
+    Batch norms are folded into convolutions, and those that cannot be folded keep their statistics: train and
+    eval mode differ only in that ranges are observed in train mode. It outputs every stage and the embedding,
+    as the backbone does, so that any knowledge without probes can be used.
 
     Args:
-        backbone: whose weights it starts from; it is left as it is.
+        backbone: the network, which is not changed.
         image_shape: (C, H, W) of the images.
-        learns: rounded while it learns (QAT); else only observed until it is converted (PTQ).
+        learns: quantization-aware training (QAT); else only observed until it is converted (PTQ).
 
     Attributes:
         left_in_float: the weights that torchao's quantizer does not round, by their names in the model.
@@ -89,7 +89,7 @@ class FakeQuantized(Assembled):
         embedding: bool = False,
         probes: tuple[Probe, ...] = (),
     ) -> Output:
-        """As a backbone answers; (B, C, H, W) images in [0, 1]."""
+        """As for a backbone; (B, C, H, W) images in [0, 1]."""
         if probes:
             raise KdzooError(
                 f"an exported int8 graph cannot be looked into, as {type(probes[0]).__name__} does: take knowledge "
@@ -101,7 +101,7 @@ class FakeQuantized(Assembled):
             self._observing = self.training
             for module in self._rounding:
                 module.enable_observer(self.training)  # type: ignore[operator]  # torchao's method
-        with torch.autocast(image.device.type, enabled=False):  # the ranges of float32 are what int8 rounds
+        with torch.autocast(image.device.type, enabled=False):  # the observed ranges must be those of float32
             logits, *shown = self.graph(image.float())
         last = shown.pop() if self._embedding else None
         return Output(
@@ -111,10 +111,10 @@ class FakeQuantized(Assembled):
         )
 
     def int8(self) -> torch.export.ExportedProgram:
-        """The program that stores weights as int8 and rounds activations to uint8; images to logits, on the CPU.
+        """The program with int8 weights and uint8 activations; images to logits, on the CPU.
 
         Raises:
-            KdzooError: nothing was observed yet.
+            KdzooError: no ranges have been observed yet.
 
         """
         graph = copy.deepcopy(self.graph).cpu()
@@ -127,12 +127,12 @@ class FakeQuantized(Assembled):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torchao 0.18 says about itself, which no user of this package can do anything about."""
+    """Suppress warnings of torchao 0.18 about itself."""
     logger = logging.getLogger("torch.utils._pytree")  # hears of an enum that torchao registers twice
     level = logger.level
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # In a docstring of torchao's, seen where its bytecode is not cached yet.
+        # From a docstring of torchao, when it is compiled for the first time.
         warnings.filterwarnings("ignore", "invalid escape sequence", DeprecationWarning)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Rounding after training: each block learns to return what the teacher's block returns."""
+"""Post-training quantization: each block is optimised to reproduce the teacher's block."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from kdzoo_quantized.student import Bits, Precision, check
 from kdzoo_quantized.units import UnitOutput, inputs, roundings, units_of
 
 ManyBits = Annotated[int, Field(ge=2, le=8)] | None
-"""One bit has nothing to be rounded up or down to."""
+"""With one bit, there is no rounding up or down to learn."""
 
 _ROWS = "ptq-distill/rows"
 
 
 class PostTraining(Algorithm):
-    """Rounds a trained teacher block by block, on unlabelled images.
+    """Quantizes a trained teacher block by block, on unlabelled images.
 
-    The student is the teacher with quantizers in it. Block after block learns, on the same few images, whether each
-    weight is rounded up or down and how long the steps of its inputs are, so that it returns what the teacher's
-    block returns; what is before it is rounded already. Each block is trained for the recipe's epochs. Labels
-    are not used, and BatchNorm keeps the teacher's statistics.
+    The student is a copy of the teacher with quantizers. One block after the other, on the same few images,
+    learns the rounding direction of each weight and the step sizes of its inputs, so that it reproduces the
+    output of the teacher's block; the blocks before it are already quantized. Each block is trained for the
+    recipe's epochs. Labels are not used, and BatchNorm keeps the teacher's statistics.
 
     Args:
-        weight_bits: of each layer's weights; null leaves them in float.
-        activation_bits: of what goes into each layer; null leaves it in float.
-        first_last_bits: of both in the first and the last layer; null leaves these in float.
-        per_channel: one weight step for each output channel; else one for each layer.
-        images: how many training images are used, without their labels.
-        rounding_lr: learning rate of Adam for the rounding; 0 rounds to nearest.
-        step_lr: learning rate of Adam for the steps of the inputs; 0 leaves them as calibrated.
-        rounding_weight: λ, weight of the term that makes each weight decide between up and down.
-        warm_up: part of a block's steps in which that term is left out.
-        teach_weight: weight of the recipe's knowledge in the last block, beside the reconstruction.
+        weight_bits: bits of each layer's weights; null keeps them in float.
+        activation_bits: bits of each layer's input; null keeps it in float.
+        first_last_bits: bits of both in the first and the last layer; null keeps these in float.
+        per_channel: one weight step size per output channel; else one per layer.
+        images: number of training images used, without their labels.
+        rounding_lr: Adam's learning rate for the rounding; 0 rounds to nearest.
+        step_lr: Adam's learning rate for the step sizes of the inputs; 0 keeps them as calibrated.
+        rounding_weight: λ, weight of the regulariser that pushes each weight to up or down.
+        warm_up: fraction of a block's steps without that term.
+        teach_weight: weight of the distillation loss in the last block, in addition to the reconstruction.
     """
 
     name = "ptq-distill"
@@ -113,13 +113,13 @@ class PostTraining(Algorithm):
                     run.update(total, *learners, *(["knowledge"] if taught else []))
                 return recorded
 
-            # While blocks are missing the student does not answer as a network on the task.
+            # Before the last block, validation of the student is meaningless.
             yield Phase(unit, data, step, run.recipe.epochs, validate=unit == units[-1])
             for part in roundings(module):
                 part.learning = False
 
     def _enroll_learners(self, run: Run, unit: nn.Module) -> tuple[str, ...]:
-        """Roles for what learns in a unit, in the place of those of the unit before."""
+        """Roles for the trained parts of a unit, in place of those of the previous unit."""
         learners: dict[str, tuple[Sequence[nn.Module], float]] = {
             "rounding": (roundings(unit), self.rounding_lr),
             "steps": (inputs(unit), self.step_lr),
@@ -131,7 +131,7 @@ class PostTraining(Algorithm):
         return tuple(learners)
 
     def _prepare(self, run: Run) -> QuantizedNetwork:
-        """The student: the teacher's weights, with quantizers."""
+        """The student: a copy of the teacher with quantizers."""
         student, teacher = run.roles.get("student"), run.roles.get("teacher")
         if not isinstance(teacher, Backbone):
             raise KdzooError(f"algorithm {self.name!r} rounds a trained teacher: pass --teacher MODEL")
@@ -152,11 +152,11 @@ class PostTraining(Algorithm):
         return network
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """``size/student_bytes`` and ``size/float_bytes``: the weights as they would be stored."""
+        """``size/student_bytes`` and ``size/float_bytes``: the storage size of the weights."""
         return {f"size/{name}": value for name, value in sizes(run.roles["student"]).items()}
 
     def export(self, run: Run, folder: Path) -> str:
-        """What was rounded, for the student's card."""
+        """A description of the quantization, for the student's card."""
         return describe(run.roles["student"])
 
 

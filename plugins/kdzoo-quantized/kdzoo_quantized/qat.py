@@ -1,4 +1,4 @@
-"""A student of few bits learns from a full-precision teacher."""
+"""Quantization-aware distillation from a full-precision teacher."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class QuantizationAware(Algorithm):
-    """Train the student while it rounds its weights and activations, with steps that learn too.
+    """Train the student with quantized weights and activations and learned step sizes.
 
-    The student minimises ``task_weight`` x its task loss + ``teach_weight`` x what it is taught. A teacher that
-    learns beside it (scheme ``joint``) minimises ``teacher_weight`` x its own task loss.
+    The student minimises ``task_weight`` x task loss + ``teach_weight`` x distillation loss. A teacher that
+    is trained too (scheme ``joint``) minimises ``teacher_weight`` x its own task loss.
 
     Args:
-        weight_bits: of each layer's weights; null leaves them in float.
-        activation_bits: of what goes into each layer; null leaves it in float.
-        first_last_bits: of both in the first and the last layer; null leaves these in float.
-        per_channel: one weight step for each output channel; else one for each layer.
-        start: ``scratch`` rounds the student as it is built, which is untrained unless it has a checkpoint;
-            ``float`` trains it first as it is, by the same losses; ``teacher`` gives it the teacher's weights.
-        float_share: part of the recipe's epochs that the first phase takes with start=float.
-        rate: the learning rate while it rounds, as a multiple of the recipe's.
-        task_weight: weight of the supervised loss.
-        teach_weight: weight of the knowledge.
-        teacher_weight: weight of the supervised loss of a teacher that learns.
+        weight_bits: bits of each layer's weights; null keeps them in float.
+        activation_bits: bits of each layer's input; null keeps it in float.
+        first_last_bits: bits of both in the first and the last layer; null keeps these in float.
+        per_channel: one weight step size per output channel; else one per layer.
+        start: ``scratch`` quantizes the student as built, untrained unless it has a checkpoint; ``float``
+            first trains it in float with the same losses; ``teacher`` gives it the teacher's weights.
+        float_share: fraction of the recipe's epochs for the first phase, with start=float.
+        rate: learning rate of quantized training, as a multiple of the recipe's.
+        task_weight: weight of the task loss.
+        teach_weight: weight of the distillation loss.
+        teacher_weight: weight of the task loss of a teacher that is trained.
     """
 
     name = "qat"
@@ -63,7 +63,7 @@ class QuantizationAware(Algorithm):
         self.teacher_weight = teacher_weight
 
     def phases(self, run: Run) -> Iterator[Phase]:
-        """``float`` if it starts so, then ``qat``; both go over the training split."""
+        """``float`` with that start, then ``qat``; both go over the training split."""
         check(run, self.name, self.precision, self.start)
         epochs = run.recipe.epochs
         if self.start == "float":
@@ -95,11 +95,11 @@ class QuantizationAware(Algorithm):
         return step
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """``size/student_bytes`` and ``size/float_bytes``: the weights as they would be stored."""
+        """``size/student_bytes`` and ``size/float_bytes``: the storage size of the weights."""
         return {f"size/{name}": value for name, value in sizes(run.roles["student"]).items()}
 
     def export(self, run: Run, folder: Path) -> str:
-        """What was rounded, for the student's card."""
+        """A description of the quantization, for the student's card."""
         return describe(run.roles["student"])
 
 

@@ -15,30 +15,31 @@ from kdzoo_quantized.student import Bits, Precision, Start, check, first_steps, 
 
 
 class QuantizationAwareDistillation(Algorithm):
-    """The student of few bits learns alone, then together with the teacher, then from the teacher that came of it.
+    """The quantized student learns alone, then together with the teacher, then from the resulting teacher.
 
-    Self-study: the task alone. Co-study: the student is taught, and the teacher learns its task and the student's
-    softened answers, so that it becomes one that few bits can follow. Tutor: the teacher is frozen again.
+    Self-study: only the task. Co-study: the student learns from the teacher, and the teacher learns its task
+    and the student's softened predictions, so that it adapts to what a low-bit student can match. Tutor: the
+    teacher is frozen again.
 
     Args:
-        weight_bits: of each layer's weights; null leaves them in float.
-        activation_bits: of what goes into each layer; null leaves it in float.
-        first_last_bits: of both in the first and the last layer; null leaves these in float.
-        per_channel: one weight step for each output channel; else one for each layer.
-        start: ``scratch`` rounds the student as it is built, which is untrained unless it has a checkpoint;
-            ``float`` trains it first on the task as it is; ``teacher`` gives it the teacher's weights.
+        weight_bits: bits of each layer's weights; null keeps them in float.
+        activation_bits: bits of each layer's input; null keeps it in float.
+        first_last_bits: bits of both in the first and the last layer; null keeps these in float.
+        per_channel: one weight step size per output channel; else one per layer.
+        start: ``scratch`` quantizes the student as built, untrained unless it has a checkpoint; ``float``
+            first trains it on the task in float; ``teacher`` gives it the teacher's weights.
         float_share: share of the phase ``float``, if there is one.
         self_share: share of the self-study in the recipe's epochs. Shares are relative to each other.
         co_share: share of the co-study.
         tutor_share: share of the tutoring.
-        rate: the student's learning rate while it rounds, as a multiple of the recipe's.
+        rate: learning rate of the quantized student, as a multiple of the recipe's.
         teacher_rate: the same for the teacher in the co-study.
-        task_weight: weight of the student's supervised loss.
-        teach_weight: weight of the knowledge, in the co-study and the tutoring.
-        teacher_task_weight: weight of the teacher's supervised loss in the co-study.
-        back_weight: weight of KL(student || teacher), from which the teacher learns in the co-study; it is
-            multiplied by temperature².
-        temperature: of that divergence.
+        task_weight: weight of the student's task loss.
+        teach_weight: weight of the distillation loss, in the co-study and the tutoring.
+        teacher_task_weight: weight of the teacher's task loss in the co-study.
+        back_weight: weight of KL(student || teacher) in the teacher's loss in the co-study; it is multiplied
+            by temperature².
+        temperature: temperature of that divergence.
     """
 
     name = "qkd"
@@ -75,7 +76,7 @@ class QuantizationAwareDistillation(Algorithm):
         self.temperature = temperature
 
     def phases(self, run: Run) -> Iterator[Phase]:
-        """``float`` if it starts so, then ``self-study``, ``co-study`` and ``tutor``."""
+        """``float`` with that start, then ``self-study``, ``co-study`` and ``tutor``."""
         check(run, self.name, self.precision, self.start)
         if "teacher" not in run.roles or "teacher" in run.students:
             raise KdzooError(
@@ -131,7 +132,7 @@ class QuantizationAwareDistillation(Algorithm):
         return {"task": task, "teach": teach, "teacher": teacher_task, "back": back}
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """The sizes as of ``qat``, and ``test/teacher``: the accuracy of the teacher that it became, in percent."""
+        """The sizes as for ``qat``, and ``test/teacher``: the accuracy of the resulting teacher, in percent."""
         right = labelled = 0
         for batch in run.data.test:
             assert batch.target is not None
@@ -142,5 +143,5 @@ class QuantizationAwareDistillation(Algorithm):
         return {**figures, "test/teacher": 100 * right / max(labelled, 1)}
 
     def export(self, run: Run, folder: Path) -> str:
-        """What was rounded, for the student's card."""
+        """A description of the quantization, for the student's card."""
         return describe(run.roles["student"])

@@ -1,4 +1,4 @@
-"""Modules that round: one for the weights of a layer, one for what goes into it."""
+"""Quantizer modules, for the weights and for the inputs of a layer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kdzoo_quantized.functional import fake_quantize, initial_step, levels, to_i
 
 
 class WeightQuantizer(nn.Module):
-    """Rounds a layer's weights with learned steps; a parametrization of ``weight``.
+    """Rounds a layer's weights with learned step sizes; a parametrization of ``weight``.
 
     Args:
-        weight: (out, ...), from which the first steps are computed.
+        weight: (out, ...), from which the initial step sizes are computed.
         bits: 1 to 16.
-        per_channel: one step for each output channel; else one for the tensor.
+        per_channel: one step size per output channel; else one for the tensor.
 
     Attributes:
-        step: (out,) or (), the learned steps.
-        bits: as given.
+        step: (out,) or (), the learned step sizes.
+        bits: number of bits.
 
     """
 
@@ -35,17 +35,17 @@ class WeightQuantizer(nn.Module):
         magnitude = weight.detach().float().abs()
         magnitude = magnitude.flatten(1).mean(dim=1) if per_channel else magnitude.mean()
         self.step = nn.Parameter(initial_step(magnitude, self.high, binary=self.binary))
-        # One dimension at most: optimizers decay what has more.
+        # At most one dimension: tensors with more get weight decay.
         self.count = weight.numel() // self.step.numel()
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weights as whole multiples of their steps, of the same shape."""
+        """The weights as integer multiples of their step sizes, of the same shape."""
         return fake_quantize(
             weight, self._broadcast(weight), self.low, self.high, self.count, binary=self.binary
         )
 
     def integers(self, weight: Tensor) -> Tensor:
-        """The same without the steps: int16 of the weight's shape."""
+        """The integers: int16 of the weight's shape."""
         step = self._broadcast(weight).abs()
         return to_integers(weight, step, self.low, self.high, binary=self.binary).to(torch.int16)
 
@@ -54,21 +54,20 @@ class WeightQuantizer(nn.Module):
 
 
 class ActivationQuantizer(nn.Module):
-    """Rounds what goes into a layer with one learned step.
+    """Rounds a layer's input with one learned step size.
 
-    The range is decided where it is calibrated: from 0 upwards where no value is negative, as behind a ReLU, else
-    on both sides of 0. One bit stands for 0 and the step, whatever comes in. The range and the step are in the
-    state dict.
+    Calibration decides the range: unsigned if no value is negative, as after a ReLU, else signed. One bit
+    always represents 0 and the step size. Range and step size are in the state dict.
 
     Args:
         bits: 1 to 16.
-        signed: decide the range here; None leaves it to the calibration.
-        device: of the step.
+        signed: whether the range is signed; None lets the calibration decide.
+        device: device of the step size.
 
     Attributes:
-        step: (), the learned step.
-        calibrating: compute the step and the range anew from each input; see :func:`calibrating`.
-        calls: how many inputs were seen while calibrating.
+        step: (), the learned step size.
+        calibrating: recompute step size and range from each input; see :func:`calibrating`.
+        calls: number of inputs seen during calibration.
 
     """
 
@@ -87,7 +86,7 @@ class ActivationQuantizer(nn.Module):
         self.calls = 0
 
     def forward(self, values: Tensor) -> Tensor:
-        """The values as whole multiples of the step, of the same shape."""
+        """The values as integer multiples of the step size, of the same shape."""
         if self.calibrating:
             self.calls += 1
             self._calibrate(values.detach())
@@ -97,7 +96,7 @@ class ActivationQuantizer(nn.Module):
     def _calibrate(self, values: Tensor) -> None:
         magnitude, negative = values.float().abs().mean(), (values < 0).any().float()
         if distributed.is_available() and distributed.is_initialized():
-            # Each process sees its own part of the batch, and all must begin with the same step.
+            # Each process sees its own part of the batch, and all must start with the same step size.
             distributed.all_reduce(magnitude)
             magnitude = magnitude / distributed.get_world_size()
             distributed.all_reduce(negative, distributed.ReduceOp.MAX)

@@ -1,4 +1,4 @@
-"""Weights that learn whether they are rounded up or down."""
+"""Weights with learned rounding."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kdzoo_quantized.quantizers import WeightQuantizer
 
 
 class RoundingQuantizer(WeightQuantizer):
-    """Rounds a layer's weights to multiples of a step that stays, each up or down as it learns.
+    """Rounds a layer's weights to multiples of a fixed step size, with a learned direction, up or down.
 
     Args:
-        weight: (out, ...), which stays as it is.
+        weight: (out, ...), which is not changed.
         bits: 2 to 16.
-        per_channel: one step for each output channel; else one for the tensor.
+        per_channel: one step size per output channel; else one for the tensor.
 
     Attributes:
         up: of the weight's shape, V of AdaRound; >= 0 rounds up.
-        learning: round softly where a graph is built; else each weight is a whole multiple of its step.
+        learning: round softly where gradients are computed; else to integer multiples of the step size.
 
     """
 
@@ -43,14 +43,14 @@ class RoundingQuantizer(WeightQuantizer):
         return round_softly(weight.detach(), step, self.low, self.high, up)
 
     def integers(self, weight: Tensor) -> Tensor:
-        """The same without the steps: int16 of the weight's shape."""
+        """The integers: int16 of the weight's shape."""
         one = torch.ones((), device=weight.device)
         scaled = weight / self._broadcast(weight)
         return round_softly(scaled, one, self.low, self.high, (self.up >= 0).float()).to(torch.int16)
 
 
 def learn_rounding(network: nn.Module, *, per_channel: bool) -> None:
-    """Put a :class:`RoundingQuantizer` in the place of each quantizer of weights, in place."""
+    """Replace each weight quantizer by a :class:`RoundingQuantizer`, in place."""
     for module, quantizer in weight_quantizers(network).values():
         parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
         layer: Any = module

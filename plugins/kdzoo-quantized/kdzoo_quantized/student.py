@@ -1,4 +1,4 @@
-"""The student of few bits within a run: which network it begins as, and when it begins to round."""
+"""The quantized student of a run: its initial weights, and the insertion of quantizers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from kdzoo_quantized.insert import calibrating, insert
 from kdzoo_quantized.network import QuantizedNetwork
 
 Bits = Annotated[int, Field(ge=1, le=8)] | None
-"""How many bits; None = left in float."""
+"""Number of bits; None keeps float."""
 
 Start = Literal["scratch", "float", "teacher"]
-"""What is quantized: the student as it is built, after a phase of training in float, or the teacher's weights."""
+"""What is quantized: the student as built, the student after a phase in float, or the teacher's weights."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How a network is rounded.
+    """Bits and granularity of a network's quantization.
 
     Attributes:
-        weight_bits: of the weights; None leaves them in float.
-        activation_bits: of what goes into each layer; None leaves it in float.
-        first_last_bits: of both in the first and the last layer; None leaves these in float.
-        per_channel: one weight step for each output channel.
+        weight_bits: bits of the weights; None keeps them in float.
+        activation_bits: bits of each layer's input; None keeps it in float.
+        first_last_bits: bits of both in the first and the last layer; None keeps these in float.
+        per_channel: one weight step size per output channel.
 
     """
 
@@ -41,7 +41,7 @@ class Precision:
     per_channel: bool = False
 
     def insert(self, backbone: Backbone) -> list[str]:
-        """Put quantizers into the backbone; the names of the layers."""
+        """Insert quantizers into the backbone; returns the names of the layers."""
         return insert(
             backbone,
             self.weight_bits,
@@ -52,17 +52,17 @@ class Precision:
 
 
 def check(run: Run, algorithm: str, precision: Precision, start: Start) -> None:
-    """Refuse what cannot work before anything is trained; no network is changed.
+    """Refuse a run that cannot work, before training; no network is changed.
 
     Raises:
-        KdzooError: a scheme whose student is not one timm network, a student that cannot be rounded, or one that
-            cannot take the teacher's weights.
+        KdzooError: the scheme's student is not one timm network, it cannot be quantized, or it cannot take
+            the teacher's weights.
 
     """
     others = [role for role in run.roles if role != "student" and not role.startswith("teacher")]
     student = run.roles.get("student")
     if others or not isinstance(student, Backbone):
-        what = f"has the role {others[0]!r} beside it" if others else "makes something else of it"
+        what = f"also has the role {others[0]!r}" if others else "changes it"
         raise KdzooError(
             f"algorithm {algorithm!r} rounds one timm network, the student, and scheme {run.recipe.scheme.name!r} "
             f"{what}: take scheme 'offline'"
@@ -100,7 +100,7 @@ def _as_teacher(run: Run, student: Backbone, algorithm: str) -> None:
 
 
 def quantize(run: Run, precision: Precision, rate: float) -> None:
-    """From here on the student rounds; it learns with ``rate`` times the recipe's learning rate."""
+    """Quantize the student, which is then trained with ``rate`` times the recipe's learning rate."""
     student = run.roles["student"]
     assert isinstance(student, Backbone)
     precision.insert(student)
@@ -109,19 +109,19 @@ def quantize(run: Run, precision: Precision, rate: float) -> None:
 
 
 def first_steps(run: Run, batch: Batch) -> AbstractContextManager[None]:
-    """In the first step of a phase the steps of activations are computed from what the student sees.
+    """In the first step of a phase, calibrate the step sizes of activations on the batch.
 
-    They are parameters, so that a run that is resumed later finds them in its checkpoint.
+    They are parameters, so a resumed run gets them from its checkpoint.
     """
     return calibrating(run.roles["student"]) if batch.progress == 0 else nullcontext()
 
 
 def split(epochs: int, shares: Sequence[float]) -> list[int]:
-    """Epochs for phases by their shares, each one epoch at least; so few epochs may become more in all.
+    """Epochs of phases by their shares, each at least one; with few epochs the sum can be larger.
 
     Args:
-        epochs: in all.
-        shares: of each phase, >= 0 and not all zero.
+        epochs: total number of epochs.
+        shares: the share of each phase, >= 0 and not all zero.
 
     """
     total, before, ends = sum(shares), 0.0, [0]

@@ -1,4 +1,4 @@
-"""The parts of a timm model that are rounded one after another."""
+"""The parts of a timm model that are quantized one after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdzoo_quantized.rounding import RoundingQuantizer
 
 @dataclass(frozen=True)
 class UnitOutput(Probe):
-    """What a module of the model returns.
+    """The output of a module of the model.
 
     Args:
         path: its name in the timm model.
@@ -26,7 +26,7 @@ class UnitOutput(Probe):
     path: str
 
     def attach(self, model: nn.Module, keep: Callable[[Tensor], None]) -> Sequence[RemovableHandle]:
-        """Hook the module; what it returns is cloned, for activations may be computed in place."""
+        """Hook the module; its output is cloned, since activations may be computed in place."""
 
         def hook(_: nn.Module, __: object, output: Tensor) -> None:
             keep(output.clone())
@@ -35,12 +35,13 @@ class UnitOutput(Probe):
 
 
 def units_of(backbone: Backbone) -> list[str]:
-    """The names of the modules that hold something to round, in the order in which the network calls them.
+    """The names of the modules with quantizers, in the order in which the network calls them.
 
-    A unit is a block (whatever is not a mere sequence or list of others), or a layer outside of the blocks.
+    A unit is a block (any module that is not just a sequence or list of others), or a layer outside the
+    blocks.
 
     Args:
-        backbone: with quantizers in it; it is called once in eval mode, and left as it is.
+        backbone: with quantizers; it is called once in eval mode, and not changed.
 
     """
     found = _below(backbone.model, "")

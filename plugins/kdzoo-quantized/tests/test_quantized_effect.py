@@ -1,4 +1,4 @@
-"""What each method is good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the methods on digits. `make effects` runs them over several seeds.
 
 The student is the teacher itself (`test_resnet`), its weights rounded to 2 bits and its activations to 2 or 3. The
 first convolution and the classifier stay in float. Without training such a network guesses.

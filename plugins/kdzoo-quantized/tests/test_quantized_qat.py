@@ -160,7 +160,7 @@ def test_every_parameter_of_the_student_learns(trained):
     ("method", "student", "settings", "message"),
     [
         ("lsq-kd", "test_efficientnet", {"algorithm.start": "teacher"}, "cannot take those of 'test_resnet'"),
-        ("lsq-kd", "test_resnet", {"scheme": "mutual"}, "has the role 'peer1' beside it"),
+        ("lsq-kd", "test_resnet", {"scheme": "mutual"}, "also has the role 'peer1'"),
         ("lsq-kd", "nf_regnet_b0", {}, "changes its weights itself"),
         (
             "lsq-kd",

@@ -1,4 +1,4 @@
-"""What a network answered to each training sample when it was last seen."""
+"""A memory bank: a network's last output for each training sample."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kdzoo_relation.functional.vectors import unit
 class Bank(nn.Module):
     """One unit vector for each sample, in buffers, so that checkpoints hold it.
 
-    Rows begin as random directions. They serve to estimate the partition once, as negatives never. A row more
-    than there are samples takes those of index -1.
+    Rows are random directions until their sample is seen; until then they are used to estimate the partition
+    but not as negatives. An extra last row takes samples of index -1.
 
     Args:
         size: number of samples.
-        width: of the vectors.
-        device: where it lies.
+        width: width of the vectors.
+        device: the bank's device.
     """
 
     rows: Tensor
@@ -33,17 +33,18 @@ class Bank(nn.Module):
         self.register_buffer("seen", torch.zeros(size + 1, dtype=torch.bool, device=device))
         self.register_buffer("partition", torch.zeros((), device=device))
         self.register_buffer("estimated", torch.zeros((), dtype=torch.bool, device=device))
-        self._first = True  # of this process: spares the later steps the estimate
+        self._first = True  # per process: later steps skip the estimate
 
     def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """(N,) indices to (N, width) vectors and (N,) whether each is a sample that was seen."""
+        """The (N, width) vectors at (N,) indices, and an (N,) mask of the samples seen so far."""
         return self.rows[index], self.seen[index]
 
     def log_partition(self, scores: Tensor) -> Tensor:
-        """The log of the mean of exp(score), estimated from the first scores (B, N) and kept from then on."""
+        """The log of the mean of exp(score), estimated from the first scores (B, N) and then fixed."""
         if self._first:
             estimate = scores.flatten().logsumexp(dim=0) - math.log(scores.numel())
-            # After a resume the checkpoint's holds; to look whether it does would make the host wait.
+            # After a resume, the checkpoint's value is kept; a check on the host would synchronise the
+            # device.
             self.partition.copy_(torch.where(self.estimated, self.partition, estimate))
             self.estimated.fill_(True)
             self._first = False
@@ -51,7 +52,7 @@ class Bank(nn.Module):
 
     @torch.no_grad()
     def remember(self, index: Tensor, vectors: Tensor, momentum: float) -> None:
-        """Move these samples' rows towards new vectors (B, width); the first time they become them."""
+        """Set these samples' rows to the new vectors (B, width) the first time, then average with momentum."""
         moved = unit(momentum * self.rows[index] + (1 - momentum) * vectors)
         self.rows[index] = torch.where(self.seen[index][:, None], moved, vectors.to(self.rows.dtype))
         self.seen[index] = index >= 0

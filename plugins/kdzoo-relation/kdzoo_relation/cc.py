@@ -13,14 +13,14 @@ from kdzoo_relation.projection import Projection
 
 
 class CC(Knowledge):
-    """Embeddings of a batch correlate for the student as they do for the teacher.
+    """The student's embeddings have the teacher's correlations between the samples of a batch.
 
     Args:
-        gamma: of the Gaussian kernel of ``form`` paper; larger looks at nearer neighbours.
+        gamma: γ of the Gaussian kernel of ``form`` paper; a larger one gives more weight to close neighbours.
         order: the last power of the kernel's Taylor series.
-        form: ``paper`` compares the kernels of all pairs; ``code`` multiplies the errors of neighbours in the
-            batch, behind learned projections.
-        width: of the projections of ``form`` code.
+        form: ``paper`` compares the kernels of all pairs; ``code`` multiplies the errors of consecutive
+            samples of the batch, after learned projections.
+        width: width of the projections of ``form`` code.
     """
 
     name = "cc"
@@ -43,13 +43,13 @@ class CC(Knowledge):
         self.theirs: nn.Module = nn.Identity()
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """Two projections to one width, for ``form`` code alone."""
+        """Two projections to one width, only for ``form`` code."""
         if self.form == "code":
             self.ours = Projection(student, self.width)
             self.theirs = Projection(teacher, self.width)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """A scalar: a relation belongs to several samples."""
+        """A scalar, since a relation involves several samples."""
         return cc_loss(
             self.ours(student.embedded),
             self.theirs(teacher.embedded),

@@ -17,22 +17,22 @@ from kdzoo_relation.projection import Projection
 
 
 class CRD(Knowledge):
-    """The student's answer tells the teacher's answer to the same sample from those to others, and back.
+    """Each network's embedding identifies the other's of the same sample among those of other samples.
 
     Args:
-        bank: remember both networks' last answers to every training sample and draw negatives there; without
-            it the rest of the batch is contrasted, for data sets of millions.
-        negatives: how many the bank gives for each positive.
+        bank: keep both networks' last embeddings of every training sample and draw negatives from them;
+            without it, the rest of the batch is contrasted, for data sets of millions.
+        negatives: number of negatives from the bank for each positive.
         temperature: divides the cosines of the projected embeddings.
-        momentum: the part of a remembered answer that stays when the sample is seen again.
-        width: of the projected embeddings.
-        positive: ``pair`` is the other network's answer of this step, ``bank`` the remembered one, as in the
+        momentum: weight of the stored vector when the sample is seen again.
+        width: width of the projected embeddings.
+        positive: ``pair`` is the other network's vector of this step, ``bank`` the stored one, as in the
             authors' code.
     """
 
     name = "crd"
     exempt: ClassVar = {
-        "processes": "each process remembers the samples that it has seen; a checkpoint keeps those of the first"
+        "processes": "each process has a bank of the samples it has seen; a checkpoint has that of the first"
     }
     kind = "relation"
     taps = Taps(embedding=True)
@@ -62,15 +62,15 @@ class CRD(Knowledge):
         self.ours = Projection(student, self.width)
         self.theirs = Projection(teacher, self.width)
         labels = run.data.labels
-        # One row more, for samples that are not in the data set: index -1 is the last row.
+        # An extra row for samples that are not in the data set: index -1 is the last row.
         self.register_buffer("labels", torch.cat([labels, labels.new_tensor([UNLABELLED])]), persistent=False)
         if self.bank:
             make = partial(Bank, len(labels), self.width, device=self.ours.weight.device)
             self.our_bank, self.their_bank = make(), make()
-            self._generator = partial(run.generator, "crd")  # asked for at each step: a resume replaces it
+            self._generator = partial(run.generator, "crd")  # looked up in each step: a resume replaces it
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses, the two directions summed."""
+        """(B,) losses, summed over the two directions."""
         ours, theirs = unit(self.ours(student.embedded)), unit(self.theirs(teacher.embedded))
         if not self.bank:
             ignored = self._alike(batch.index, batch.index)
@@ -87,14 +87,14 @@ class CRD(Knowledge):
         return loss
 
     def _draw(self) -> Tensor:
-        """(N,) rows, the same for all anchors of the batch; every row once where K samples would not be fewer."""
+        """(N,) rows, shared by all anchors of the batch; every row once if K is at least the number of rows."""
         size, device = len(self.labels) - 1, self.labels.device
         if self.negatives >= size:
             return torch.arange(size, device=device)
         return torch.randint(size, (self.negatives,), generator=self._generator(), device=device)
 
     def _alike(self, index: Tensor, rows: Tensor) -> Tensor:
-        """(B, N) whether an anchor is a row itself or known to be of its class."""
+        """(B, N) mask: the row is the anchor itself, or is known to be of its class."""
         anchor, other = self.labels[index][:, None], self.labels[rows]
         return ((anchor == other) & (anchor != UNLABELLED)) | (index[:, None] == rows)
 

@@ -14,13 +14,13 @@ from kdzoo_relation.stages import Stages, paired
 
 
 class FSP(Knowledge):
-    """The student's channels of one stage go with those of the next stage as the teacher's do.
+    """The Gramian between the channels of two consecutive stages matches the teacher's.
 
     Args:
         form: ``paper`` max-pools larger maps and sums the squared differences; ``code`` average-pools and takes
             their mean.
-        stages: the student's stages, counted from the deepest, -1, shallow to deep; each two consecutive ones
-            make one matrix.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep; two consecutive ones make
+            one matrix.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
     """
 

@@ -15,11 +15,11 @@ from kdzoo_relation.stages import Stages, paired
 
 
 class ICKD(Knowledge):
-    """The student's channels, behind a learned linear map, are as alike or diverse as the teacher's.
+    """The student's channels, after a learned linear map, have the teacher's correlations between channels.
 
     Args:
-        form: ``code`` scales each channel's correlations to unit length, ``paper`` takes them as they are.
-        stages: the student's stages that are compared, counted from the deepest, -1, shallow to deep.
+        form: ``code`` scales each channel's correlations to unit length, ``paper`` does not.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
     """
 
@@ -38,7 +38,7 @@ class ICKD(Knowledge):
         self.connectors = nn.ModuleList()
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """A 1x1 convolution with BatchNorm for each pair of stages, also where the channels are as many."""
+        """A 1x1 convolution with BatchNorm for each pair of stages, even where the numbers of channels agree."""
         for ours, theirs in zip(student.features, teacher.features, strict=True):
             connect = Channels(ours, theirs.shape[1])
             norm = nn.BatchNorm2d(theirs.shape[1], device=ours.device, dtype=connect.weight.dtype)

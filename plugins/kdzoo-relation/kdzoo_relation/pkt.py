@@ -9,7 +9,7 @@ from kdzoo_relation.functional import pkt_loss
 
 
 class PKT(Knowledge):
-    """Each sample's neighbours in the student's embedding are as likely as in the teacher's."""
+    """Each sample's neighbours have the same probabilities in the student's embedding as in the teacher's."""
 
     name = "pkt"
     kind = "relation"

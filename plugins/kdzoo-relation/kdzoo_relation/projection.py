@@ -1,4 +1,4 @@
-"""Learned maps that bring the student's answers to the width of the teacher's."""
+"""Learned linear maps from the student's width to the teacher's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from kdzoo.api import Output, at_least_float32
 
 
 class Projection(nn.Linear):
-    """A linear map of an embedding, in float32 at least.
+    """A linear map of an embedding, in at least float32.
 
     Args:
-        example: an answer of the network, with its embedding.
-        width: of the result.
+        example: an output of the network, with its embedding.
+        width: width of the result.
     """
 
     def __init__(self, example: Output, width: int) -> None:
@@ -25,11 +25,11 @@ class Projection(nn.Linear):
 
 
 class Channels(nn.Conv2d):
-    """A 1x1 convolution without bias to another number of channels, in float32 at least.
+    """A 1x1 convolution without bias to another number of channels, in at least float32.
 
     Args:
         example: a map (B, C, H, W) of the student.
-        channels: of the result.
+        channels: channels of the result.
     """
 
     def __init__(self, example: Tensor, channels: int) -> None:

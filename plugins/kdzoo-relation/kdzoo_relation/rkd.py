@@ -27,7 +27,7 @@ class RKD(Knowledge):
         self.angle = angle
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """A scalar: a relation belongs to several samples."""
+        """A scalar, since a relation involves several samples."""
         return rkd_loss(
             student.embedded, teacher.embedded, distance_weight=self.distance, angle_weight=self.angle
         )

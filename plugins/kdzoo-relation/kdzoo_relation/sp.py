@@ -11,11 +11,11 @@ from kdzoo_relation.stages import Stages, paired
 
 
 class SP(Knowledge):
-    """Samples of a batch that are alike for the teacher are alike for the student.
+    """The samples of a batch have the same similarities in the student as in the teacher.
 
     Args:
-        stages: the student's stages that are compared, counted from the deepest, -1, shallow to deep; none
-            compares the embeddings.
+        stages: the student's stages, counted from the deepest, -1, shallow to deep; an empty list compares
+            the embeddings.
         teacher_stages: the teacher's stages, one for each of ``stages``; None means the same.
     """
 
@@ -27,7 +27,7 @@ class SP(Knowledge):
         self.taps = paired(self.name, stages, teacher_stages) if stages else Taps(embedding=True)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """A scalar, summed over the pairs of stages: a relation belongs to several samples."""
+        """A scalar, summed over the pairs of stages, since a relation involves several samples."""
         if self.taps.embedding:
             return sp_loss(student.embedded, teacher.embedded)
         pairs = zip(student.features, teacher.features, strict=True)

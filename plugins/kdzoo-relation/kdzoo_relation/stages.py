@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from kdzoo.api import KdzooError, Taps
 
 Stages = Annotated[tuple[int, ...], AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+"""Stages counted from the deepest, -1, ordered from shallow to deep."""
 
 
 def paired(name: str, stages: tuple[int, ...], teacher_stages: tuple[int, ...] | None) -> Taps:

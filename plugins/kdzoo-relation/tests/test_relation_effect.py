@@ -1,4 +1,4 @@
-"""What the methods are good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the methods on digits. `make effects` runs them over several seeds.
 
 The margin of `rkd` held over ten seeds, those of the others over three: python benchmarks/effects.py --seeds 10
 """

@@ -23,7 +23,7 @@ def kdzoo_knowledge() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_schemes() -> dict[str, str]:
-    """Targets from experts."""
+    """Soft labels in place of a teacher."""
     return {
         "experts": "kdzoo_response.experts:Experts",
     }

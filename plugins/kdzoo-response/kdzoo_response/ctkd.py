@@ -13,18 +13,18 @@ from kdzoo_response.functional import ctkd_loss, reversed_gradient
 
 
 class CTKD(Knowledge):
-    """The student imitates softened probabilities at a temperature that learns to make this harder.
+    """KL divergence at a learned temperature that maximises the loss.
 
-    The temperature is ``lowest + span * sigmoid(theta)``. Its gradient is reversed, with a strength that grows
-    from zero, so that the lessons become harder step by step.
+    The temperature is ``lowest + span * sigmoid(theta)``. Its gradient is reversed, with a strength that
+    grows from zero, so that the task becomes harder gradually.
 
     Args:
-        lowest: the least temperature.
-        span: how far above it the temperature can go.
-        theta: where the learned parameter begins.
+        lowest: the lowest temperature.
+        span: width of the temperature's range above ``lowest``.
+        theta: initial value of the learned parameter.
         strength: the factor of the reversed gradient at the end of the curriculum.
-        curriculum: the fraction of the phase over which it grows from zero, as half a period of a cosine.
-        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
+        curriculum: fraction of the phase over which the strength grows from zero, along half a cosine period.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first.
     """
 
     name = "ctkd"
@@ -48,7 +48,7 @@ class CTKD(Knowledge):
 
     @property
     def temperature(self) -> Tensor:
-        """The temperature now; a scalar with gradient to ``theta``."""
+        """The current temperature: a scalar with gradient to ``theta``."""
         return self._temperature(self.theta)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:

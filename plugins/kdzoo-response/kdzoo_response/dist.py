@@ -16,7 +16,7 @@ class DIST(Knowledge):
         beta: weight of the correlation over the classes of each sample.
         gamma: weight of the correlation over the samples of each class.
         temperature: divides both networks' logits.
-        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first.
     """
 
     name = "dist"
@@ -36,7 +36,7 @@ class DIST(Knowledge):
         self.standardize = standardize
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """A scalar, for the second part compares the samples of a batch; the labels are not used."""
+        """A scalar, since the second part compares samples of the batch; the labels are not used."""
         return dist_loss(
             student.logits,
             teacher.logits,

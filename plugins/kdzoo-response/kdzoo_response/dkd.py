@@ -12,14 +12,14 @@ from kdzoo_response.functional import dkd_loss
 
 
 class DKD(Knowledge):
-    """The student imitates, with separate weights, how sure of the label the teacher is and the rest.
+    """KL divergence split into target and non-target classes, with a weight for each part.
 
     Args:
         alpha: weight of the divergence between the two-way distributions (target, all other classes).
         beta: weight of the divergence between the distributions over the other classes.
         temperature: divides both networks' logits.
         warmup: the fraction of the phase over which the loss grows linearly from zero to its full weight.
-        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first.
     """
 
     name = "dkd"
@@ -41,7 +41,7 @@ class DKD(Knowledge):
         self.standardize = standardize
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses; a sample without a label is decoupled at the teacher's most likely class."""
+        """(B,) losses; for a sample without a label, the target is the teacher's most likely class."""
         loss = dkd_loss(
             student.logits,
             teacher.logits,

@@ -14,20 +14,21 @@ from kdzoo.api import Batch, KdzooError, Lesson, Output, Run, Scheme, refuse_mix
 from kdzoo_response.tables import read_table
 
 File = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
-"""Kept in the recipe as an absolute path."""
+"""An absolute path in the recipe."""
 
 
 class Experts(Scheme):
-    """Experts have said how likely each class is, for each training sample; their word is the teacher.
+    """Class probabilities from experts, for each training sample, are the teacher.
 
-    The roles are ``student`` and the derived ``teacher``, whose logits are the logarithms of the probabilities:
-    at temperature 1 they are the probabilities again. It has no stages and no embedding.
+    The roles are ``student`` and the derived ``teacher``, whose logits are the logarithms of the
+    probabilities: softmax at temperature 1 gives the probabilities back. The teacher has no stages and no
+    embedding.
 
     Args:
         labels: ``.csv`` with a column ``name`` and one for each class, or ``.npy`` of (samples, classes)
             probabilities in the order of the data set.
-        missing: what to do with training samples of which the file says nothing: ``refuse`` the file, or
-            ``skip`` them in the knowledge.
+        missing: what to do with training samples without a row: ``refuse`` the file, or ``skip`` them in the
+            distillation loss.
     """
 
     name = "experts"
@@ -44,12 +45,12 @@ class Experts(Scheme):
         table = torch.from_numpy(read_table(self.labels, run.data.names, run.data.classes))
         known = ~table.isnan().any(dim=1)
         lacking = self._lacking(run, known)
-        # Index -1, a synthetic sample, finds the row behind the last: nobody has said anything of it.
+        # Index -1, a synthetic sample, selects the extra last row: no expert has labelled it.
         table = torch.cat([table, table.new_full((1, table.shape[1]), torch.nan)])
         known = torch.cat([known, known.new_zeros(1)])
         table = table.where(known[:, None], 1 / table.shape[1]).clamp(min=torch.finfo(torch.float32).tiny)
         logits = table.log().to(run.device, torch.float32)
-        # A weight for each sample only where there is need: not every knowledge is a mean over samples.
+        # Weight samples only where needed: not every knowledge is a mean over samples.
         self.weights = known.to(run.device, torch.float32) if lacking else None
         run.enroll("student", run.build("student"))
         run.derive("teacher", lambda batch: Output(logits[batch.index]))
@@ -59,11 +60,11 @@ class Experts(Scheme):
         return [("student", "teacher")]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """The student learns from the experts, where they have said something."""
+        """The student learns from the experts on the samples that have soft labels."""
         return [Lesson("student", "teacher", 1.0 if self.weights is None else self.weights[batch.index])]
 
     def _lacking(self, run: Run, known: Tensor) -> bool:
-        """Whether training samples without soft labels are to be skipped."""
+        """Whether training samples without soft labels must be skipped."""
         wanted = torch.ones_like(known)
         if (
             run.recipe.data.labels_per_class is None

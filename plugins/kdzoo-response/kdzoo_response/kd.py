@@ -13,8 +13,8 @@ class KD(Knowledge):
     """The student imitates the teacher's softened class probabilities.
 
     Args:
-        temperature: divides both networks' logits; higher shows more of how the wrong classes rank.
-        standardize: bring each row of logits to mean 0 and deviation 1 before the temperature.
+        temperature: divides both networks' logits; a higher one gives more weight to the wrong classes.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first.
     """
 
     name = "kd"

@@ -12,15 +12,15 @@ from kdzoo_response.functional import mlkd_loss
 
 
 class MLKD(Knowledge):
-    """The student imitates each sample's probabilities, how samples resemble each other, and how classes do.
+    """Match probabilities per sample, their inner products between samples, and those between classes.
 
     Args:
-        instance: weight of each sample's divergence.
-        batch: weight of the differences between the samples' resemblances.
-        classes: weight of the differences between the classes' resemblances.
+        instance: weight of the KL divergence per sample.
+        batch: weight of the difference of the samples' inner products.
+        classes: weight of the difference of the classes' inner products.
         temperatures: every term is summed over these.
-        masked: only the half of the samples, and of the classes, that the teacher is least sure of counts.
-        standardize: bring each row of logits to mean 0 and deviation 1 before the temperatures.
+        masked: use only the half of the samples, and of the classes, on which the teacher is least confident.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first.
     """
 
     name = "mlkd"
@@ -42,7 +42,7 @@ class MLKD(Knowledge):
         self.standardize = standardize
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """A scalar, for two of the terms compare the samples of a batch; the labels are not used."""
+        """A scalar, since two terms compare samples of the batch; the labels are not used."""
         return mlkd_loss(
             student.logits,
             teacher.logits,

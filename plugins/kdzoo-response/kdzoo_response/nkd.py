@@ -10,12 +10,12 @@ from kdzoo_response.functional import nkd_loss
 
 
 class NKD(Knowledge):
-    """The student imitates how sure of the label the teacher is, and how it shares out what is left.
+    """Match the target's probability, and the normalised distribution over the other classes.
 
     Args:
-        gamma: weight of the part on the classes that are not the target.
+        gamma: weight of the part on the non-target classes.
         temperature: divides the logits of that part; the target's part is not softened.
-        standardize: bring each row of logits to mean 0 and deviation 1 in the softened part.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 in the softened part.
     """
 
     name = "nkd"

@@ -1,4 +1,4 @@
-"""Exits in the space of logits, for unlike architectures: Hao, Guo, Han, Tang, Hu, Wang and Xu 2023."""
+"""Exits that predict logits, for different architectures: Hao, Guo, Han, Tang, Hu, Wang and Xu 2023."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from kdzoo.api import Batch, Knowledge, Output, Run, Taps
 from kdzoo_response.functional import ofa_loss
 
 Stages = Annotated[tuple[int, ...], AfterValidator(lambda stages: Taps(stages).student)]
-"""Stage numbers counted from the deepest, -1, ordered shallow to deep."""
+"""Stages counted from the deepest, -1, ordered from shallow to deep."""
 
 
 class OFA(Knowledge):
-    """The student's stages predict, each through an exit of its own, the classes as the teacher does.
+    """An exit at each of the student's stages imitates the teacher's probabilities.
 
-    Features of unlike architectures have little in common; logits have. So only the teacher's logits are
-    compared, with the student's own and with those of its exits. The exits are not exported.
+    Features of different architectures have little in common, but logits are comparable. So only the
+    teacher's logits are used, for the student's own logits and for those of its exits. The exits are not
+    exported.
 
     Args:
         stages: the student's stages that get an exit, counted from the deepest, -1, shallow to deep.
-        gamma: above 1 it enhances the target class of a teacher that is sure of it.
-        form: ``paper`` has the cross-entropy with the label inside, ``code`` has not, and raises the other
-            classes' probabilities to ``gamma`` as well.
-        exits: weight of the exits' losses against that of the student's own logits.
+        gamma: above 1 gives more weight to the target class where the teacher is confident of it.
+        form: ``paper`` includes the cross-entropy with the label; ``code`` does not, and raises the other
+            classes' probabilities to ``gamma`` too.
+        exits: weight of the exits' losses relative to that of the student's own logits.
     """
 
     name = "ofa"
@@ -66,13 +67,13 @@ class OFA(Knowledge):
 
 
 class Exit(nn.Module):
-    """A map to logits: a separable 3x3 convolution, the mean over the map, a linear classifier.
+    """From a feature map to logits: a separable 3x3 convolution, average pooling, a linear classifier.
 
-    Normalised over each sample, so that it works on maps of one pixel and batches of one sample.
+    The normalisation is per sample, so that it works on maps of one pixel and batches of one sample.
 
     Args:
         feature: an example of the map, (B, C, H, W).
-        classes: how many logits.
+        classes: number of logits.
     """
 
     def __init__(self, feature: Tensor, classes: int) -> None:

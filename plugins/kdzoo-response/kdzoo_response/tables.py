@@ -18,7 +18,7 @@ TOLERANCE = 1e-3
 
 
 def read_table(path: Path, names: Sequence[str], classes: Sequence[str]) -> Table:
-    """The (rows, K) probabilities of a ``.csv`` or ``.npy`` file, NaN in rows that it says nothing of.
+    """The (rows, K) probabilities of a ``.csv`` or ``.npy`` file; NaN in rows that the file lacks.
 
     Args:
         path: ``.csv`` with the columns ``name`` and one for each class, in any order, rows in any order; or an

@@ -10,7 +10,7 @@ from kdzoo_response.functional import wsld_loss
 
 
 class WSLD(Knowledge):
-    """The student imitates softened probabilities, the less the better it already does than the teacher.
+    """Softened cross-entropy, with less weight on samples where the student already beats the teacher.
 
     Args:
         temperature: divides both networks' logits; the weights are computed without it.
@@ -26,7 +26,7 @@ class WSLD(Knowledge):
         self.standardize = standardize
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) losses; a sample without a label is weighed by the teacher's most likely class."""
+        """(B,) losses; for a sample without a label, the weight uses the teacher's most likely class."""
         return wsld_loss(
             student.logits,
             teacher.logits,

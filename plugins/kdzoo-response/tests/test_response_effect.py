@@ -1,4 +1,4 @@
-"""What the methods are good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the methods on digits. `make effects` runs them over several seeds.
 
 The margins of `kd` and `dkd` held over ten seeds; the others are about half of what was seen.
 """

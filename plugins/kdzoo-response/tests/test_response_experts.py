@@ -1,4 +1,4 @@
-"""Soft labels from a file: what is read, what is refused, who is taught."""
+"""Soft labels from a file: reading, refusals, which samples are distilled."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Self-distillation: a network that learns from its own depth, past, average, or from a made-up teacher."""
+"""Self-distillation: a network learns from its deeper layers, its past, its average, or a hand-made teacher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kdzoo.api import hookimpl
 
 @hookimpl
 def kdzoo_knowledge() -> dict[str, str]:
-    """What exits learn from the deepest one, and what a student learns from its average."""
+    """The losses of exits, and of consistency with an average."""
     return {
         "byot": "kdzoo_self.byot:Byot",
         "consistency": "kdzoo_self.consistency:Consistency",
@@ -16,7 +16,7 @@ def kdzoo_knowledge() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_schemes() -> dict[str, str]:
-    """The different selves that teach a student."""
+    """Schemes in which the student is its own teacher."""
     return {
         "self-exits": "kdzoo_self.exits:SelfExits",
         "same-class": "kdzoo_self.same_class:SameClass",
@@ -28,7 +28,7 @@ def kdzoo_schemes() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Generations, the last mini-batch, and two ways to weigh labels."""
+    """Generations, the last mini-batch, and two ways to weight the task loss."""
     return {
         "born-again": "kdzoo_self.born_again:BornAgain",
         "last-batch": "kdzoo_self.last_batch:LastBatch",

@@ -1,4 +1,4 @@
-"""A student that is taught by the average of its own weights: Tarvainen and Valpola 2017."""
+"""A student that learns from the moving average of its own weights: Tarvainen and Valpola 2017."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ model.load_state_dict(load_file("{{folder}}/{FILE}"))
 
 
 class WeightAverage(Scheme):
-    """The moving average of the student's weights, BatchNorm's statistics among them, teaches the student.
+    """The teacher is the moving average of the student's weights and BatchNorm statistics.
 
-    The average sees the same images under another augmentation. It is the frozen role ``ema``.
+    The average sees the same images with another augmentation. It is the frozen role ``ema``.
 
     Args:
-        decay: part of itself that the average keeps at each step; less in the first steps.
-        ramp_up: part of training over which the weight of the distillation loss grows, by exp(-5 (1 - t)²).
+        decay: decay of the average per step; less in the first steps.
+        ramp_up: fraction of training over which the weight of the distillation loss grows, as exp(-5 (1 -
+            t)²).
     """
 
     name = "ema"
     kind = "self"
-    exempt: ClassVar = {"teacher:ema": "the average follows the student, which is what the scheme is about"}
+    exempt: ClassVar = {"teacher:ema": "the teacher is the moving average of the student"}
 
     def __init__(
         self,
@@ -61,20 +62,20 @@ class WeightAverage(Scheme):
         run.derive("ema-elsewhere", lambda batch: self._answer(run, batch))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The average teaches the student."""
+        """From the average to the student."""
         return [("student", "ema-elsewhere")]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """The average teaches the student."""
+        """From the average to the student."""
         return [Lesson("student", "ema-elsewhere", self.weight(batch.progress))]
 
     def after_step(self, run: Run) -> None:
-        """Let the average follow."""
+        """Update the average."""
         step = run.state[STEP] = run.state.get(STEP, 0) + 1
         follow(run.roles["ema"], run.roles["student"], min(self.decay, 1 - 1 / (step + 1)))
 
     def export(self, run: Run, folder: Path) -> str:
-        """Write the average's weights beside the student."""
+        """Write the average's weights next to the student."""
         weights = {
             name.removeprefix("model."): one.detach().cpu().contiguous().clone()
             for name, one in run.roles["ema"].state_dict().items()

@@ -15,17 +15,18 @@ Step = Callable[[Batch], Mapping[str, Tensor]]
 
 
 class BornAgain(Algorithm):
-    """The student is trained, born again with new weights, and taught by what it was; several times.
+    """Train the student, reinitialise it, and train it again with the trained one as the teacher; repeat.
 
-    Each generation trains for all the recipe's epochs. The last is the student; the earlier ones stay as the
-    frozen roles ``generation1``, ``generation2``, ... A scheme's teacher, if any, teaches all of them.
+    Each generation trains for all of the recipe's epochs. The last is the student; the earlier ones remain as
+    the frozen roles ``generation1``, ``generation2``, ... All of them learn from the scheme's teacher, if
+    any.
 
     Args:
-        generations: how many there are; 1 is plain training.
-        task_weight: weight of the task loss from the second generation on; the first learns it with weight 1.
-        born_weight: weight of KL(last generation || student), which is multiplied by temperature².
+        generations: number of generations; 1 is plain training.
+        task_weight: weight of the task loss from the second generation on; it is 1 in the first.
+        born_weight: weight of KL(previous generation || student), which is multiplied by temperature².
         temperature: divides both generations' logits.
-        teach_weight: weight of the knowledge, if the recipe has one.
+        teach_weight: weight of the distillation loss, if the recipe has a knowledge.
     """
 
     name = "born-again"
@@ -48,7 +49,7 @@ class BornAgain(Algorithm):
         """One phase for each generation."""
         if run.students != ("student",):
             raise KdzooError(
-                f"algorithm 'born-again' gives birth to one student, and scheme {run.recipe.scheme.name!r} has "
+                f"algorithm 'born-again' trains one student, and scheme {run.recipe.scheme.name!r} has "
                 f"{len(run.students)}: take a scheme with one, such as 'offline'"
             )
         for number in range(1, self.generations + 1):
@@ -58,7 +59,7 @@ class BornAgain(Algorithm):
             yield Phase(_name(number), run.data.train, self._step(run, number), run.recipe.epochs)
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """``test/ensemble``: the accuracy in percent of the mean probabilities of all generations."""
+        """``test/ensemble``: the accuracy in percent of the mean of all generations' probabilities."""
         roles = ["student", *map(_name, range(1, self.generations))]
         modality = run.recipe.roles["student"].modality
         right = labelled = 0

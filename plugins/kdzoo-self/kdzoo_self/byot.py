@@ -1,4 +1,4 @@
-"""What an exit learns from the deepest one: Zhang, Song, Gao, Chen, Bao and Ma 2019."""
+"""The distillation loss of an exit: Zhang, Song, Gao, Chen, Bao and Ma 2019."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from kdzoo_self.functional import byot_loss
 
 
 class Byot(Knowledge):
-    """An exit imitates the deepest one's softened probabilities, and its last map the deepest one's.
+    """An exit imitates the deepest classifier's softened probabilities and its last map.
 
     Args:
-        alpha: weight of the divergence; the algorithm gives the exit's labels the rest.
+        alpha: weight of the divergence; the algorithm weights the exits' task loss with 1 - alpha.
         temperature: divides both sides' logits.
-        hint: weight of the squared distance of the maps, summed over channels and places; 0 leaves them out.
+        hint: weight of the squared distance of the maps, summed over channels and positions; 0 switches it
+            off.
         t2: multiply the divergence by temperature².
     """
 

@@ -1,4 +1,4 @@
-"""What a student learns from its own average: Tarvainen and Valpola 2017."""
+"""Consistency with the average of the student's weights: Tarvainen and Valpola 2017."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kdzoo_self.functional import probability_mse
 
 
 class Consistency(Knowledge):
-    """The student's probabilities stay near the teacher's, in the mean squared sense."""
+    """Mean squared difference of the student's and the teacher's probabilities."""
 
     name = "consistency"
     kind = "response"
-    exempt: ClassVar = {"teacher:ema": "the teacher of the scheme ema is an average that follows the student"}
+    exempt: ClassVar = {"teacher:ema": "the teacher of the scheme ema is the moving average of the student"}
 
     def __init__(self) -> None:
         super().__init__()

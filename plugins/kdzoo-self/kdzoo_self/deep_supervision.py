@@ -1,4 +1,4 @@
-"""The algorithm in which the exits learn less from labels than the network itself does."""
+"""Training with a smaller task weight for the exits than for the network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kdzoo.api import Algorithm, Batch, Phase, Run
 
 
 class DeepSupervision(Algorithm):
-    """The student minimises its task loss; every other role a part of its own; all what they are taught.
+    """The student's task loss has weight 1, that of all other roles less; the distillation loss is added.
 
     Args:
-        exit_task_weight: weight of the task loss of every role but ``student``.
-        teach_weight: weight of the knowledge, summed over the scheme's lessons.
+        exit_task_weight: weight of the task loss of every role except ``student``.
+        teach_weight: weight of the distillation loss, summed over the scheme's lessons.
     """
 
     name = "deep-supervision"

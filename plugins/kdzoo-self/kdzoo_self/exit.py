@@ -1,4 +1,4 @@
-"""A classifier that hangs on an inner stage of a network."""
+"""A classifier on an inner stage of a network."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from kdzoo.api import Output
 
 
 class Exit(nn.Module):
-    """From the map of an inner stage to logits, at a small part of what the rest of the network costs.
+    """From the map of an inner stage to logits, at a small fraction of the cost of the remaining network.
 
-    Depthwise and pointwise convolutions; each of ``halvings`` blocks halves the height and the width, the last
-    one has the channels of the network's deepest stage.
+    Depthwise and pointwise convolutions. Each of ``halvings`` blocks halves height and width; the last one
+    has the channels of the network's deepest stage.
 
     Args:
-        channels: of the stage that it reads.
-        width: channels of the map before its classifier.
+        channels: channels of the stage.
+        width: channels of the map before the classifier.
         classes: K.
-        halvings: how often height and width are halved; 0: one block that leaves them.
+        halvings: how often height and width are halved; 0 is one block that keeps them.
 
     Attributes:
-        shape: the arguments, to build the same one again.
+        shape: the arguments, to build the same exit again.
 
     """
 
@@ -41,10 +41,10 @@ class Exit(nn.Module):
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, read: Output) -> Output:
-        """Answer from one stage.
+        """The exit's output.
 
         Args:
-            read: its ``features`` are the one stage, (B, channels, H, W).
+            read: its ``features`` are the stage, (B, channels, H, W).
 
         Returns:
             logits (B, K), the map (B, width, h, w) as the only feature, and the embedding (B, width).
@@ -56,7 +56,7 @@ class Exit(nn.Module):
         return Output(self.classifier(embedding), (feature,), embedding)
 
     def classify(self, stage: Tensor) -> Tensor:
-        """Logits (B, K) from the stage alone, (B, channels, H, W)."""
+        """Logits (B, K) of the stage's map (B, channels, H, W)."""
         answer: Output = self(Output(stage.new_empty(0), (stage,)))
         return answer.logits
 

@@ -1,4 +1,4 @@
-"""A network that teaches its own exits: Zhang, Song, Gao, Chen, Bao and Ma 2019."""
+"""A network whose deepest classifier teaches its exits: Zhang, Song, Gao, Chen, Bao and Ma 2019."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from kdzoo_self.functional import first_confident
 from kdzoo_self.progressive import Progressive
 
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-"""The thresholds that are reported, and from which one is chosen on the validation split."""
+"""The thresholds that are reported; one of them is chosen on the validation split."""
 
 TOLERANCE = 0.5
-"""Percentage points of validation accuracy that answering early may cost."""
+"""Percentage points of validation accuracy that early exit may lose."""
 
 _CARD = """## Answering early
 
@@ -48,14 +48,14 @@ each exit answered, in percent.
 
 
 class SelfExits(Scheme):
-    """Classifiers on the student's own stages; the deepest one, which is the student, teaches the others.
+    """Exits on the student's stages learn from the deepest classifier, which is the student's own.
 
     The roles are ``student`` and ``exit1``, ``exit2``, ... from shallow to deep.
 
     Args:
-        stages: where the exits hang; -1 = the deepest stage, which has the student's own classifier.
-        threshold: probability above which an exit answers; where there is a validation split, it is instead the
-            lowest of a few that costs at most half a point of accuracy there.
+        stages: the stages that get an exit; -1 is the deepest stage, which has the student's own classifier.
+        threshold: probability above which an image leaves. With a validation split, the lowest of a few that
+            loses at most half a point of accuracy there is used instead.
     """
 
     name = "self-exits"
@@ -73,32 +73,33 @@ class SelfExits(Scheme):
         self._why = "the value that was set"
 
     def enroll(self, run: Run) -> None:
-        """Enroll the student and its exits, which share its work."""
+        """Enroll the student and its exits."""
         student = run.build("student")
         assert isinstance(student, Backbone)
         maps = _shapes(student, (*self.stages, -1))
         width, side = maps[-1][1], maps[-1][2]
-        # The exits' first weights depend on the recipe's seed alone, and nobody else's random numbers on them.
+        # The exits' initial weights depend only on the recipe's seed, and change no other random numbers.
         with seeded(_seed(run)):
             exits = [
                 Exit(shape[1], width, student.num_classes, max(0, round(math.log2(shape[2] / side))))
                 for shape in maps[:-1]
             ]
-        # It refuses a student that cannot answer early.
+        # This refuses a student that cannot have exits.
         Progressive(student, [one.to(run.device) for one in exits], self.stages)
         run.enroll("student", student)
         for role, stage, one in zip(self.roles, self.stages, exits, strict=True):
             run.enroll(role, one, student=True, reads="student", stages=(stage,))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The deepest teaches each exit."""
+        """From the deepest classifier to each exit."""
         return [(role, "student") for role in self.roles]
 
     def measure(self, run: Run) -> Mapping[str, float]:
-        """What answering early gives and costs on the test split, for several thresholds.
+        """Accuracy and cost of early exit on the test split, for several thresholds.
 
-        ``progressive/T/accuracy`` and ``.../exitN`` (how many answered there; the last N is the student) in
-        percent, ``.../cost`` relative to the network without exits; ``progressive/threshold``: the one chosen.
+        ``progressive/T/accuracy`` and ``.../exitN`` (share of images that left there; the last N is the
+        student) in percent, ``.../cost`` relative to the network without exits; ``progressive/threshold``:
+        the chosen one.
         """
         progressive = self._progressive(run)
         if run.data.val is not None:
@@ -122,7 +123,7 @@ class SelfExits(Scheme):
         return figures
 
     def export(self, run: Run, folder: Path) -> str:
-        """Write the exits beside the student, and say how they are used."""
+        """Write the exits next to the student, and describe their use in its card."""
         self._progressive(run).save(folder)
         student = cast(Backbone, run.roles["student"])
         names = [f"exit{number}" for number in range(1, len(self.stages) + 2)]
@@ -171,7 +172,7 @@ class SelfExits(Scheme):
 
 
 def _shapes(network: Backbone, stages: tuple[int, ...]) -> list[torch.Size]:
-    """The shapes of these stages' maps; looking changes nothing in the network."""
+    """The shapes of these stages' maps; the network is not changed."""
     image = torch.zeros(1, network.channels, *network.input_size, device=network.mean.device)
     with evaluating(network), torch.no_grad():
         shapes = [one.shape for one in network(image, stages).features]
@@ -190,7 +191,7 @@ def _image(run: Run, batch: Batch) -> Tensor:
 
 
 def _accuracy(answers: list[Tensor], number: Tensor, target: Tensor) -> float:
-    """Percent of the labelled samples that the exit of this number gets right."""
+    """Accuracy in percent of the exit of this number on the labelled samples."""
     found = torch.stack([one.argmax(dim=1) for one in answers]).gather(0, number.unsqueeze(0))[0]
     labelled = target != UNLABELLED
     return 100 * float((found == target)[labelled].double().mean())

@@ -1,4 +1,4 @@
-"""The algorithm that trusts the teacher more and the labels less as training goes on."""
+"""Training in which weight moves from the task loss to the distillation loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last mini-batch teaches this one: Shen, Xu, Yang, Li and Guo 2022."""
+"""Distillation from the last mini-batch: Shen, Xu, Yang, Li and Guo 2022."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ INDEX, LOGITS = "last-batch/index", "last-batch/logits"
 
 
 class LastBatch(Algorithm):
-    """Every step joins the batch with the last one under another augmentation.
+    """Every step also processes the previous batch, with another augmentation.
 
-    Both halves are learned from their labels, and the second also from what the network answered a step ago.
-    Every student has its own memory; the scheme's lessons, if any, are taught on both halves.
+    Both halves have a task loss; the second also learns from the network's logits of the previous step. Every
+    student has its own memory. The scheme's distillation loss, if any, applies to both halves.
 
     Args:
-        alpha: weight of KL(last answer || answer), which is multiplied by temperature².
-        temperature: divides both answers' logits.
-        teach_weight: weight of the knowledge, if the recipe has one.
+        alpha: weight of KL(previous || current) on the previous batch, which is multiplied by temperature².
+        temperature: divides the logits of both steps.
+        teach_weight: weight of the distillation loss, if the recipe has a knowledge.
     """
 
     name = "last-batch"
@@ -55,7 +55,7 @@ class LastBatch(Algorithm):
         yield Phase("distill", run.data.train, step, run.recipe.epochs)
 
     def _join(self, run: Run, batch: Batch) -> Batch:
-        """The batch and behind it the last one, seen anew; at the first step the batch alone."""
+        """The batch followed by the previous one with a new augmentation; at the first step, the batch alone."""
         if INDEX not in run.state:
             return batch
         last = run.data.fetch(run.state[INDEX], view=1)
@@ -66,7 +66,7 @@ class LastBatch(Algorithm):
         return Batch(torch.cat([batch.index, last.index]), inputs, target, batch.progress)
 
     def _last(self, run: Run, role: str, joint: Batch, size: int) -> Tensor:
-        """The divergence of the second half's answers from those of a step ago, a scalar."""
+        """The divergence of the second half's predictions from those of the previous step, a scalar."""
         now = run.see(role, joint).logits[size:]
         if not len(now):
             return torch.zeros((), device=run.device)

@@ -1,4 +1,4 @@
-"""A student that is taught by its own past: Kim, Ji, Yoon and Hwang 2021."""
+"""A student that learns from its past predictions: Kim, Ji, Yoon and Hwang 2021."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TABLE = "own-past/logits"
 
 
 class OwnPast(Scheme):
-    """The student learns from the logits that it gave to the same sample the last time, an epoch ago.
+    """The student learns from the logits that it gave for the same sample one epoch ago.
 
-    A sample that it has not seen yet is taught its own present answer, which teaches nothing. The memory is a
-    table (rows, K) in the run's state and so in the checkpoint.
+    The target of a sample that it has not seen yet is its own current output, which gives no gradient. The
+    memory is a table (rows, K) in the run's state and so in the checkpoint.
     """
 
     name = "own-past"
@@ -32,16 +32,16 @@ class OwnPast(Scheme):
         run.derive("past", lambda batch: self._look_up(run, batch))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The past teaches the student."""
+        """From the past logits to the student."""
         return [("student", "past")]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """One, after looking at what is to be remembered."""
+        """One lesson; the student's logits are kept for :meth:`after_step`."""
         self._seen = batch.index, run.see("student", batch).logits.detach()
         return super().lessons(run, batch)
 
     def after_step(self, run: Run) -> None:
-        """Remember what the student answered in this step."""
+        """Store the student's logits of this step."""
         if self._seen is not None:
             index, logits = self._seen
             _table(run, logits.shape[1])[index] = logits.float()
@@ -54,7 +54,7 @@ class OwnPast(Scheme):
 
 
 def _table(run: Run, classes: int) -> Tensor:
-    """(rows, K), NaN where nothing is remembered. Never keep it: a resumed run has another."""
+    """(rows, K), NaN where nothing is stored. Do not keep a reference: a resume replaces it."""
     if TABLE not in run.state:
         run.state[TABLE] = torch.full((len(run.data.labels), classes), torch.nan, device=run.device)
     table: Tensor = run.state[TABLE]

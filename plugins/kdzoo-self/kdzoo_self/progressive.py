@@ -1,4 +1,4 @@
-"""Progressive hierarchical inference: a network that answers as soon as it is sure."""
+"""Progressive inference: a network with early exits."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from kdzoo_self.functional.byot import confident
 WEIGHTS, SETTINGS = "exits.safetensors", "exits.json"
 
 Layout = Callable[[Tensor], Tensor]
-"""From what a stage's module returns to the stage's map (B, C, H, W)."""
+"""Converts the output of a stage's module to the stage's map (B, C, H, W)."""
 
 
 class _Answered(Exception):
-    """Every sample has its answer; what is left of the network need not run."""
+    """All samples have left; the rest of the network need not run."""
 
 
 class Progressive(nn.Module):
-    """A network with exits on its inner stages: each image leaves at the first exit that is sure of it.
+    """A network with exits on inner stages; each image leaves at the first exit that is confident of it.
 
-    A forward hook on each exit's stage computes the exit's logits and hands the deeper layers the images that
-    are still in doubt, and no others. So the work that is left out is not done, in any timm model whose stages
-    are modules that return one tensor, batch first.
+    A forward hook on each exit's stage computes the exit's logits and passes only the remaining images to the
+    deeper layers, so that the skipped work is really saved. This works for any timm model whose stages are
+    modules that return one tensor, batch first.
 
     Args:
-        backbone: the network; it and the exits are put into eval mode.
+        backbone: the network; it and the exits are set to eval mode.
         exits: one for each of ``stages``.
-        stages: negative numbers, -1 = the deepest; ascending, so shallow to deep.
-        threshold: an exit answers where its highest probability is above this.
+        stages: negative numbers, -1 is the deepest; ascending, so shallow to deep.
+        threshold: an image leaves where the exit's highest probability is above this.
 
     Raises:
-        KdzooError: the model's stages are no such modules.
+        KdzooError: the model's stages are not such modules.
 
     """
 
@@ -59,20 +59,20 @@ class Progressive(nn.Module):
         self._layouts = self._find_layouts()
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) images in [0, 1] to logits (B, K), each from the exit that answered."""
+        """(B, C, H, W) images in [0, 1] to logits (B, K), each from the exit at which the image left."""
         return self.answer(image)[0]
 
     @torch.no_grad()
     def answer(self, image: Tensor, thresholds: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
-        """Answer, and say who did.
+        """Logits, and the exit at which each image left.
 
         Args:
             image: (B, C, H, W) in [0, 1].
             thresholds: one for each exit; default: ``threshold`` for all.
 
         Returns:
-            logits (B, K), and (B,) int64: the number of the exit that answered, from 0; ``len(exits)`` = the
-            network itself.
+            logits (B, K), and (B,) int64: the number of the exit, from 0; ``len(exits)`` is the network
+            itself.
 
         """
         thresholds = [self.threshold] * len(self.exits) if thresholds is None else thresholds
@@ -96,18 +96,19 @@ class Progressive(nn.Module):
             return leave
 
         with self._hooks(at), suppress(_Answered):
-            last = self._whole(image)  # the hooks change who is in doubt
+            last = self._whole(image)  # the hooks change which images remain
             logits[doubtful] = last.to(logits.dtype)
         return logits, left
 
     def costs(self, image: Tensor) -> tuple[float, ...]:
-        """What leaving at each exit costs, and what the network with all its exits does, relative to it without.
+        """Cost of leaving at each exit, and of the network with all exits, relative to the network without exits.
 
         Args:
             image: (1, C, H, W); only its shape matters.
 
         Returns:
-            One ratio of floating-point operations for each exit, shallow to deep, and one for the deepest.
+            One ratio of floating-point operations for each exit, shallow to deep, and one for the whole
+            network.
 
         """
         never, at_once = 2.0, -1.0
@@ -132,7 +133,7 @@ class Progressive(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path, threshold: float | None = None) -> Progressive:
-        """The exported network of ``folder`` with the exits that lie beside it.
+        """The exported network in ``folder``, with its exits.
 
         Args:
             folder: with ``config.json``, ``model.safetensors``, ``exits.json`` and ``exits.safetensors``.
@@ -148,7 +149,7 @@ class Progressive(nn.Module):
             weights = load_file(folder / WEIGHTS)
         except OSError as error:
             raise KdzooError(
-                f"{folder}: no exits here ({error}); byot exports them beside its student"
+                f"{folder}: there are no exits here ({error}); byot exports them next to its student"
             ) from None
         model = timm.create_model(f"local-dir:{folder}", pretrained=True)
         backbone = Backbone(model, input_size=tuple(model.pretrained_cfg["input_size"][1:]))
@@ -159,7 +160,7 @@ class Progressive(nn.Module):
         )
 
     def _whole(self, image: Tensor) -> Tensor:
-        """The network's own logits, not compiled: hooks do not reach into a compiled graph."""
+        """The network's logits, not compiled, since hooks do not run inside a compiled graph."""
         return self.backbone.forward(image).logits
 
     @contextmanager
@@ -182,7 +183,7 @@ class Progressive(nn.Module):
 
     @torch.no_grad()
     def _find_layouts(self) -> list[Layout]:
-        """How the output of each stage's module becomes the stage's map; found on two made-up images."""
+        """For each stage, the conversion from its module's output to its map, found with two synthetic images."""
         height, width = self.backbone.input_size
         count, device = 2 * self.backbone.channels * height * width, self.backbone.mean.device
         image = torch.linspace(0, 1, count, device=device).view(2, -1, height, width)
@@ -210,8 +211,8 @@ class Progressive(nn.Module):
                 if found.shape == shown.shape and torch.allclose(found, shown, atol=1e-4, rtol=1e-3):
                     return layout
         raise KdzooError(
-            f"model {self.backbone.name!r} cannot answer early: a stage that an exit reads is not the output of one "
-            "module; take a network such as a ResNet, an EfficientNet or a ViT, or other stages"
+            f"model {self.backbone.name!r} cannot have early exits: a stage that an exit reads is not the output of "
+            "one module; take a network such as a ResNet, an EfficientNet or a ViT, or other stages"
         )
 
 
@@ -224,7 +225,7 @@ def _channels_last(output: Tensor) -> Tensor:
 
 
 def _tokens(height: int, width: int) -> Layout:
-    """Tokens (B, N, C) to a map; what comes before the patches, such as a class token, is left out."""
+    """Tokens (B, N, C) to a map; tokens before the patches, such as a class token, are left out."""
 
     def layout(output: Tensor) -> Tensor:
         patches = output[:, output.shape[1] - height * width :]

@@ -1,4 +1,4 @@
-"""Samples of a class teach each other: Yun, Park, Lee and Shin 2020."""
+"""Distillation between samples of the same class: Yun, Park, Lee and Shin 2020."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kdzoo_self.functional import draw_same_class
 
 
 class SameClass(Scheme):
-    """The student's answer to another image of the same class, drawn anew in every step, teaches the student.
+    """The teacher is the student's prediction for another image of the same class, drawn in every step.
 
-    An image whose label is withheld is paired with itself under another augmentation.
+    An image without a label is paired with itself, with another augmentation.
     """
 
     name = "same-class"
@@ -29,22 +29,22 @@ class SameClass(Scheme):
         run.derive("partner", lambda batch: self._answer(run, batch))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The partner teaches the sample."""
+        """From the partner to the sample."""
         return [("student", "partner")]
 
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
-        """Draw a partner for each sample; the partner teaches."""
+        """Draw a partner for each sample; one lesson."""
         drawn = torch.rand(len(batch), generator=run.generator("same-class"), device=run.device)
         partner = draw_same_class(batch.index, run.data.labels, drawn)
         self._pair = batch, run.data.fetch(partner, view=1)
         return super().lessons(run, batch)
 
     def after_step(self, run: Run) -> None:
-        """Let the images of this step go."""
+        """Release the images of this step."""
         self._pair = None
 
     def _answer(self, run: Run, batch: Batch) -> Output:
-        # Who asks about other samples than those of the lesson (the core does, to learn shapes) gets their own.
+        # For other samples than the lesson's (the core's, to find shapes), the partner is the sample itself.
         partner = self._pair[1] if self._pair is not None and self._pair[0] is batch else batch
         with torch.no_grad():
             return run.see("student", partner)

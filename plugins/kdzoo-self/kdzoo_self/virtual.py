@@ -1,4 +1,4 @@
-"""A teacher made by hand from the labels: Yuan, Tay, Li, Wang and Feng 2020."""
+"""A hand-made teacher from the labels: Yuan, Tay, Li, Wang and Feng 2020."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kdzoo_self.functional import virtual_logits
 
 
 class VirtualTeacher(Scheme):
-    """The student learns from a teacher that is always right, and that finds all wrong classes alike.
+    """The student learns from a virtual teacher: always right, and uniform over the wrong classes.
 
-    A sample whose label is withheld is taught the student's own answer, which teaches nothing.
+    The target of a sample without a label is the student's own output, which gives no gradient.
 
     Args:
-        correct: the probability that it gives the label.
-        form: ``paper`` softens these probabilities by temperature; ``code`` divides the probabilities
-            themselves by it before the softmax, as the authors' code does.
+        correct: the teacher's probability of the label.
+        form: the teacher's logits are log-probabilities (``paper``), or the probabilities themselves, as in
+            the authors' code (``code``).
     """
 
     name = "virtual"
@@ -41,7 +41,7 @@ class VirtualTeacher(Scheme):
         run.derive("virtual", lambda batch: self._answer(run, batch))
 
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """The virtual teacher teaches the student."""
+        """From the virtual teacher to the student."""
         return [("student", "virtual")]
 
     def _answer(self, run: Run, batch: Batch) -> Output:

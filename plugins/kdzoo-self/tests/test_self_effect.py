@@ -1,4 +1,4 @@
-"""What each method is good for, on digits. `make effects` runs this over several seeds.
+"""Effects of the methods on digits. `make effects` runs them over several seeds.
 
 Controls see the same 20 labelled images a class for 20 epochs, without what the method adds.
 """

@@ -1,6 +1,6 @@
 """Adversarial losses as pure functions of logits and maps.
 
-They take any floating dtype and compute in float32 at least. B is the number of samples, K that of classes.
+They take any floating dtype and compute in at least float32. B is the number of samples, K of classes.
 """
 
 from kdzoo_adversarial.functional.attack import pgd, start_at

@@ -17,13 +17,13 @@ Start = Literal["uniform", "near", "none"]
 
 
 def start_at(image: Tensor, epsilon: float, kind: Start, generator: torch.Generator | None = None) -> Tensor:
-    """Where the ascent begins.
+    """The start of the attack.
 
     Args:
         image: (B, C, H, W) in [0, 1].
-        epsilon: how far a pixel may be moved.
+        epsilon: largest change of a pixel.
         kind: ``uniform`` in the ball, ``near`` the image (normal, deviation :data:`SMALL`), or ``none``: at it.
-        generator: of the random numbers, on the image's device.
+        generator: for the random numbers, on the image's device.
 
     Returns:
         (B, C, H, W) in [0, 1] and within ``epsilon`` of the image.
@@ -35,7 +35,7 @@ def start_at(image: Tensor, epsilon: float, kind: Start, generator: torch.Genera
     choice("kind", kind, get_args(Start))
     if kind == "none":
         return image.detach().clone()
-    # Drawn in the plain memory format, so that the numbers do not depend on how the image lies in memory.
+    # Drawn in the default memory format, so that the numbers do not depend on the image's format.
     noise = torch.empty(image.shape, dtype=image.dtype, device=image.device)
     if kind == "uniform":
         noise.uniform_(-epsilon, epsilon, generator=generator)
@@ -45,7 +45,7 @@ def start_at(image: Tensor, epsilon: float, kind: Start, generator: torch.Genera
 
 
 def within(attacked: Tensor, image: Tensor, epsilon: float) -> Tensor:
-    """The nearest point of the ball of ``epsilon`` around the image, by the largest pixel, and of [0, 1]."""
+    """Project to the L∞ ball of ``epsilon`` around the image, and to [0, 1]."""
     return attacked.clamp(image - epsilon, image + epsilon).clamp(0.0, 1.0)
 
 
@@ -58,21 +58,21 @@ def pgd(
     step_size: float,
     steps: int,
 ) -> Tensor:
-    """Move the image along the sign of the gradient, and back into the ball, again and again.
+    """Projected gradient ascent: repeated steps along the sign of the gradient, projected to the ball.
 
-    Only the gradient with respect to the image is computed; it is computed even where gradients are switched off.
+    Only the gradient with respect to the image is computed, even where gradients are switched off.
 
     Args:
-        objective: images (B, C, H, W) -> a scalar that is to grow: a sum over the samples, so that they do not
-            meddle with each other.
+        objective: images (B, C, H, W) -> a scalar to maximise: a sum over the samples, so that they are
+            independent.
         image: (B, C, H, W) in [0, 1].
         start: (B, C, H, W), such as :func:`start_at` returns.
-        epsilon: how far a pixel may be moved, of 1; >= 0.
-        step_size: how far a step moves it; >= 0.
-        steps: how many; 0 returns the start.
+        epsilon: largest change of a pixel, in [0, 1].
+        step_size: change of a pixel per step; >= 0.
+        steps: number of steps; 0 returns the start.
 
     Returns:
-        (B, C, H, W) in [0, 1], within ``epsilon`` of the image, without a graph.
+        (B, C, H, W) in [0, 1], within ``epsilon`` of the image, detached.
 
     """
     image = image.detach()

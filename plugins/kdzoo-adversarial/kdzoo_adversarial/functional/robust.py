@@ -1,4 +1,4 @@
-"""What a robust student minimises: its answers to attacked images are the teacher's to the clean ones."""
+"""Losses of robust distillation: the student's predictions for attacked images match the teacher's for clean ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def ard_loss(
     """(1 - alpha) CE(student(x), y) + alpha T² KL(teacher(x) || student(x')) (Goldblum et al. 2020, equation 3).
 
     Args:
-        attacked: (B, K) the student's logits for the attacked images x'.
-        clean: (B, K) its logits for the images x.
-        teacher: (B, K) the teacher's logits for the images x.
+        attacked: (B, K), the student's logits for the attacked images x'.
+        clean: (B, K), its logits for the clean images x.
+        teacher: (B, K), the teacher's logits for the clean images x.
         target: (B,) class ids; samples with :data:`kdzoo.api.UNLABELLED` have no first term.
         alpha: in [0, 1].
         temperature: > 0; divides the logits of the second term.
@@ -45,9 +45,9 @@ def rslad_loss(attacked: Tensor, clean: Tensor, teacher: Tensor, *, alpha: float
     """(1 - alpha) KL(teacher(x) || student(x)) + alpha KL(teacher(x) || student(x')) (Zi et al. 2021, equation 4).
 
     Args:
-        attacked: (B, K) the student's logits for the attacked images x'.
-        clean: (B, K) its logits for the images x.
-        teacher: (B, K) the teacher's logits for the images x.
+        attacked: (B, K), the student's logits for the attacked images x'.
+        clean: (B, K), its logits for the clean images x.
+        teacher: (B, K), the teacher's logits for the clean images x.
         alpha: in [0, 1].
 
     Returns:
@@ -62,7 +62,7 @@ def rslad_loss(attacked: Tensor, clean: Tensor, teacher: Tensor, *, alpha: float
 
 
 def label_ascent(logits: Tensor, target: Tensor) -> Tensor:
-    """What an attack on the label makes grow: the cross-entropy, summed over the samples.
+    """The objective of an attack on the label: cross-entropy, summed over the samples.
 
     Args:
         logits: (B, K).
@@ -73,7 +73,7 @@ def label_ascent(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def teacher_ascent(logits: Tensor, teacher: Tensor) -> Tensor:
-    """What an attack on the teacher's answer makes grow: KL(teacher || student), summed over the samples.
+    """The objective of an attack on the teacher's prediction: KL(teacher || student), summed over the samples.
 
     Args:
         logits: (B, K) the student's, for the attacked images.

@@ -1,4 +1,4 @@
-"""What the networks think of a generated image. All in float32 at least; smaller is better for the generator."""
+"""Loss terms of a generator, from networks' outputs for its images. Computed in at least float32."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kdzoo.api import at_least_float32
 
 
 def confidence_loss(logits: Tensor) -> Tensor:
-    """Cross-entropy with the class that the logits themselves name: Chen et al. 2019, equation 3.
+    """Cross-entropy with the predicted class: Chen et al. 2019, equation 3.
 
     Args:
         logits: (B, K) of the teacher.
 
     Returns:
-        (B,), from 0, where the teacher is sure, to log K.
+        (B,), from 0, where the teacher is certain, to log K.
 
     """
     logits = at_least_float32(logits)
@@ -27,13 +27,13 @@ def confidence_loss(logits: Tensor) -> Tensor:
 
 
 def balance_loss(logits: Tensor) -> Tensor:
-    """Minus the entropy of the mean of the class probabilities, in nats: Chen et al. 2019, equation 5.
+    """Negative entropy of the mean class probabilities, in nats: Chen et al. 2019, equation 5.
 
     Args:
         logits: (B, K) of the teacher.
 
     Returns:
-        A scalar, from -log K, where every class is as frequent as the others, to 0, where there is one.
+        A scalar, from -log K, where all classes are equally frequent, to 0, where there is only one.
 
     """
     log_p = at_least_float32(logits).log_softmax(dim=1)
@@ -44,14 +44,14 @@ def balance_loss(logits: Tensor) -> Tensor:
 def statistics_distance(
     means: Iterable[tuple[Tensor, Tensor]], variances: Iterable[tuple[Tensor, Tensor]]
 ) -> Tensor:
-    """How far what BatchNorm layers see is from what they remember: Yin et al. 2020, equation 4.
+    """Distance of a batch's statistics from the BatchNorm layers' running ones: Yin et al. 2020, equation 4.
 
     Args:
-        means: for each layer, those of the batch and those remembered, each (C,).
-        variances: the same.
+        means: for each layer, those of the batch and the running ones, each (C,).
+        variances: the same for variances.
 
     Returns:
-        The mean squares over the channels, summed over the layers; a scalar. There they are Euclidean norms.
+        A scalar: mean squares over the channels, summed over the layers. The paper has Euclidean norms.
 
     """
     distances = [
@@ -64,7 +64,7 @@ def statistics_distance(
 def disagreement(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Jensen-Shannon divergence of the class probabilities, in nats.
 
-    Bounded, so that a generator that seeks it is not drawn to images on which one network answers extremes.
+    It is bounded, so that a generator that maximises it does not prefer images with extreme logits.
 
     Args:
         student: (B, K) logits.

@@ -1,4 +1,4 @@
-"""The game between a discriminator and whoever wants to be taken for the real one. In float32 at least."""
+"""Losses of a discriminator and of its opponent. Computed in at least float32."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch.nn import functional
 from kdzoo.api import at_least_float32
 
 SCALE = 10.0
-"""Probabilities are shown to a discriminator times this: between 0 and 1 they would hardly differ for it."""
+"""Probabilities are multiplied by this for a discriminator: between 0 and 1 the differences would be too small."""
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Binary cross-entropy of telling the two apart, half from each side: Goodfellow et al. 2014, equation 1.
+    """Binary cross-entropy of real and fake, each with weight 1/2: Goodfellow et al. 2014, equation 1.
 
     Args:
-        real: (...) scores before the sigmoid of what shall be called real, such as the teacher's.
-        fake: (...) scores of the others.
+        real: (...) scores before the sigmoid of real inputs, such as the teacher's.
+        fake: (...) scores of fake inputs.
 
     Returns:
         A scalar; log 2 where all scores are 0.
@@ -29,7 +29,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def fooling_loss(fake: Tensor) -> Tensor:
-    """Binary cross-entropy of being called real: the form that does not saturate (section 3 there).
+    """Non-saturating generator loss: binary cross-entropy of being classified as real (section 3 there).
 
     Args:
         fake: (...) scores before the sigmoid.
@@ -42,12 +42,12 @@ def fooling_loss(fake: Tensor) -> Tensor:
 
 
 def told_apart(real: Tensor, fake: Tensor) -> Tensor:
-    """The share of both sides that is called what it is; 0.5 where the discriminator knows nothing."""
+    """The discriminator's accuracy on both sides; 0.5 is chance."""
     return ((real > 0).float().mean() + (fake <= 0).float().mean()) / 2
 
 
 def shown_logits(logits: Tensor, temperature: float = 4.0) -> Tensor:
-    """Class probabilities as a discriminator reads them: softened, scaled, and 0 on average over the classes.
+    """Class probabilities as a discriminator's input: softened, scaled, with mean 0 over the classes.
 
     Args:
         logits: (B, K).
@@ -61,10 +61,10 @@ def shown_logits(logits: Tensor, temperature: float = 4.0) -> Tensor:
 
 
 def class_condition(target: Tensor, classes: int) -> Tensor:
-    """The classes that a discriminator is told, one-hot times 3.
+    """The condition of a discriminator: one-hot classes times 3.
 
     Args:
-        target: (B,) int64 class ids, zero rows where negative (a withheld label); or (B, K) probabilities.
+        target: (B,) int64 class ids, with zero rows for negative ones (no label); or (B, K) probabilities.
         classes: K.
 
     Returns:
@@ -78,7 +78,7 @@ def class_condition(target: Tensor, classes: int) -> Tensor:
 
 
 def normalised_rows(rows: Tensor) -> Tensor:
-    """Each row with mean 0 and variance 1, so that a discriminator cannot go by size alone.
+    """Each row with mean 0 and variance 1, so that a discriminator cannot use the scale.
 
     Args:
         rows: (..., D).

@@ -1,4 +1,4 @@
-"""Attention maps of all pairs of stages, each pair weighed by a learned link; Ji, Heo and Park 2021."""
+"""Attention maps of all pairs of stages, each pair weighted by a learned link; Ji, Heo and Park 2021."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kdzoo.api import Reduction, at_least_float32, choice, reduce
 
 
 def link_weights(queries: Tensor, keys: Tensor, bilinear: Tensor, positions: Tensor) -> Tensor:
-    """How much each teacher stage is linked to each student stage.
+    """The weight of the link from each teacher stage to each student stage.
 
     softmax over s of (q_t W_t k_s + p_t p_s) / √d.
 
@@ -40,10 +40,10 @@ def linked_attention_loss(
     form: Literal["paper", "code"] = "paper",
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Differences of the attention maps of every pair of stages, weighed by ``links``.
+    """Differences of the attention maps of all pairs of stages, weighted by ``links``.
 
-    A map is the mean over channels of the squared activations, scaled to unit length; a student's is brought to
-    the teacher's size before it is scaled. A pair's difference is, so that both take the same overall weight:
+    A map is the mean over channels of the squared activations, scaled to unit length; a student's map is
+    resized to the teacher's size first. The difference of a pair, in two forms for the same overall weight:
 
     - ``"paper"``: ‖q_s − q_t‖₂ / (H · W)
     - ``"code"``: ‖q_s − q_t‖₂² / (H · W)
@@ -52,11 +52,11 @@ def linked_attention_loss(
         students: S maps (B, C, H, W), of any sizes and channels.
         teachers: T maps (B, C', H', W'), of any sizes and channels.
         links: (B, T, S).
-        form: which of the two.
+        form: see above.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:
-        ValueError: the maps and the links do not belong together, or an option is unknown.
+        ValueError: the shapes of maps and links do not fit, or an option is unknown.
     """
     if links.ndim != 3 or links.shape[1:] != (len(teachers), len(students)):
         raise ValueError(
@@ -85,7 +85,7 @@ def _energy(feature: Tensor) -> Tensor:
 
 
 def _resized(energy: Tensor, like: Tensor) -> Tensor:
-    """(B, H · W) at the size of ``like``: averaged where it shrinks, repeated where it grows."""
+    """(B, H · W) at the size of ``like``: average-pooled to a smaller size, repeated to a larger one."""
     if energy.shape[1:] == like.shape[1:]:
         return energy.flatten(1)
     return F.adaptive_avg_pool2d(energy, (like.shape[1], like.shape[2])).flatten(1)

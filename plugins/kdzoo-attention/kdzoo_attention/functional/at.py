@@ -1,4 +1,4 @@
-"""Where two feature maps are active; Zagoruyko and Komodakis 2017. Their channels may differ."""
+"""Spatial attention maps; Zagoruyko and Komodakis 2017. The numbers of channels may differ."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kdzoo.api import Reduction, at_least_float32, choice, pool_to_smaller, redu
 
 
 def attention_map(feature: Tensor, *, power: float = 2.0) -> Tensor:
-    """Where a map is active: the mean over channels of |activation|^power, scaled to unit length per sample.
+    """The mean over channels of |activation|^power, scaled to unit length per sample.
 
     Args:
         feature: (B, C, H, W).
-        power: p ≥ 1; higher looks more at the strongest activations.
+        power: p ≥ 1; a higher one emphasises the strongest activations.
 
     Returns:
         (B, H · W), each row of Euclidean norm 1.
@@ -35,8 +35,8 @@ def attention_loss(
 ) -> Tensor:
     """Difference of the attention maps q of one stage; Zagoruyko and Komodakis 2017, equation 2.
 
-    The paper weighs a stage by β/2 with β = 1000 / (number of elements of the map), the authors' code weighs
-    a mean of squares by 1000. The two forms below take the same overall weight of 1000:
+    The paper weights a stage by β/2 with β = 1000 / (number of elements of the map), the authors' code
+    weights a mean of squares by 1000. Both forms below need the same overall weight of 1000:
 
     - ``"paper"``: ½ ‖q_s − q_t‖₂ / (H · W)
     - ``"code"``: ‖q_s − q_t‖₂² / (H · W)
@@ -47,7 +47,7 @@ def attention_loss(
         student: (B, C, H, W).
         teacher: (B, C', H', W').
         power: p ≥ 1 of :func:`attention_map`.
-        form: which of the two.
+        form: see above.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

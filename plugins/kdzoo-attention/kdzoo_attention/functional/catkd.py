@@ -1,4 +1,4 @@
-"""Where the evidence for each class is; Guo, Yan, Li and Lin 2023."""
+"""Class activation maps and their difference; Guo, Yan, Li and Lin 2023."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kdzoo.api import Reduction, at_least_float32, choice, reduce
 
 
 def class_maps(feature: Tensor, weight: Tensor) -> Tensor:
-    """Class activation maps: what a linear classifier on the pooled map reads at each place.
+    """Class activation maps: the linear classifier of the pooled map, applied at each position.
 
     Args:
         feature: (B, C, H, W), the map that is averaged before the classifier.
         weight: (K, C), the classifier's.
 
     Returns:
-        (B, K, H, W); its mean over height and width is the logits less the bias.
+        (B, K, H, W); its mean over height and width is the logits minus the bias.
     """
     dtype = at_least_float32(feature.dtype)
     return torch.einsum("bchw,kc->bkhw", feature.to(dtype), weight.to(dtype))
@@ -35,15 +35,15 @@ def class_attention_loss(
 ) -> Tensor:
     """Difference of class activation maps, pooled to a small grid.
 
-    - ``"paper"``: each class's map scaled to unit length; the squared distance, averaged over classes
-    - ``"code"``: maps as they are; the mean of squares over classes and places, as the authors' settings for
-      distillation beside labels have it
+    - ``"paper"``: each class's map is scaled to unit length; the squared distance, averaged over classes
+    - ``"code"``: maps are not scaled; the mean of squares over classes and positions, as in the authors'
+    settings with labels
 
     Args:
         student: (B, K, H, W) class maps.
         teacher: (B, K, H', W') class maps.
         resolution: side ≥ 1 of the grid; a map that is smaller keeps its size, and the other follows it.
-        form: which of the two.
+        form: see above.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Feature maps of all pairs of layers, weighed by how alike their batches look; Chen et al. 2021."""
+"""Feature maps of all pairs of layers, weighted by the similarity of their relations; Chen et al. 2021."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kdzoo.api import Reduction, at_least_float32, choice, pool_to_smaller, redu
 
 
 def similarity_profiles(feature: Tensor, points: int = 64) -> Tensor:
-    """How each sample of a batch resembles the batch, in a form that knows neither its order nor its size.
+    """Each sample's similarities to its batch, in a form that does not depend on the batch's order or size.
 
-    A row of the matrix of cosines between the flattened samples, sorted from the most alike (the sample itself) to
-    the least, and read off at ``points`` equal steps, linearly in between. Samples come in random order, so what a
-    row can say is in its sorted values.
+    A row of the cosine matrix of the flattened samples, sorted from the most similar (the sample itself) to
+    the least and linearly interpolated at ``points`` equally spaced positions. Samples come in random order,
+    so all information of a row is in its sorted values.
 
     Args:
         feature: (B, ...), B ≥ 1.
@@ -36,7 +36,7 @@ def similarity_profiles(feature: Tensor, points: int = 64) -> Tensor:
 
 
 def layer_attention(queries: Tensor, keys: Tensor) -> Tensor:
-    """Which layers of the teacher each layer of the student learns from.
+    """Attention of each layer of the student over the layers of the teacher.
 
     Args:
         queries: (B, S, d), one for each layer of the student.
@@ -57,7 +57,7 @@ def cross_layer_loss(
     form: Literal["paper", "code"] = "code",
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Mean squared differences of every pair of layers, weighed by ``attention``.
+    """Mean squared differences of all pairs of layers, weighted by ``attention``.
 
     Args:
         projected: for each of S layers of the student its T maps (B, C', H, W), with the channels of the teacher's
@@ -68,7 +68,7 @@ def cross_layer_loss(
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:
-        ValueError: the maps and the attention do not belong together, or an option is unknown.
+        ValueError: the shapes of maps and attention do not fit, or an option is unknown.
     """
     if attention.shape[1:] != (len(projected), len(teachers)):
         raise ValueError(

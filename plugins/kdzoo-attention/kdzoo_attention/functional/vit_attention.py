@@ -13,7 +13,7 @@ from kdzoo.api import Reduction, at_least_float32, choice, reduce
 
 
 def value_relations(values: Tensor) -> Tensor:
-    """How alike the values of two tokens are, as in MiniLM.
+    """Relations between the values of all pairs of tokens, as in MiniLM.
 
     Args:
         values: (B, A, N, d), for A heads and N tokens.
@@ -26,9 +26,9 @@ def value_relations(values: Tensor) -> Tensor:
 
 
 def pool_tokens(attention: Tensor, side: int) -> Tensor:
-    """Attention between the patches of a square grid, as attention between the cells of a coarser one.
+    """Pool attention between the patches of a square grid to attention between the cells of a coarser one.
 
-    Rows are averaged over the patches of a cell that look, columns summed over those that are looked at.
+    Averages over the query patches of a cell, sums over the key patches.
 
     Args:
         attention: (B, A, N, N) with N a square number; rows of any positive sum.
@@ -38,14 +38,14 @@ def pool_tokens(attention: Tensor, side: int) -> Tensor:
         (B, A, side², side²); each row sums to 1.
 
     Raises:
-        ValueError: N is no square number, or ``side`` is out of range.
+        ValueError: N is not a square number, or ``side`` is out of range.
     """
     batch, heads, tokens, _ = attention.shape
     before = isqrt(tokens)
     if before**2 != tokens or not 1 <= side <= before:
         raise ValueError(f"{tokens} tokens are no square grid that can be pooled to {side}x{side}")
     attention = at_least_float32(attention)
-    for _ in range(2):  # the tokens that are looked at, then, transposed, those that look
+    for _ in range(2):  # the keys, then, transposed, the queries
         if side != before:
             rows = attention.shape[2]
             grid = attention.reshape(batch, heads * rows, before, before)
@@ -66,8 +66,8 @@ def token_attention_loss(
     Args:
         student: (B, A, N, N), each row a distribution over tokens.
         teacher: (B, A', N, N), the same.
-        heads: ``"match"`` compares head by head, ``"mean"`` the averages over heads; ``"auto"`` matches where both
-            sides have as many.
+        heads: ``"match"`` compares head by head, ``"mean"`` the averages over heads; ``"auto"`` matches where
+            both have the same number.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:
@@ -87,7 +87,7 @@ def token_attention_loss(
             f"heads can be matched between equal batches and numbers of heads only, not {tuple(student.shape)} "
             f"and {tuple(teacher.shape)}"
         )
-    # A weight can underflow to zero; its logarithm and its gradient stay finite.
+    # Weights can underflow to zero; the clamp keeps logarithm and gradient finite.
     log_student = student.clamp(min=torch.finfo(student.dtype).tiny).log()
     loss = F.kl_div(log_student, teacher, reduction="none").sum(dim=3).mean(dim=(1, 2))
     return reduce(loss, reduction)

@@ -1,4 +1,4 @@
-"""The mathematics of data-free distillation as pure functions; they compute in float32 at least."""
+"""The losses of data-free distillation as pure functions; they compute in at least float32."""
 
 from kdzoo_data_free.functional.inversion import competition_loss, total_variation
 from kdzoo_data_free.functional.meta import moving, pull, reptile_gradients

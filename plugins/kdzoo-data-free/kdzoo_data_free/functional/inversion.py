@@ -1,4 +1,4 @@
-"""What optimised images must satisfy beside the teacher's statistics: Yin et al. 2020."""
+"""Priors and augmentations of optimised images: Yin et al. 2020."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from kdzoo.api import at_least_float32
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """How much neighbouring pixels differ: four Euclidean norms, each over the whole batch; a scalar.
+    """Total variation: four Euclidean norms of differences of adjacent pixels, each over the whole batch; a scalar.
 
-    The neighbours are those to the right, below, and on both diagonals. The paper (equation 3) names the penalty
-    alone; this is what its authors' weights belong to. At a constant batch the gradient is zero.
+    The neighbours are those to the right, below, and on both diagonals. The paper (equation 3) only names the
+    penalty; this is the form in the authors' code, to which their weights belong. For a constant batch the
+    gradient is zero.
 
     Args:
         images: (B, C, H, W) in any range.
@@ -36,7 +37,7 @@ def sum_of_norms(parts: Sequence[Tensor]) -> Tensor:
 def competition_loss(student: Tensor, teacher: Tensor, temperature: float = 3.0) -> Tensor:
     """1 - Jensen-Shannon divergence of the softened predictions, mean over the batch; a scalar in [1 - ln 2, 1].
 
-    It is least where student and teacher contradict each other (equations 8 and 9 of the paper).
+    It is smallest where student and teacher disagree most (equations 8 and 9 of the paper).
 
     Args:
         student: (B, K) logits.
@@ -51,15 +52,15 @@ def competition_loss(student: Tensor, teacher: Tensor, temperature: float = 3.0)
 
 
 def rolled(images: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tensor:
-    """The whole batch moved alike, what leaves at one edge coming back at the other.
+    """Roll the whole batch by the same number of pixels, with wrap-around.
 
-    The numbers stay on the device, so that no step waits for it.
+    The numbers stay on the device, so that the host never waits for it.
 
     Args:
         images: (B, C, H, W).
-        down: () int64, rows to move by.
-        right: () int64, columns to move by.
-        mirror: () bool, whether left and right are exchanged.
+        down: () int64, rows to roll by.
+        right: () int64, columns to roll by.
+        mirror: () bool, whether to mirror horizontally.
     """
     height, width = images.shape[-2:]
     row = (torch.arange(height, device=images.device) - down) % height
@@ -69,13 +70,13 @@ def rolled(images: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tenso
 
 
 def cropped(images: Tensor, down: Tensor, right: Tensor, mirror: Tensor) -> Tensor:
-    """Each image moved by itself, black coming in at the edges.
+    """Shift each image by its own numbers of pixels, with black borders.
 
     Args:
         images: (B, C, H, W).
-        down: (B,) int64, rows to move by.
-        right: (B,) int64, columns to move by.
-        mirror: (B,) bool, whether left and right are exchanged.
+        down: (B,) int64, rows to shift by.
+        right: (B,) int64, columns to shift by.
+        mirror: (B,) bool, whether to mirror horizontally.
     """
     count, _, height, width = images.shape
     row = torch.arange(height, device=images.device) - down[:, None]

@@ -1,4 +1,4 @@
-"""Gradients of a common starting point, from what was learned beginning there."""
+"""Meta-gradients of a common initialisation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def pull(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
-    """A scalar whose gradient with respect to ``parameters`` is ``gradients``; its value means nothing.
+    """A scalar whose gradient with respect to ``parameters`` is ``gradients``; its value is meaningless.
 
     Args:
         parameters: any shapes; at least one.
@@ -21,10 +21,10 @@ def pull(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
 
 
 def reptile_gradients(start: Sequence[Tensor], end: Sequence[Tensor], scale: float) -> list[Tensor]:
-    """From the end to the start, times ``scale``: a step against it goes towards the end (Nichol et al. 2018)."""
+    """(start - end) times ``scale``: a descent step moves towards the end (Nichol et al. 2018)."""
     return [(one.detach() - other.detach()) * scale for one, other in zip(start, end, strict=True)]
 
 
 def moving(before: Tensor | None, now: Tensor, momentum: float) -> Tensor:
-    """A moving average one step further, with the gradient of ``now``; ``now`` itself where nothing went before."""
+    """The updated moving average, with the gradient of ``now``; ``now`` itself if there is no past."""
     return now if before is None else momentum * before + (1 - momentum) * now

@@ -1,6 +1,6 @@
-"""What makes an image look real to a trained network that has no real image beside it.
+"""Losses for generated images, from trained networks.
 
-All in float32 at least. Smaller is better for each of them.
+Computed in at least float32; smaller is better.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from kdzoo.api import at_least_float32, softened_kl
 
 
 def one_hot_loss(logits: Tensor) -> Tensor:
-    """Cross-entropy with the class that the logits themselves name (Chen et al. 2019, equation 3).
+    """Cross-entropy with the predicted class (Chen et al. 2019, equation 3).
 
     Args:
         logits: (B, K) of the teacher.
 
     Returns:
-        (B,), between 0 and log K: 0 where the network is sure.
+        (B,), from 0, where the network is certain, to log K.
 
     """
     loss: Tensor = -at_least_float32(logits).log_softmax(dim=1).amax(dim=1)
@@ -33,7 +33,7 @@ def balance_loss(logits: Tensor) -> Tensor:
         logits: (B, K) of the teacher.
 
     Returns:
-        A scalar from -log K, where all classes are as frequent, to 0, where there is one class only.
+        A scalar from -log K, where all classes are equally frequent, to 0, where there is only one.
 
     """
     mean = at_least_float32(logits).softmax(dim=1).mean(dim=0)
@@ -42,7 +42,7 @@ def balance_loss(logits: Tensor) -> Tensor:
 
 
 def activation_loss(embedding: Tensor) -> Tensor:
-    """Minus the mean absolute value of what the classifier reads (Chen et al. 2019, equation 4).
+    """Minus the mean absolute value of the embedding (Chen et al. 2019, equation 4).
 
     Args:
         embedding: (B, D) of the teacher.
@@ -55,15 +55,15 @@ def activation_loss(embedding: Tensor) -> Tensor:
 
 
 def adversarial_loss(student: Tensor, teacher: Tensor, *, agreed_only: bool = False) -> Tensor:
-    """Minus KL(teacher || student): an image is good where the student has something to learn.
+    """Minus KL(teacher || student), which favours images on which the student differs from the teacher.
 
     Neither side is detached: the gradient reaches the image through both (Micaelli & Storkey 2019, section 3).
 
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        agreed_only: 0 for images to which the two give different classes, so that the generator stays near the
-            student's decision boundary and does not leave the data (Fang et al. 2022, as in their code).
+        agreed_only: 0 for images for which the two predict different classes, so that the generator stays
+            near the student's decision boundary and close to the data (as in the code of Fang et al. 2022).
 
     Returns:
         (B,), at most 0.
@@ -78,7 +78,7 @@ def adversarial_loss(student: Tensor, teacher: Tensor, *, agreed_only: bool = Fa
 def attention_gap(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared distance of two normalised attention maps (Zagoruyko & Komodakis 2017), mean over positions.
 
-    A map is the mean over the channels of the squared feature, flattened, of length 1.
+    A map is the mean over the channels of the squared feature, flattened and scaled to unit length.
 
     Args:
         student: (B, C, H, W).

@@ -1,4 +1,4 @@
-"""Moments of features, and how far they are from those that a BatchNorm layer remembers."""
+"""Moments of features, and their distance from a BatchNorm layer's running statistics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kdzoo.api import at_least_float32
 
 
 def channel_moments(feature: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel over samples and positions, in float32 at least.
+    """Mean and biased variance of each channel over samples and positions, in at least float32.
 
     Args:
         feature: (B, C, ...), such as (B, C, H, W).
@@ -27,15 +27,15 @@ def channel_moments(feature: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def statistics_loss(pairs: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]]) -> Tensor:
-    r"""Distance of a batch's moments from remembered ones (Yin et al. 2020, equation 4).
+    r"""Distance of a batch's moments from running statistics (Yin et al. 2020, equation 4).
 
     .. math:: \sum_l \lVert \mu_l - \hat\mu_l \rVert_2 + \lVert \sigma^2_l - \hat\sigma^2_l \rVert_2
 
-    Norms, not their squares: a layer with large features does not drown the others. The gradient at equal
-    moments is zero.
+    Norms, not squares, so that layers with large features do not dominate. The gradient at equal moments is
+    zero.
 
     Args:
-        pairs: for each layer (mean, var, remembered mean, remembered var), each (C,).
+        pairs: for each layer (mean, var, running mean, running var), each (C,).
 
     Returns:
         A scalar, 0 or more.

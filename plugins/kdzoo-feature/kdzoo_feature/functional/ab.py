@@ -12,11 +12,11 @@ from kdzoo_feature.functional.maps import matched
 def boundary_loss(
     student: Tensor, teacher: Tensor, *, margin: float = 1.0, reduction: Reduction = "mean"
 ) -> Tensor:
-    """How far the student's neurons are from being active exactly where the teacher's are.
+    """Squared hinge loss between the student's pre-activations and the teacher's activation states.
 
-    Heo et al. 2019, equation 4: where the teacher is above zero the student pays for what it lacks to ``margin``,
-    elsewhere for what it has above ``-margin``, squared and summed over the map. Where the maps differ in height
-    or width, the larger is average-pooled to the smaller. No gradient reaches the teacher: it counts by its sign.
+    Heo et al. 2019, equation 4: where the teacher is above zero, the student is penalised below ``margin``,
+    elsewhere above ``-margin``; squared, and summed over the map. Where the maps differ in height or width,
+    the larger is average-pooled to the smaller. Only the teacher's sign is used, so it gets no gradient.
 
     Args:
         student: (B, C, H, W) before the activation, mapped to the teacher's channels by a connector.

@@ -18,15 +18,15 @@ def factor_loss(
     form: Literal["mean", "sum"] = "mean",
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Distance of two factors that are scaled to length 1 each; Kim et al. 2018, equation 3.
+    """Distance of two factors, each scaled to length 1; Kim et al. 2018, equation 3.
 
-    Where the factors differ in height or width, the larger is average-pooled to the smaller before.
+    Where the factors differ in height or width, the larger is average-pooled to the smaller first.
 
     Args:
         student: (B, C, H, W), the translator's factor.
         teacher: (B, C, H', W'), the paraphraser's factor.
-        power: of the difference: 1 for its absolute value, 2 for its square.
-        form: ``"mean"`` over the elements of a factor as the authors' code has it, ``"sum"`` as printed.
+        power: power of the difference: 1 for its absolute value, 2 for its square.
+        form: ``"mean"`` over the elements of a factor, as in the authors' code; ``"sum"``, as in the paper.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the losses on pairs of feature maps check and do alike."""
+"""What the losses on pairs of feature maps share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kdzoo.api import at_least_float32, pool_to_smaller
 
 
 def matched(student: Tensor, teacher: Tensor, *, channels: bool = True) -> tuple[Tensor, Tensor]:
-    """Both maps in float32 at least, the larger pooled to the height and width of the smaller.
+    """Both maps in at least float32, the larger average-pooled to the height and width of the smaller.
 
     Args:
         student: (B, C, H, W).
@@ -17,7 +17,7 @@ def matched(student: Tensor, teacher: Tensor, *, channels: bool = True) -> tuple
         channels: whether C and C' must be the same.
 
     Raises:
-        ValueError: the maps do not go together.
+        ValueError: the shapes do not fit.
     """
     same = 2 if channels else 1
     if student.ndim != 4 or teacher.ndim != 4 or student.shape[:same] != teacher.shape[:same]:
@@ -29,9 +29,9 @@ def matched(student: Tensor, teacher: Tensor, *, channels: bool = True) -> tuple
 
 
 def unit_length(vectors: Tensor) -> Tensor:
-    """Scale along the last dimension to length 1; a vector of zeros stays what it is, with a gradient of 1.
+    """Scale along the last dimension to length 1; a zero vector is left as it is, with gradient 1.
 
-    Dividing it by an epsilon instead would blow its gradient up.
+    Dividing it by an epsilon would make its gradient huge.
     """
     squares = vectors.square().sum(dim=-1, keepdim=True)
     return vectors / torch.where(squares > 0, squares, 1).sqrt()

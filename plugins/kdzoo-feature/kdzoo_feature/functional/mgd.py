@@ -17,13 +17,13 @@ def random_mask(feature: Tensor, ratio: float, over: Mask, generator: torch.Gene
     """Zeros and ones that broadcast to ``feature``; Yang et al. 2022, equation 3.
 
     Args:
-        feature: (B, C, H, W); its shape, device and dtype count.
+        feature: (B, C, H, W), of which only shape, device and dtype are used.
         ratio: in [0, 1), the probability of a zero.
         over: ``"pixels"`` for (B, 1, H, W), ``"channels"`` for (B, C, 1, 1).
         generator: on the feature's device; None for torch's own.
 
     Raises:
-        ValueError: an unknown word for ``over``.
+        ValueError: ``over`` is unknown.
     """
     choice("over", over, ("pixels", "channels"))
     batch, channels, height, width = feature.shape
@@ -44,9 +44,9 @@ def generation_loss(
     Where the maps differ in height or width, the larger is average-pooled to the smaller.
 
     Args:
-        student: (B, C, H, W), what the generation block made of the student's masked map.
+        student: (B, C, H, W), generated from the student's masked map.
         teacher: (B, C, H', W').
-        form: ``"sum"`` over channels and pixels as printed, or their ``"mean"``, which does not grow with the map.
+        form: ``"sum"`` over channels and pixels, as in the paper, or their ``"mean"``.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

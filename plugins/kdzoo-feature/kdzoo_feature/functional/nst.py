@@ -18,8 +18,8 @@ def nst_loss(
 ) -> Tensor:
     """Squared maximum mean discrepancy between the channels of two maps; Huang and Wang 2017, equation 4.
 
-    Each channel of a sample is a vector of H · W activations, scaled to length 1; the channels of one sample are
-    draws from a distribution of patterns, which the kernel (x·y + offset)^degree compares. The maps may have
+    Each channel of a sample is a vector of H · W activations, scaled to length 1; the channels of one sample
+    are draws from a distribution of patterns. The kernel is (x·y + offset)^degree. The maps may have
     different numbers of channels. Where they differ in height or width, the larger is average-pooled to the
     smaller. A channel that is zero everywhere stays zero.
 

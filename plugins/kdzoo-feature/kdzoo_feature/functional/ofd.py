@@ -12,11 +12,11 @@ from kdzoo_feature.functional.maps import matched
 
 
 def batch_norm_margin(weight: Tensor, bias: Tensor) -> Tensor:
-    """The mean of the negative values that a BatchNorm channel puts out: E[x | x < 0] of N(bias, weight²).
+    """The mean of the negative outputs of a BatchNorm channel: E[x | x < 0] of N(bias, weight²).
 
     The margin of Heo et al. 2019 (their margin ReLU) in closed form: ``bias - |weight| φ(a) / Φ(-a)`` with
-    ``a = bias / |weight|``. Where fewer than a thousandth of the values are negative it is ``-3 |weight|``, as in
-    the authors' code; the closed form is of no use there.
+    ``a = bias / |weight|``. Where less than a thousandth of the values are negative, it is ``-3 |weight|``,
+    as in the authors' code, since the closed form is numerically unstable there.
 
     Args:
         weight: (C,), the scale.
@@ -31,7 +31,7 @@ def batch_norm_margin(weight: Tensor, bias: Tensor) -> Tensor:
     if weight.shape != bias.shape or weight.ndim != 1:
         raise ValueError(f"weight and bias must be (C,), not {tuple(weight.shape)} and {tuple(bias.shape)}")
     weight, bias = at_least_float32(weight).abs(), at_least_float32(bias)
-    # A dead channel puts out its shift alone.
+    # A channel with weight 0 outputs its shift.
     standard = bias / weight.clamp(min=torch.finfo(weight.dtype).tiny)
     negative = torch.special.ndtr(-standard)
     density = torch.exp(-0.5 * standard.square()) / math.sqrt(2 * math.pi)
@@ -42,9 +42,9 @@ def batch_norm_margin(weight: Tensor, bias: Tensor) -> Tensor:
 def ofd_loss(student: Tensor, teacher: Tensor, margin: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Partial squared distance between pre-activations: Heo et al. 2019, margin ReLU and partial L2.
 
-    The teacher's values below the margin are raised to it. A negative target asks only that the student be no
-    greater: where student <= target <= 0 there is no loss. Where the maps differ in height or width, the larger is
-    average-pooled to the smaller, after the margin.
+    The teacher's values below the margin are raised to it. For a negative target, the student must only be no
+    greater: where student <= target <= 0, the loss is 0. Where the maps differ in height or width, the larger
+    is average-pooled to the smaller, after the margin.
 
     Args:
         student: (B, C, H, W), before the activation, already mapped to the teacher's channels.

@@ -15,8 +15,8 @@ _LEVELS = (4, 2, 1)
 def hcl_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
     """Mean squared differences of two maps at several resolutions: hierarchical context loss, Chen et al. 2021.
 
-    The maps are compared as they are and average-pooled to 4x4, 2x2 and 1x1, as far as these are smaller than the
-    map, with weights 1, 1/2, 1/4 and 1/8 in the order of the levels present, divided by their sum. Where the two
+    The maps are compared at full size and average-pooled to 4x4, 2x2 and 1x1, as far as these are smaller.
+    The levels present have the weights 1, 1/2, 1/4 and 1/8 in this order, divided by their sum. Where the two
     maps differ in height or width, the larger is average-pooled to the smaller first.
 
     Args:
@@ -28,7 +28,7 @@ def hcl_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean")
         ValueError: batch or channels differ, or the reduction is unknown.
     """
     student, teacher = matched(student, teacher)
-    difference = student - teacher  # pooling is linear: the difference can be pooled in their stead
+    difference = student - teacher  # pooling is linear, so pool the difference instead of both maps
     levels = [difference]
     levels += [
         functional.adaptive_avg_pool2d(difference, level)

@@ -17,10 +17,10 @@ def regression_loss(
     form: Literal["mse", "cross-entropy"] = "mse",
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """How far the teacher's classifier tells the student's representation from the teacher's: Yang et al. 2021.
+    """Difference of two representations after the teacher's classifier: Yang et al. 2021.
 
     Args:
-        student: (B, K), the teacher's classifier on the student's representation.
+        student: (B, K), logits of the teacher's classifier for the student's representation.
         teacher: (B, K), the teacher's logits.
         form: ``"mse"``, the mean squared difference of the logits; ``"cross-entropy"`` with the teacher's
             probabilities.

@@ -1,7 +1,7 @@
 """Graph-based losses as pure functions of tensors, student before teacher.
 
-They take any floating dtype and compute in float32 at least, under autocast too. Neither side is detached: run
-the teacher under ``torch.no_grad`` where it should not learn.
+They take any floating dtype and compute in at least float32, under autocast too. Neither side is detached:
+run the teacher under ``torch.no_grad`` unless it should receive gradients.
 """
 
 from kdzoo_graph.functional.hkd import aggregate, info_nce, neighbour_graph

@@ -15,14 +15,15 @@ def neighbour_graph(logits: Tensor, neighbours: int = 8) -> Tensor:
     The sample itself is one of its neighbours, as in the authors' code.
 
     Args:
-        logits: (B, K); no gradient passes.
-        neighbours: how many, at least 1; a smaller batch is joined wholly.
+        logits: (B, K), which get no gradient.
+        neighbours: number of neighbours, at least 1; in a smaller batch, all samples are connected.
 
     Returns:
-        (B, B): at [i, j] one over the number of neighbours if j is a neighbour of i, else 0. Rows sum to 1.
+        (B, B): at [i, j], one divided by the number of neighbours if j is a neighbour of i, else 0. Rows sum
+        to 1.
 
     Raises:
-        ValueError: not a matrix, or no neighbour asked for.
+        ValueError: not a matrix, or ``neighbours`` is below 1.
     """
     if logits.ndim != 2 or neighbours < 1:
         raise ValueError(
@@ -30,13 +31,13 @@ def neighbour_graph(logits: Tensor, neighbours: int = 8) -> Tensor:
         )
     with torch.no_grad(), without_autocast(logits):
         direction = functional.normalize(at_least_float32(logits).softmax(dim=1), dim=1)
-        cosine = (direction @ direction.T).fill_diagonal_(2.0)  # above every cosine: oneself comes first
+        cosine = (direction @ direction.T).fill_diagonal_(2.0)  # above every cosine: itself first
         nearest = cosine.topk(min(neighbours, len(logits)), dim=1).indices
         return torch.zeros_like(cosine).scatter_(1, nearest, 1.0 / nearest.shape[1])
 
 
 def aggregate(vertices: Tensor, graph: Tensor, hops: int = 1) -> Tensor:
-    """What a topology-adaptive graph convolution reads: [X, AX, ..., A^hops X]; Zhou et al. 2021, equation 4.
+    """Input of a topology-adaptive graph convolution: [X, AX, ..., A^hops X]; Zhou et al. 2021, equation 4.
 
     Args:
         vertices: (B, D).
@@ -67,13 +68,14 @@ def info_nce(
     left_out: Tensor | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
-    """Finding one's own counterpart among all samples of the batch, both ways; Zhou et al. 2021, equation 6.
+    """InfoNCE over the batch, in both directions; Zhou et al. 2021, equation 6.
 
     Args:
-        student: (B, D) embeddings, of any length: they are compared by cosine.
+        student: (B, D) embeddings, not necessarily normalised: they are compared by cosine.
         teacher: (B, D) embeddings in the same space.
         temperature: > 0.
-        left_out: (B, B) bool, pairs that are no negatives, such as samples of one class; the diagonal is ignored.
+        left_out: (B, B) bool, pairs that are not used as negatives, such as samples of one class; its
+            diagonal is ignored.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Returns:

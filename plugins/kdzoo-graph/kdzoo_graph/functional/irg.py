@@ -9,11 +9,11 @@ from torch.nn import functional
 from kdzoo.api import Reduction, at_least_float32, reduce
 
 TINY = 1e-12
-"""The least value that distances are divided by: where all samples are equal the edges are 0, not NaN."""
+"""Lower bound of the divisor of distances: if all samples are equal, the edges are 0, not NaN."""
 
 
 def irg_vertex_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "none") -> Tensor:
-    """Mean squared difference of what a vertex holds, the logits; Liu et al. 2019, section 3.1.
+    """Mean squared difference of the vertices' logits; Liu et al. 2019, section 3.1.
 
     Args:
         student: (B, K).
@@ -46,7 +46,7 @@ def irg_edges(vertices: Tensor) -> Tensor:
     if vertices.ndim != 2:
         raise ValueError(f"vertices must be (B, D), not {tuple(vertices.shape)}")
     vertices = at_least_float32(vertices)
-    # The exact form: the quick one, by a product of matrices, cancels for near points.
+    # The exact form: the faster one, by a matrix product, suffers from cancellation for close points.
     squares = torch.cdist(vertices, vertices, compute_mode="donot_use_mm_for_euclid_dist").square()
     return squares / squares.amax().clamp_min(TINY)
 
@@ -59,7 +59,7 @@ def irg_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: (B, D') vertices.
 
     Returns:
-        A scalar: the mean over all B² edges, with the zeros of the diagonal.
+        A scalar: the mean over all B² edges, including the zeros of the diagonal.
 
     Raises:
         ValueError: not two matrices with the same number of rows.
@@ -71,9 +71,9 @@ def irg_edge_loss(student: Tensor, teacher: Tensor) -> Tensor:
 def irg_transformation(shallow: Tensor, deep: Tensor) -> Tensor:
     """How far each sample moves between two stages of one network; Liu et al. 2019, section 3.2.
 
-    The squared distance of its two vertices, divided by the batch's largest. The paper measures it between layers
-    of equal width only; here groups of neighbouring channels of the wider stage are averaged to the narrower's
-    number first.
+    The squared distance of its two vertices, divided by the batch's largest. The paper defines it only
+    between layers of equal width; here groups of adjacent channels of the wider stage are first averaged to
+    the width of the narrower one.
 
     Args:
         shallow: (B, C) vertices of one stage.
@@ -117,10 +117,10 @@ def irg_transformation_loss(
 
 
 def irg_edge_transformation_loss(student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor]) -> Tensor:
-    """Mean squared difference of how two networks' edges change between two stages.
+    """Mean squared difference of two networks' changes of the edges between two stages.
 
-    The second half of the paper's transformation (section 3.2): the edges of the deep stage less those of the
-    shallow one. Widths need not agree anywhere.
+    The second half of the paper's transformation (section 3.2): the edges of the deep stage minus those of
+    the shallow one. All widths may differ.
 
     Args:
         student: vertices of a shallow and of a deep stage, (B, C) and (B, C').

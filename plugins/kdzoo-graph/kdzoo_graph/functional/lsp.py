@@ -15,15 +15,15 @@ Kernel = Literal["euclidean", "linear", "polynomial", "rbf", "laplacian"]
 def local_structure(
     nodes: Tensor, edge_index: Tensor, *, kernel: Kernel = "rbf", sigma: float = 100.0
 ) -> Tensor:
-    """How near each node's neighbours are to it, as log-probabilities; Yang et al. 2020, equations 3 and 4.
+    """Log-probabilities of each node's neighbours, by similarity; Yang et al. 2020, equations 3 and 4.
 
     Args:
         nodes: (N, D) features of the nodes at one layer.
-        edge_index: (2, E) int64, sources above targets, as in torch_geometric: the neighbours of i are the j
-            with an edge (j, i).
-        kernel: the likeness of two nodes: ``rbf`` = exp(-‖a - b‖² / 2σ), ``euclidean`` = ‖a - b‖² (the paper's, by
-            which farther neighbours weigh more), ``linear`` = a·b, ``polynomial`` = (a·b)², or
-            ``laplacian`` = exp(-‖a - b‖₁ / σ), which the authors' code has in place of ``rbf``.
+        edge_index: (2, E) int64, sources in the first row, targets in the second, as in torch_geometric: the
+            neighbours of i are the j with an edge (j, i).
+        kernel: the similarity of two nodes: ``rbf`` = exp(-‖a - b‖² / 2σ), ``euclidean`` = ‖a - b‖² (as in
+            the paper; it gives more weight to distant neighbours), ``linear`` = a·b, ``polynomial`` = (a·b)²,
+            or ``laplacian`` = exp(-‖a - b‖₁ / σ), which the authors' code uses instead of ``rbf``.
         sigma: > 0, for ``rbf`` and ``laplacian``.
 
     Returns:
@@ -58,7 +58,8 @@ def lsp_loss(
     Args:
         student: (N, D) features of the nodes.
         teacher: (N, D') features of the same nodes; the width may differ.
-        edge_index: (2, E) int64, sources above targets. For networks that build their own graphs: the union of both.
+        edge_index: (2, E) int64, sources in the first row. For networks that build their own graphs: the
+            union of both.
         kernel: see :func:`local_structure`.
         sigma: > 0, see :func:`local_structure`.
         direction: ``paper`` = KL(student || teacher), ``code`` = KL(teacher || student).
@@ -95,7 +96,7 @@ def _likeness(source: Tensor, target: Tensor, kernel: Kernel, sigma: float) -> T
 
 
 def _log_sum_exp(values: Tensor, group: Tensor, groups: int) -> Tensor:
-    """(groups,): log-sum-exp of the values of each group; meaningless for a group without values."""
+    """(groups,): log-sum-exp of the values of each group; undefined for an empty group."""
     highest = values.new_zeros(groups).scatter_reduce(0, group, values.detach(), "amax", include_self=False)
     total = values.new_zeros(groups).index_add(0, group, (values - highest[group]).exp())
     return torch.where(total > 0, total, 1.0).log() + highest

@@ -9,24 +9,24 @@ from torch.nn import functional
 from kdzoo.api import Reduction, at_least_float32, reduce, without_autocast
 
 SQUARINGS = 10
-"""The Gram matrix to the power of 2^10 has, to float32, one direction left unless two are equally strong."""
+"""To the power of 2^10, the Gram matrix has rank one in float32, unless two singular values are equal."""
 
 
 def main_direction(feature: Tensor, *, gradient_steps: int = 8) -> Tensor:
     """A feature map's first right singular vector over channels; Lee and Song 2019, section 3.1.
 
-    Among the two signs it takes the one that points along the mean over positions, so that networks of unlike
-    width agree. The vector is found by repeated squaring of the Gram matrix without gradient, and then multiplied
-    by it ``gradient_steps`` more times with gradient. The value is the exact one; the gradient is the beginning of a
-    series that converges to the exact one as (λ₂/λ₁)^steps, and unlike that of a singular value decomposition it
-    is finite where singular values meet. Nothing waits for the device.
+    Its sign is chosen so that it points along the mean over positions, which makes networks of different
+    widths agree. The vector is found by repeated squaring of the Gram matrix without gradient, and then
+    multiplied by it ``gradient_steps`` more times with gradient. The value is exact; the gradient is a
+    truncated series that converges to the exact one as (λ₂/λ₁)^steps and, unlike that of a singular value
+    decomposition, is finite where singular values coincide. The host never waits for the device.
 
     Args:
         feature: (B, C, H, W).
         gradient_steps: at least 1.
 
     Returns:
-        (B, C), of length 1; zero where the whole map is zero.
+        (B, C), of length 1; zero if the whole map is zero.
 
     Raises:
         ValueError: not a (B, C, H, W) tensor.
@@ -40,7 +40,7 @@ def main_direction(feature: Tensor, *, gradient_steps: int = 8) -> Tensor:
             direction = _strongest(rows / rows_size)
             turned = (direction * rows.mean(dim=1)).sum(dim=1, keepdim=True) < 0
             direction = torch.where(turned, -direction, direction)
-        rows = rows / rows_size  # the direction does not depend on the size; the squares stay in range
+        rows = rows / rows_size  # scaling does not change the direction and keeps the squares in range
         for _ in range(gradient_steps):
             direction = torch.bmm(rows.transpose(1, 2), torch.bmm(rows, direction.unsqueeze(2))).squeeze(2)
             direction = functional.normalize(direction, dim=1)
@@ -50,12 +50,12 @@ def main_direction(feature: Tensor, *, gradient_steps: int = 8) -> Tensor:
 def graph_divergence(student: Tensor, teacher: Tensor, *, reduction: Reduction = "none") -> Tensor:
     """KL(student || teacher) of attention graphs, summed over heads; Lee and Song 2019, section 3.3.
 
-    A graph's weights are squashed by tanh and normalised by a softmax over the samples attended to.
+    A graph's weights go through tanh and a softmax over the attended samples.
 
     Args:
         student: (heads, B, B).
         teacher: (heads, B, B).
-        reduction: ``"none"`` for (B,), one value for each sample that attends; ``"mean"`` for their mean.
+        reduction: ``"none"`` for (B,), one value for each attending sample; ``"mean"`` for their mean.
 
     Raises:
         ValueError: shapes that differ, or are not (heads, B, B).
@@ -70,13 +70,13 @@ def graph_divergence(student: Tensor, teacher: Tensor, *, reduction: Reduction =
 
 
 def _strongest(rows: Tensor) -> Tensor:
-    """(B, N, C) to (B, C): the first right singular vector, sign undefined, by the smaller Gram matrix."""
+    """(B, N, C) to (B, C): the first right singular vector, with undefined sign, by the smaller Gram matrix."""
     wide = rows.shape[1] < rows.shape[2]
     power = torch.bmm(rows, rows.transpose(1, 2)) if wide else torch.bmm(rows.transpose(1, 2), rows)
     for _ in range(SQUARINGS):
         power = torch.bmm(power, power)
         power = power / power.norm(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(power.dtype).tiny)
-    # It is v vᵀ by now; its column with the largest diagonal element is far from zero.
+    # This is now v vᵀ; its column with the largest diagonal element is far from zero.
     column = power.diagonal(dim1=1, dim2=2).argmax(dim=1)
     vector = power.gather(2, column[:, None, None].expand(-1, power.shape[1], 1))
     if wide:

@@ -1,4 +1,4 @@
-"""The mathematics: pure functions of tensors."""
+"""Losses, herding and figures of lifelong learning as pure functions of tensors."""
 
 from kdzoo_lifelong.functional.figures import (
     average_incremental,

@@ -1,4 +1,4 @@
-"""What the field reports, from the accuracy matrix."""
+"""The field's summary figures of an accuracy matrix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def average_incremental(matrix: Tensor, counts: Tensor) -> Tensor:
 
 
 def forgetting(matrix: Tensor) -> Tensor:
-    """How much of each task's best accuracy is lost at the end, in points, the last task left out.
+    """Best minus final accuracy in points, averaged over all tasks except the last.
 
     Chaudhry et al. 2018 (Riemannian Walk), section 3. Zero for one task.
 
@@ -42,7 +42,7 @@ def forgetting(matrix: Tensor) -> Tensor:
 
 
 def backward_transfer(matrix: Tensor) -> Tensor:
-    """How later tasks changed the accuracy on earlier ones, in points: below zero where they are forgotten.
+    """Change of the accuracy on earlier tasks by later ones, in points; negative where they are forgotten.
 
     Lopez-Paz and Ranzato 2017 (GEM), equation 3. Zero for one task.
 

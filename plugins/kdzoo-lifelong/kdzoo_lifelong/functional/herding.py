@@ -1,4 +1,4 @@
-"""Which samples stand for a class: Rebuffi, Kolesnikov, Sperl and Lampert 2017."""
+"""Herding, the selection of exemplars: Rebuffi, Kolesnikov, Sperl and Lampert 2017."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kdzoo.api import at_least_float32
 
 
 def herd(features: Tensor, count: int) -> Tensor:
-    """Choose samples one by one so that the mean of those chosen stays closest to the mean of all.
+    """Select samples one by one so that the mean of the selected ones stays closest to the mean of all.
 
-    Rebuffi et al. 2017, algorithm 4. Each sample is chosen at most once. The first m of the order are the choice
-    for m, so that a memory shrinks by cutting lists.
+    Rebuffi et al. 2017, algorithm 4. Each sample is selected at most once. The first m of the result are the
+    selection for m, so that a memory shrinks by truncating lists.
 
     Args:
-        features: (n, D); normalised to length 1 here.
-        count: how many; all of them where there are fewer.
+        features: (n, D); normalised to unit length by this function.
+        count: number of samples; all, if there are fewer.
 
     Returns:
         (min(count, n),) int64 positions, in order of importance.
@@ -37,6 +37,6 @@ def herd(features: Tensor, count: int) -> Tensor:
 
 
 def class_mean(features: Tensor) -> Tensor:
-    """(D,) the mean of (n, D) features of length 1, itself of length 1 (algorithm 1)."""
+    """(D,), the mean of (n, D) features of unit length, itself scaled to unit length (algorithm 1)."""
     features = functional.normalize(at_least_float32(features), dim=1)
     return functional.normalize(features.mean(0), dim=0)

@@ -1,4 +1,4 @@
-"""Losses that keep what a network said of the classes that it knew."""
+"""Losses that preserve a network's predictions for the old classes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kdzoo.api import Reduction, at_least_float32, reduce
 def lwf_loss(
     student: Tensor, previous: Tensor, temperature: float = 2.0, reduction: Reduction = "mean"
 ) -> Tensor:
-    """Cross-entropy to the softened answers of the earlier network, without temperature squared.
+    """Cross-entropy with the softened predictions of the earlier network, without temperature squared.
 
-    Li and Hoiem 2016, equations 2 and 3: to raise probabilities to 1/T and normalise them is the softmax of
-    logits / T. Computed in float32 at least; neither side is detached.
+    Li and Hoiem 2016, equations 2 and 3: raising probabilities to 1/T and normalising them is the softmax of
+    logits / T. Computed in at least float32; neither side is detached.
 
     Args:
         student: (B, K) logits of the K old classes.
@@ -33,9 +33,9 @@ def lwf_loss(
 
 
 def sigmoid_distillation(student: Tensor, previous: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Binary cross-entropy of each old class to the earlier network's probability, summed over the classes.
+    """Binary cross-entropy of each old class with the earlier network's probability, summed over the classes.
 
-    Rebuffi et al. 2017, algorithm 3, second term. Computed in float32 at least; neither side is detached.
+    Rebuffi et al. 2017, algorithm 3, second term. Computed in at least float32; neither side is detached.
 
     Args:
         student: (B, K) logits of the K old classes.

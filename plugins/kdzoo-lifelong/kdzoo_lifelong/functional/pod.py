@@ -14,10 +14,10 @@ from kdzoo.api import Reduction, at_least_float32, reduce
 def pod_spatial_loss(
     student: Sequence[Tensor], previous: Sequence[Tensor], reduction: Reduction = "mean"
 ) -> Tensor:
-    """Distance between maps that are summed along their width and along their height, a mean over the maps.
+    """Distance between maps summed along their width and along their height, averaged over the maps.
 
-    Douillard et al. 2020, equations 3 to 5, with the square of each value and the normalisation of each sample's
-    joined sums that the text and the authors' code have. Computed in float32 at least.
+    Douillard et al. 2020, equations 3 to 5, with the squaring of each value and the normalisation of each
+    sample's concatenated sums as in the text and the authors' code. Computed in at least float32.
 
     Args:
         student: maps (B, C, H, W).
@@ -29,21 +29,21 @@ def pod_spatial_loss(
 
     """
     if not student or [one.shape for one in student] != [one.shape for one in previous]:
-        raise ValueError("pod_spatial_loss compares maps of the same shapes, one at least")
+        raise ValueError("pod_spatial_loss compares maps of the same shapes, at least one")
     losses = [(_sums(own) - _sums(other)).norm(dim=1) for own, other in zip(student, previous, strict=True)]
     loss = torch.stack(losses).mean(0)
     return reduce(loss, reduction)
 
 
 def pod_flat_loss(student: Tensor, previous: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Squared distance between embeddings (B, D) of length 1, which is 2 - 2 cos (equation 6)."""
+    """Squared distance between (B, D) embeddings scaled to unit length, which is 2 - 2 cos (equation 6)."""
     own, other = (functional.normalize(at_least_float32(one), dim=1) for one in (student, previous))
     loss = (own - other).square().sum(1)
     return reduce(loss, reduction)
 
 
 def _sums(feature: Tensor) -> Tensor:
-    """(B, C·H + C·W) of length 1."""
+    """(B, C·H + C·W), of unit length."""
     square = at_least_float32(feature).square()
     joined = torch.cat([square.sum(3).flatten(1), square.sum(2).flatten(1)], dim=1)
     return functional.normalize(joined, dim=1)

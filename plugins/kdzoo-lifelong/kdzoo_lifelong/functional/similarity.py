@@ -10,9 +10,9 @@ from kdzoo.api import at_least_float32
 
 
 def local_similarity(embedding: Tensor, proxies: Tensor) -> Tensor:
-    """Each class's cosines to its proxies, averaged with their own softmax as weights (equations 8 and 9).
+    """For each class, the cosines to its proxies, averaged with their softmax as weights (equations 8 and 9).
 
-    Computed in float32 at least.
+    Computed in at least float32.
 
     Args:
         embedding: (B, D).
@@ -28,16 +28,16 @@ def local_similarity(embedding: Tensor, proxies: Tensor) -> Tensor:
 
 
 def nca_loss(similarity: Tensor, target: Tensor, scale: Tensor | float, margin: float = 0.6) -> Tensor:
-    """The right class against all others by a margin, nothing once that is reached (equation 10).
+    """NCA loss with a margin for the right class; zero once the margin is reached (equation 10).
 
     ``max(0, -log(exp(s (y_c - m)) / sum over i != c of exp(s y_i)))``, the mean over the batch. Computed in
-    float32 at least.
+    at least float32.
 
     Args:
         similarity: (B, K), K >= 2.
         target: (B,) int64 columns.
         scale: s > 0.
-        margin: m; of the right class alone.
+        margin: m; subtracted from the right class only.
 
     """
     similarity = at_least_float32(similarity)

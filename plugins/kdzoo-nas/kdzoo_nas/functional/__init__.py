@@ -1,4 +1,4 @@
-"""The mathematics, without a run: similarity at initialisation, block-wise error, shared weights, the front."""
+"""Pure functions: similarity at initialisation, block-wise error, shared weights, the Pareto front."""
 
 from kdzoo_nas.functional.blockwise import relative_error
 from kdzoo_nas.functional.front import pareto_front

@@ -1,4 +1,4 @@
-"""How well a block reproduces a teacher's stage: Li, Peng, Yuan, Wang, Liang, Lin and Chang 2020 (DNA)."""
+"""Error of a block that reproduces a teacher's stage: Li, Peng, Yuan, Wang, Liang, Lin and Chang 2020 (DNA)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kdzoo.api import at_least_float32, choice
 def relative_error(student: Tensor, teacher: Tensor, *, power: Literal[1, 2] = 2) -> Tensor:
     """Mean of |student − teacher|^power, divided by the teacher's standard deviation to that power.
 
-    So the errors of stages with large and small values can be added up. The teacher's mean as a constant answer
-    has the error 1 with power 2.
+    The division makes the errors of stages with large and small values comparable. The teacher's mean as a
+    constant output has error 1 with power 2.
 
     Args:
         student: any shape.
-        teacher: the same shape; not detached here.
-        power: 2 is what blocks are trained with, 1 what the paper rates them by.
+        teacher: the same shape; not detached by this function.
+        power: 2 for the training of blocks, 1 for the paper's rating.
 
     Returns:
-        A scalar ≥ 0, float32 at least.
+        A scalar ≥ 0, in at least float32.
 
     Raises:
         ValueError: shapes that differ, or another power.
@@ -33,6 +33,6 @@ def relative_error(student: Tensor, teacher: Tensor, *, power: Literal[1, 2] = 2
             f"both sides must have one shape, not {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
     student, teacher = at_least_float32(student), at_least_float32(teacher)
-    # The population's deviation, so that a constant answer gets exactly 1; a dead stage divides by no zero.
+    # The population's deviation, so that a constant output has error exactly 1; clamped for dead stages.
     spread = teacher.std(correction=0).clamp(min=1e-6)
     return ((student - teacher).abs() / spread).pow(power).mean()

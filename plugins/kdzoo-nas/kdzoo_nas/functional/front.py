@@ -1,4 +1,4 @@
-"""What no other candidate beats in both cost and score."""
+"""The Pareto front of cost and score."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
-    """The positions of the candidates that are cheaper or better than each other one, cheapest first.
+    """Positions of the non-dominated candidates, cheapest first.
 
     Args:
-        costs: less is better.
-        scores: more is better.
+        costs: lower is better.
+        scores: higher is better.
 
     Returns:
-        Positions; of equals the first.
+        Positions; of equal candidates, the first.
 
     Raises:
         ValueError: lengths that differ.

@@ -1,4 +1,4 @@
-"""How a narrower network's parameter is cut out of a wider one's."""
+"""Slicing a narrower network's parameter out of a wider one's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def cut(shared: Tensor, shape: Sequence[int]) -> Tensor:
-    """The first channels and the middle of the kernel: a view, through which gradients reach ``shared``.
+    """The first channels and the centre of the kernel, as a view, so that gradients reach ``shared``.
 
     Args:
         shared: the largest network's parameter; of four dimensions it is (out, in, height, width).

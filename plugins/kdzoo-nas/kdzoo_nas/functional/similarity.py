@@ -1,4 +1,4 @@
-"""How alike a teacher and an untrained student are: Dong, Li and Wei 2023 (DisWOT), section 3.2."""
+"""Similarity of a teacher and an untrained student: Dong, Li and Wei 2023 (DisWOT), section 3.2."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kdzoo.api import at_least_float32
 def class_gradient(logits: Tensor, embedding: Tensor, target: Tensor) -> Tensor:
     """The gradient of the mean cross-entropy with respect to a linear classifier's weight, in closed form.
 
-    Row k tells in which direction of the embedding the network looks for class k. No graph is built.
+    Row k is the direction in the embedding associated with class k. It has no gradient.
 
     Args:
         logits: (B, K).
-        embedding: (B, D), what the classifier read.
+        embedding: (B, D), the classifier's input.
         target: (B,) int64 class ids in [0, K).
 
     Returns:
-        (K, D), float32 at least.
+        (K, D), in at least float32.
 
     Raises:
-        ValueError: shapes that do not go together.
+        ValueError: shapes that do not fit.
 
     """
     if logits.ndim != 2 or embedding.ndim != 2 or not len(logits) == len(embedding) == len(target):
@@ -37,20 +37,20 @@ def class_gradient(logits: Tensor, embedding: Tensor, target: Tensor) -> Tensor:
 
 
 def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Frobenius norm of the difference of two Gram matrices, each with rows of length 1.
+    """Frobenius norm of the difference of two Gram matrices, each with unit-length rows.
 
-    Of feature maps, (B, C, H, W): how differently the two relate the samples. Of class gradients, (K, D): how
-    differently they relate the classes. The two may differ in all but their first dimension.
+    For feature maps, (B, C, H, W), it compares relations between samples; for class gradients, (K, D),
+    relations between classes. Only the first dimensions must agree.
 
     Args:
         student: (N, ...).
         teacher: (N, ...).
 
     Returns:
-        A scalar ≥ 0, 0 where both relate all alike; float32 at least.
+        A scalar ≥ 0, in at least float32; 0 for equal relations.
 
     Raises:
-        ValueError: another number of rows on each side.
+        ValueError: the numbers of rows differ.
 
     """
     if student.shape[0] != teacher.shape[0] or min(student.ndim, teacher.ndim) < 2:

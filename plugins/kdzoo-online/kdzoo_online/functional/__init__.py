@@ -1,6 +1,6 @@
 """Online losses and ensembles as pure functions of the logits of all peers.
 
-They take any floating dtype and compute in float32 at least. M is the number of peers, B that of samples, K that of
+They take any floating dtype and compute in at least float32. M is the number of peers, B of samples, K of
 classes.
 """
 

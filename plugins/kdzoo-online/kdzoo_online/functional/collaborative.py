@@ -1,6 +1,6 @@
 """One soft target from the logits of all peers: Guo et al. 2020, section 3.
 
-Where a target needs the label and a sample has none (its class id is negative), it is the peers' mean.
+Where a target needs the label and a sample has none (a negative class id), the target is the peers' mean.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def mean_logits(logits: Sequence[Tensor]) -> Tensor:
 
 
 def best_peer(logits: Sequence[Tensor], target: Tensor) -> Tensor:
-    """For each sample the logits of the peer with the least cross-entropy; KDCL-Naive.
+    """For each sample, the logits of the peer with the smallest cross-entropy; KDCL-Naive.
 
     Args:
         logits: (B, K) of each of M ≥ 2 peers.
@@ -53,10 +53,11 @@ def best_peer(logits: Sequence[Tensor], target: Tensor) -> Tensor:
 
 
 def minimum_logits(logits: Sequence[Tensor], target: Tensor) -> Tensor:
-    """The least that any peer gives to each wrong class, relative to the right one; KDCL-MinLogit.
+    """The peers' minimum for each wrong class, relative to the right one; KDCL-MinLogit.
 
-    Each peer's logits are shifted so that the right class has 0, which does not change its softmax. The target
-    is the minimum over the peers, class by class: it is at least as sure of the right class as every peer.
+    Each peer's logits are shifted so that the right class has 0, which does not change its softmax. The
+    target is the minimum over the peers, class by class; its probability of the right class is at least that
+    of every peer.
 
     Args:
         logits: (B, K) of each of M ≥ 2 peers.
@@ -76,15 +77,15 @@ def minimum_logits(logits: Sequence[Tensor], target: Tensor) -> Tensor:
 
 
 def linear_logits(logits: Sequence[Tensor], target: Tensor, *, steps: int = 50) -> Tensor:
-    """For each sample the convex combination of the peers' logits with the least cross-entropy; KDCL-Linear.
+    """For each sample, the convex combination of the peers' logits with the smallest cross-entropy; KDCL-Linear.
 
-    The problem is convex, and is solved by Frank and Wolfe's algorithm from equal weights. It starts no worse than
-    the mean, and its distance from the optimum shrinks as 1 / ``steps``. No gradient reaches the weights.
+    The problem is convex and is solved by the Frank-Wolfe algorithm from equal weights. It starts from the
+    mean, and its distance from the optimum shrinks as 1 / ``steps``. The weights get no gradient.
 
     Args:
         logits: (B, K) of each of M ≥ 2 peers.
         target: (B,) class ids.
-        steps: of the algorithm, ≥ 1.
+        steps: steps of the algorithm, ≥ 1.
 
     Returns:
         (B, K).

@@ -1,4 +1,4 @@
-"""A target of its own for each peer: Chen, Mei, Wang, Feng and Chen 2020."""
+"""A separate target for each peer: Chen, Mei, Wang, Feng and Chen 2020."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kdzoo_online.functional.stack import stacked
 
 
 def attention_weights(queries: Tensor, keys: Tensor) -> Tensor:
-    """How much peer a attends to peer b: the softmax over b of <query of a, key of b>; not symmetric.
+    """Attention of peer a to peer b: softmax over b of <query of a, key of b>; not symmetric.
 
     Args:
         queries: (B, M, D), the projected embeddings.
-        keys: (B, M, D), the same under another projection.
+        keys: (B, M, D), another projection of the embeddings.
 
     Returns:
         (B, M, M); the last dimension sums to 1.
@@ -39,7 +39,7 @@ def mix_probabilities(
 ) -> tuple[Tensor, ...]:
     """Logits whose softmax at ``temperature`` is a weighted mean of the peers' softmaxes at ``temperature``.
 
-    The peers' probabilities are constants: a gradient reaches ``weights`` alone.
+    The peers' probabilities are constants: only ``weights`` get a gradient.
 
     Args:
         logits: (B, K) of each of M ≥ 2 peers.
@@ -59,7 +59,7 @@ def mix_probabilities(
             f"weights must be ({stack.shape[1]}, A, {len(stack)}) for A targets, not {tuple(weights.shape)}"
         )
     log_p = F.log_softmax(stack.detach() / temperature, dim=2).transpose(0, 1)
-    # The logarithm of a sum of products without leaving the log domain; a weight of 0 has no part.
+    # The logarithm of a sum of products, in the log domain; a weight of 0 contributes nothing.
     smallest = torch.finfo(weights.dtype).tiny
     mixed = (weights.clamp(min=smallest).log().unsqueeze(3) + log_p.unsqueeze(1)).logsumexp(dim=2)
     return tuple((temperature * mixed).unbind(dim=1))

@@ -1,4 +1,4 @@
-"""Logits of several branches, weighed by a gate: Lan, Zhu and Gong 2018."""
+"""Logits of several branches, weighted by a gate: Lan, Zhu and Gong 2018."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kdzoo_online.functional.stack import stacked
 
 
 def gated_logits(logits: Sequence[Tensor], gate: Tensor) -> Tensor:
-    """The branches' logits, each times its weight for the sample; equation 3.
+    """The weighted sum of the branches' logits; equation 3.
 
     Args:
         logits: (B, K) of each of M ≥ 2 branches.
-        gate: (B, M) weights, for each sample ≥ 0 with the sum 1.
+        gate: (B, M) weights ≥ 0, which sum to 1 for each sample.
 
     Returns:
         (B, K).

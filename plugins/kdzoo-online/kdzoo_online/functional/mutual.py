@@ -1,4 +1,4 @@
-"""What peers learn from each other: Zhang, Xiang, Hospedales and Lu 2018."""
+"""The losses between peers: Zhang, Xiang, Hospedales and Lu 2018."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kdzoo_online.functional.stack import wide
 
 
 def mutual_losses(logits: Sequence[Tensor], *, reduction: Reduction = "mean") -> tuple[Tensor, ...]:
-    """What peer i learns from the others: the mean over j ≠ i of KL(p_j ‖ p_i); Zhang et al. 2018.
+    """For each peer i, the mean over j ≠ i of KL(p_j ‖ p_i); Zhang et al. 2018.
 
-    The probabilities of the others are constants: a gradient reaches peer i from its own loss alone, so the
-    losses may be added and minimised in one step.
+    The others' probabilities are constants: peer i gets a gradient only from its own loss, so the losses can
+    be added and minimised in one step.
 
     Args:
         logits: (B, K) of each of M ≥ 2 peers.

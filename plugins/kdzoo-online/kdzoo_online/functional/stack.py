@@ -11,7 +11,7 @@ from kdzoo.api import at_least_float32
 
 
 def wide(logits: Sequence[Tensor]) -> list[Tensor]:
-    """(B, K) of each peer in float32 at least.
+    """(B, K) of each peer in at least float32.
 
     Raises:
         ValueError: fewer than two peers, or shapes that differ.
@@ -26,19 +26,19 @@ def wide(logits: Sequence[Tensor]) -> list[Tensor]:
 
 
 def stacked(logits: Sequence[Tensor]) -> Tensor:
-    """(M, B, K) in float32 at least; raises as :func:`wide` does."""
+    """(M, B, K) in at least float32; raises the errors of :func:`wide`."""
     return torch.stack(wide(logits))
 
 
 def known_classes(stack: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Class ids that may be looked up, and where they are ids at all: negative ones are withheld labels.
+    """Class ids that can be used as indices, and a mask of the labelled samples (id not negative).
 
     Args:
         stack: (M, B, K).
         target: (B,) int64.
 
     Returns:
-        (B,) int64 with 0 in place of a withheld label, and (B,) bool.
+        (B,) int64 with 0 in place of a missing label, and (B,) bool.
 
     Raises:
         ValueError: not one class id for each sample.

@@ -1,4 +1,4 @@
-"""The mathematics of quantization as pure functions; they compute in float32 at least."""
+"""Quantization as pure functions; they compute in at least float32."""
 
 from kdzoo_quantized.functional.lsq import fake_quantize, initial_step, levels, to_integers
 

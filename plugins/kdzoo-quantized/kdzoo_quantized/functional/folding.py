@@ -1,4 +1,4 @@
-"""A batch norm in eval mode as part of the convolution before it: Jacob et al. 2018, section 3.2."""
+"""Folding a batch norm in eval mode into the convolution before it: Jacob et al. 2018, section 3.2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def fold_norm(
     shift: Tensor | None,
     eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution that does what convolution and norm do; equation 14.
+    """Weight and bias of one convolution equivalent to convolution and norm; equation 14.
 
     Args:
         weight: (out, ...), the convolution's.
@@ -25,7 +25,7 @@ def fold_norm(
         variance: (out,), its running variance.
         scale: (out,), γ; None = 1. It may be zero.
         shift: (out,), β; None = 0.
-        eps: what the norm adds to the variance.
+        eps: the norm's eps, added to the variance.
 
     Returns:
         W γ/√(σ² + eps), of the weight's shape and dtype, and β + (b - μ) γ/√(σ² + eps), (out,).

@@ -17,8 +17,8 @@ def levels(bits: int, *, signed: bool) -> tuple[int, int]:
 
     Args:
         bits: 1 to 16.
-        signed: -2^(bits-1) to 2^(bits-1) - 1; else 0 to 2^bits - 1. One signed bit stands for -1 and 1, for 0 and
-            -1 could not express a positive weight.
+        signed: -2^(bits-1) to 2^(bits-1) - 1; else 0 to 2^bits - 1. One signed bit represents -1 and 1, since
+            0 and -1 could not express a positive weight.
 
     Raises:
         ValueError: another number of bits.
@@ -32,7 +32,7 @@ def levels(bits: int, *, signed: bool) -> tuple[int, int]:
 
 
 def initial_step(mean_magnitude: Tensor, high: Tensor | float, *, binary: bool = False) -> Tensor:
-    """2 E|v| / sqrt(high), section 2.1; for values of which only the sign is kept E|v|, their nearest multiple.
+    """2 E|v| / sqrt(high), section 2.1; E|v| if only the sign is kept.
 
     Args:
         mean_magnitude: E|v|, of any shape.
@@ -50,7 +50,7 @@ def initial_step(mean_magnitude: Tensor, high: Tensor | float, *, binary: bool =
 def to_integers(
     values: Tensor, step: Tensor, low: Tensor | float, high: Tensor | float, *, binary: bool = False
 ) -> Tensor:
-    """round(clip(values / step, low, high)), or the sign; whole numbers in the values' floating dtype."""
+    """round(clip(values / step, low, high)), or the sign; integers in the values' floating dtype."""
     scaled = values / step
     if binary:
         return torch.where(scaled >= 0, 1.0, -1.0).to(scaled.dtype)
@@ -66,18 +66,19 @@ def fake_quantize(
     *,
     binary: bool = False,
 ) -> Tensor:
-    """Values rounded to whole multiples of a step that learns, equations 1 to 3 of section 2.
+    """Values rounded to integer multiples of a learned step size, equations 1 to 3 of section 2.
 
-    The gradient passes the values inside the range as if they had not been rounded and is zero outside. That of
-    the step is q - v / s inside and q outside, q being the integer, times 1 / sqrt(count x high).
+    The gradient of the values is passed through unchanged inside the range and is zero outside. That of the
+    step size is q - v / s inside and q outside, where q is the integer, times 1 / sqrt(count x high).
 
     Args:
-        values: of any shape and floating dtype; computed in float32 at least and returned as it was.
-        step: s, broadcastable to ``values``; below 1e-8 in magnitude it counts as that, and its sign as positive.
+        values: of any shape and floating dtype; computed in at least float32 and returned in the dtype of the
+            input.
+        step: s, broadcastable to ``values``; its magnitude is used, and at least 1e-8.
         low: the lowest integer.
         high: the highest integer, >= 1.
-        count: N, how many values share one step: the weights, or the features of one sample.
-        binary: keep the sign alone; ``low`` and ``high`` are -1 and 1.
+        count: N, number of values that share one step size: weights, or features of one sample.
+        binary: keep only the sign; ``low`` and ``high`` are -1 and 1.
 
     """
     precise = at_least_float32(values)
@@ -90,7 +91,7 @@ def fake_quantize(
 
 
 class _FakeQuantize(torch.autograd.Function):
-    """By hand, for it then keeps one map and not five for the backward pass."""
+    """Written by hand, so that it keeps one map for the backward pass instead of five."""
 
     @staticmethod
     def forward(

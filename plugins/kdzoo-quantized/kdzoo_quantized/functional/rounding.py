@@ -1,4 +1,4 @@
-"""Whether each weight is rounded up or down, learned: Nagel et al. 2020 (AdaRound), section 3."""
+"""Learned rounding of weights, up or down: Nagel et al. 2020 (AdaRound), section 3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from kdzoo.api import at_least_float32
 
 STRETCH = 1.1
-"""ζ: the sigmoid is stretched to (γ, ζ) and cut to [0, 1], so that it reaches both ends."""
+"""ζ: the sigmoid is stretched to (γ, ζ) and clipped to [0, 1], so that it reaches both ends."""
 
 SHIFT = -0.1
 """γ."""
@@ -17,12 +17,12 @@ _CANDIDATES = 100
 
 
 def share_up(learned: Tensor) -> Tensor:
-    """h(V) = clip(σ(V) (ζ - γ) + γ, 0, 1), equation 23: how far each weight is rounded up, of V's shape."""
+    """h(V) = clip(σ(V) (ζ - γ) + γ, 0, 1), equation 23: the fraction by which each weight is rounded up."""
     return (torch.sigmoid(learned) * (STRETCH - SHIFT) + SHIFT).clamp(0, 1)
 
 
 def start_of(weight: Tensor, step: Tensor) -> Tensor:
-    """V with which h(V) is the weight's distance to the multiple of the step below it: nothing is rounded yet.
+    """The V at which h(V) is the weight's fractional part, so that initially no weight changes.
 
     Args:
         weight: of any shape.
@@ -42,7 +42,7 @@ def round_softly(weight: Tensor, step: Tensor, low: Tensor, high: Tensor, up: Te
         step: s, positive, broadcastable to it.
         low: the lowest integer.
         high: the highest.
-        up: h in [0, 1], of the weight's shape; 0 or 1 gives whole multiples.
+        up: h in [0, 1], of the weight's shape; 0 or 1 gives integer multiples.
 
     """
     return torch.clamp((weight / step).floor() + up, low, high) * step
@@ -53,20 +53,20 @@ def indecision(up: Tensor, beta: Tensor | float) -> Tensor:
 
     Args:
         up: h, of any shape.
-        beta: > 0; the larger, the freer are all h that are not near 0 or 1 to move.
+        beta: > 0; the larger, the weaker the gradient of an h that is not close to 0 or 1.
 
     """
     return (1 - (2 * up - 1).abs().pow(beta)).sum()
 
 
 def best_step(weight: Tensor, low: float, high: float, *, per_channel: bool) -> Tensor:
-    """The step with which rounding to nearest has the least squared error, of a hundred candidates.
+    """The step size, of a hundred candidates, with the smallest squared error of rounding to nearest.
 
     Args:
         weight: (out, ...).
         low: the lowest integer, negative.
         high: the highest.
-        per_channel: one for each output channel; else one.
+        per_channel: one per output channel; else one for the tensor.
 
     Returns:
         (out,) or ().
@@ -84,9 +84,9 @@ def best_step(weight: Tensor, low: float, high: float, *, per_channel: bool) -> 
 
 
 def reconstruction(student: Tensor, teacher: Tensor) -> Tensor:
-    """Σ over channels of (student - teacher)², mean over the rest; a scalar, at least in float32.
+    """Σ over channels of (student - teacher)², mean over the rest; a scalar, in at least float32.
 
-    Li et al. 2021 (BRECQ), equation 10 without the Fisher information, as their code does it.
+    Li et al. 2021 (BRECQ), equation 10 without the Fisher information, as in their code.
 
     Args:
         student: (B, C, ...).
@@ -98,7 +98,7 @@ def reconstruction(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def annealed(progress: float, *, warm_up: float, first: float = 20.0, last: float = 2.0) -> float | None:
-    """β at ``progress``: None in the warm-up, in which h is free; then from ``first`` to ``last``, linearly."""
+    """β at ``progress``: None in the warm-up, without the regulariser; then linear from ``first`` to ``last``."""
     if progress < warm_up:
         return None
     return first + (last - first) * (progress - warm_up) / max(1 - warm_up, 1e-8)

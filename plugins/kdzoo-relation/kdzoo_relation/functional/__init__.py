@@ -1,9 +1,9 @@
 """Relation-based losses as pure functions, student before teacher; one module for each method.
 
-They take any floating dtype and compute in float32 at least, under autocast too. Neither side is detached:
-run the teacher under ``torch.no_grad`` where it should not learn. What relates samples to each other (``rkd``,
-``sp``, ``cc``, ``pkt``, ``crd``) takes networks of any widths; ``fsp`` and ``ickd`` relate the channels of one
-sample, so they need the same number of channels on both sides.
+They take any floating dtype and compute in at least float32, under autocast too. Neither side is detached:
+run the teacher under ``torch.no_grad`` unless it should receive gradients. Losses on relations between
+samples (``rkd``, ``sp``, ``cc``, ``pkt``, ``crd``) accept networks of any widths; ``fsp`` and ``ickd`` relate
+the channels of one sample, so they need the same number of channels on both sides.
 """
 
 from kdzoo_relation.functional.cc import cc_loss

@@ -19,12 +19,12 @@ def cc_loss(
     order: int = 2,
     form: Literal["paper", "code"] = "paper",
 ) -> Tensor:
-    """How far two networks disagree about the correlations in a batch; Peng et al. 2019, sections 3.3 and 3.4.
+    """Difference of two networks' correlations between samples; Peng et al. 2019, sections 3.3 and 3.4.
 
     - ``"paper"``: the mean over all B² pairs of the squared difference of the correlations, each a Gaussian
       kernel exp(-γ ‖x - y‖²) of unit vectors by its Taylor series up to ``order`` in their inner product.
-    - ``"code"``: what circulates as the method's code: with the absolute difference Δ of two embeddings of the
-      same width, the mean over neighbours i, i + 1 in the batch of the inner product of Δ_i and Δ_(i+1). It
+    - ``"code"``: the code in circulation for the method: with Δ the absolute difference of two embeddings of
+      the same width, the mean inner product of Δ_i and Δ_(i+1) over consecutive samples of the batch. It
       depends on the order of the batch.
 
     Args:
@@ -32,7 +32,7 @@ def cc_loss(
         teacher: (B, D') embeddings; D' = D for ``"code"``.
         gamma: γ > 0 of the kernel.
         order: ≥ 1, the last power of the series.
-        form: which of the two.
+        form: see above.
 
     Returns:
         A scalar.

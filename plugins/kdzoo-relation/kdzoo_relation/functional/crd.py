@@ -1,4 +1,4 @@
-"""Telling the teacher's answer to the same sample from its answers to others: Tian, Krishnan and Isola 2020."""
+"""Contrastive losses between two networks' embeddings: Tian, Krishnan and Isola 2020."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ def nce_loss(
 ) -> Tensor:
     """Noise-contrastive loss of one anchor against its positive and K negatives; Tian et al. 2020, equation 18.
 
-    The critic h = exp(s) / (exp(s) + K Z / M), of scores s, with Z the mean of exp(s) over M samples times M, is
-    a sigmoid of s - log K - log(Z / M). So the loss is that of a logistic regression, -log h of the positive and
-    -log(1 - h) of the negatives, and needs no epsilon. The sum over K negatives is K times the mean over those
-    at hand that are usable.
+    The critic h = exp(s) / (exp(s) + K Z / M), of scores s, with Z the mean of exp(s) over M samples times M,
+    is a sigmoid of s - log K - log(Z / M). So the loss is that of a logistic regression, -log h of the
+    positive and -log(1 - h) of the negatives, and needs no epsilon. The sum over K negatives is K times the
+    mean over the usable ones of the N given.
 
     Args:
         positive: (B,) scores: inner products over the temperature.
         negative: (B, N) scores.
-        usable: (B, N) bool: which of the N are negatives of this anchor; none leaves the positive alone.
+        usable: (B, N) bool: which of the N are negatives of this anchor; if none is, only the positive
+            counts.
         negatives: K ≥ 1.
         log_partition: log(Z / M), a number or a tensor of one element.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
@@ -58,13 +59,13 @@ def info_nce_loss(
     ignored: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Find the partner among the batch: cross-entropy of the cosines, student to teacher and back, summed.
+    """InfoNCE within the batch: cross-entropy over cosines, student to teacher plus teacher to student.
 
     Args:
         student: (B, D) embeddings, of any length.
         teacher: (B, D) embeddings.
         temperature: > 0, divides the cosines.
-        ignored: (B, B) bool, symmetric: pairs that are no negatives; the diagonal always counts.
+        ignored: (B, B) bool, symmetric: pairs that are not used as negatives; the diagonal is always used.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

@@ -17,7 +17,7 @@ Form = Literal["paper", "code"]
 
 
 def fsp_matrix(shallow: Tensor, deep: Tensor, *, pool: Literal["max", "average"] = "max") -> Tensor:
-    """Inner products over the places of two stages' maps, divided by their number; equation 1.
+    """Inner products of two stages' channels over the positions, divided by their number; equation 1.
 
     Where the stages differ in height or width, the larger is pooled to the smaller.
 
@@ -30,7 +30,7 @@ def fsp_matrix(shallow: Tensor, deep: Tensor, *, pool: Literal["max", "average"]
         (B, C, C').
 
     Raises:
-        ValueError: an unknown way to pool.
+        ValueError: ``pool`` is unknown.
     """
     choice("pool", pool, ("max", "average"))
     size = min(shallow.shape[2], deep.shape[2]), min(shallow.shape[3], deep.shape[3])
@@ -57,7 +57,7 @@ def fsp_loss(
     Args:
         student: two or more stages (B, C_i, H, W), shallow to deep.
         teacher: as many stages (B, C_i, H', W').
-        form: which of the two.
+        form: see above.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

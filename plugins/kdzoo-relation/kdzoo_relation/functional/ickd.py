@@ -26,14 +26,14 @@ def ickd_loss(
     """Distance of the networks' channel correlations; Liu et al. 2021, section 3.2.
 
     - ``"code"``: each row of the correlations is scaled to unit length; the sum of squares over C.
-    - ``"paper"``: the correlations as they are; the sum of squares over C².
+    - ``"paper"``: the correlations unchanged; the sum of squares over C².
 
-    The maps may differ in height and width: the correlations have no places.
+    The maps may differ in height and width: the correlations do not depend on positions.
 
     Args:
         student: (B, C, H, W).
         teacher: (B, C, H', W').
-        form: which of the two.
+        form: see above.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Neighbourhoods as probabilities: Passalis and Tefas 2018."""
+"""Probabilities of neighbours: Passalis and Tefas 2018."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from kdzoo.api import Reduction, reduce
 from kdzoo_relation.functional.vectors import check_embeddings, cosines
 
 EPSILON = 1e-7
-"""Added to each probability within the logarithm."""
+"""Added to each probability in the logarithm."""
 
 
 def pkt_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean") -> Tensor:
-    """KL(teacher || student) of how likely each sample picks each other as its neighbour.
+    """KL(teacher || student) of the probabilities of picking each sample as the neighbour.
 
-    Passalis and Tefas 2018, section 3: cosine similarities moved to [0, 1], each row scaled to sum 1. As in the
-    authors' code the divergence is a mean over the B entries of a row, not their sum.
+    Passalis and Tefas 2018, section 3: cosine similarities shifted to [0, 1], each row normalised to sum 1.
+    As in the authors' code, the divergence is a mean over the B entries of a row, not their sum.
 
     Args:
         student: (B, D) embeddings.
@@ -32,6 +32,6 @@ def pkt_loss(student: Tensor, teacher: Tensor, *, reduction: Reduction = "mean")
 
 
 def _probabilities(embedding: Tensor) -> Tensor:
-    """(B, B), each row of sum 1."""
+    """(B, B); each row sums to 1."""
     alike = (cosines(embedding) + 1) / 2
     return alike / alike.sum(dim=1, keepdim=True)

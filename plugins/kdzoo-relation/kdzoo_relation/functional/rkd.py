@@ -9,13 +9,13 @@ from torch.nn import functional as F
 from kdzoo.api import at_least_float32
 
 DUPLICATE = 1e-6
-"""Two embeddings nearer than this part of the mean distance count as one point: no direction joins them."""
+"""Embeddings closer than this fraction of the mean distance are treated as equal: no direction between them."""
 
 
 def rkd_loss(
     student: Tensor, teacher: Tensor, *, distance_weight: float = 25.0, angle_weight: float = 50.0
 ) -> Tensor:
-    """Weighted sum of :func:`rkd_distance_loss` and :func:`rkd_angle_loss`; a term of weight 0 costs nothing.
+    """Weighted sum of :func:`rkd_distance_loss` and :func:`rkd_angle_loss`; a term of weight 0 is not computed.
 
     Args:
         student: (B, D) embeddings.
@@ -46,7 +46,7 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: (B, D') embeddings.
 
     Returns:
-        A scalar: the mean over all B² pairs, with the zeros of the diagonal.
+        A scalar: the mean over all B² pairs, including the zeros of the diagonal.
 
     Raises:
         ValueError: the inputs are not two matrices with the same number of rows.
@@ -58,15 +58,15 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
 def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Huber loss between the cosines of all triplets' angles; Park et al. 2019, section 3.2.2.
 
-    Two equal embeddings have no direction: their angles count as 0, and no gradient passes through them. (A
-    normalisation that merely adds an epsilon has a gradient of 1/epsilon there.)
+    Between two equal embeddings there is no direction: the cosines are 0, without gradient. (A normalisation
+    that only adds an epsilon has a gradient of 1/epsilon there.)
 
     Args:
         student: (B, D) embeddings.
         teacher: (B, D') embeddings.
 
     Returns:
-        A scalar: the mean over all B³ triplets, with the zeros of the degenerate ones.
+        A scalar: the mean over all B³ triplets, including the zeros of the degenerate ones.
 
     Raises:
         ValueError: the inputs are not two matrices with the same number of rows.
@@ -88,7 +88,7 @@ def _cosines(embedding: Tensor) -> Tensor:
     """
     distances = _distances(embedding)
     distinct = distances > DUPLICATE * _mean_distance(distances.detach())
-    # The inner where keeps the division's gradient finite where the outer one then drops it.
+    # The inner where keeps the division's gradient finite at the entries that the outer one discards.
     inverse = torch.where(distinct, torch.where(distinct, distances, 1.0).reciprocal(), 0.0)
     squares = distances.square()
     opposite = squares.unsqueeze(2) + squares.unsqueeze(1) - squares
@@ -96,13 +96,13 @@ def _cosines(embedding: Tensor) -> Tensor:
 
 
 def _distances(embedding: Tensor) -> Tensor:
-    """(B, B), in the exact form: the quick one, by a product of matrices, cancels for near points."""
+    """(B, B), in the exact form: the faster one, by a matrix product, suffers from cancellation for close points."""
     embedding = at_least_float32(embedding)
     return torch.cdist(embedding, embedding, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _mean_distance(distances: Tensor) -> Tensor:
-    """The mean over pairs of different samples; not quite 0 where all embeddings are the same."""
+    """The mean over pairs of different samples; slightly above 0 where all embeddings are equal."""
     samples = distances.shape[0]
     return distances.sum().div(max(samples * (samples - 1), 1)).clamp_min(1e-12)
 

@@ -1,4 +1,4 @@
-"""Which samples of a batch are alike: Tung and Mori 2019."""
+"""Similarities between the samples of a batch: Tung and Mori 2019."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kdzoo_relation.functional.vectors import product, unit
 def sp_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Squared distance of the networks' similarity matrices; Tung and Mori 2019, section 3.1.
 
-    Each sample is one vector, all its channels and places. The inner products of a batch make a B x B matrix
-    whose rows are scaled to unit length; the loss is the sum of squares of the matrices' difference over B².
+    Each sample is flattened to one vector. The inner products of a batch form a B x B matrix whose rows are
+    scaled to unit length; the loss is the sum of squares of the matrices' difference over B².
 
     Args:
         student: (B, ...) maps or embeddings.

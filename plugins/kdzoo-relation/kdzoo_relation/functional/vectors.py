@@ -9,20 +9,20 @@ from kdzoo.api import at_least_float32, without_autocast
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Each vector of the last dimension at length 1, in float32 at least.
+    """Scale each vector of the last dimension to length 1, in at least float32.
 
-    A vector of zeros stays zero and gets no gradient; a normalisation that adds an epsilon has a gradient of
+    A zero vector stays zero and gets no gradient; a normalisation that adds an epsilon has a gradient of
     1/epsilon there.
     """
     vectors = at_least_float32(vectors)
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     some = length > torch.finfo(vectors.dtype).tiny
-    # The inner where keeps the division's gradient finite where the outer one then drops it.
+    # The inner where keeps the division's gradient finite at the entries that the outer one discards.
     return torch.where(some, vectors / torch.where(some, length, 1.0), 0.0)
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """``left @ right`` in their own precision, which autocast would lower."""
+    """``left @ right`` in the precision of the arguments, also under autocast."""
     with without_autocast(left):
         return left @ right
 
@@ -34,10 +34,10 @@ def cosines(vectors: Tensor) -> Tensor:
 
 
 def check_embeddings(student: Tensor, teacher: Tensor) -> None:
-    """Refuse what is not two matrices of one batch.
+    """Check that these are two matrices of one batch.
 
     Raises:
-        ValueError: with both shapes.
+        ValueError: they are not; the message has both shapes.
     """
     if student.ndim != 2 or teacher.ndim != 2 or student.shape[0] != teacher.shape[0]:
         raise ValueError(
@@ -47,10 +47,10 @@ def check_embeddings(student: Tensor, teacher: Tensor) -> None:
 
 
 def check_maps(student: Tensor, teacher: Tensor) -> None:
-    """Refuse what is not two stacks of maps of one batch with the same number of channels.
+    """Check that these are maps of one batch with the same number of channels.
 
     Raises:
-        ValueError: with both shapes.
+        ValueError: they are not; the message has both shapes.
     """
     if student.ndim != 4 or teacher.ndim != 4 or student.shape[:2] != teacher.shape[:2]:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Response-based losses as pure functions of logits, student before teacher.
 
-They take any floating dtype and compute in float32 at least. Neither side is detached: run the teacher under
-``torch.no_grad`` where it should not learn.
+They take any floating dtype and compute in at least float32. Neither side is detached: run the teacher under
+``torch.no_grad`` unless it should receive gradients.
 """
 
 from kdzoo_response.functional.ctkd import ctkd_loss, reversed_gradient

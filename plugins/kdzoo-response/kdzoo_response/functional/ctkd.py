@@ -1,4 +1,4 @@
-"""A temperature that is learned against the student."""
+"""A temperature learned adversarially."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kdzoo_response.functional.logits import pair
 
 
 def reversed_gradient(tensor: Tensor, strength: float) -> Tensor:
-    """The same values; the gradient comes back times ``-strength``."""
+    """The identity, whose gradient is multiplied by ``-strength``."""
     fixed = tensor.detach()
     return fixed - strength * (tensor - fixed)
 
@@ -22,13 +22,14 @@ def ctkd_loss(
     standardize: bool = False,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """:func:`kd_loss` at a temperature that is a tensor, with gradient to it, T² included; Li et al. 2023, section 3.
+    """:func:`kd_loss` at a temperature that receives gradient, with the factor T²; Li et al. 2023, section 3.
 
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
         temperature: a scalar, or (B, 1), > 0.
-        standardize: bring each row of logits to mean 0 and deviation 1 first (Sun et al. 2024).
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first (Sun et al.
+            2024).
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

@@ -20,7 +20,7 @@ def dist_loss(
     """T² · (β · inter + γ · intra), each one minus a mean Pearson correlation; Huang et al. 2022, section 4.
 
     Inter: over the classes of each sample. Intra: over the samples of each class, so that the loss depends on
-    who shares the batch. Probabilities are compared up to scale and shift, not exactly.
+    the composition of the batch. Correlations ignore scale and shift.
 
     Args:
         student: (B, K) logits.
@@ -28,7 +28,8 @@ def dist_loss(
         beta: weight of the inter-class part, ≥ 0.
         gamma: weight of the intra-class part, ≥ 0; a batch of one sample has no such correlation, and no gradient.
         temperature: T > 0.
-        standardize: bring each row of logits to mean 0 and deviation 1 first (Sun et al. 2024).
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first (Sun et al.
+            2024).
 
     Returns:
         A scalar.

@@ -24,18 +24,19 @@ def dkd_loss(
     """T² · (α · TCKD + β · NCKD); Zhao et al. 2022, section 3.
 
     TCKD is the KL divergence between the two-way distributions (target class, all the others). NCKD is the
-    one between the distributions over the classes that are not the target. Both are computed in log space, so
-    that a teacher or a student that is certain gives neither -inf nor NaN.
+    one between the distributions over the non-target classes. Both are computed in log space, so that
+    saturated softmaxes give neither -inf nor NaN.
 
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        target: (B,) class ids, or (B, K) class probabilities, of which the largest counts. Where there is no
-            label (None, a negative id, a row of zeros) the teacher's most likely class stands in for it.
+        target: (B,) class ids, or (B, K) class probabilities, of which the largest is the target. Without a
+            label (None, a negative id, a row of zeros), the target is the teacher's most likely class.
         alpha: weight of TCKD, ≥ 0.
         beta: weight of NCKD, ≥ 0.
         temperature: T > 0.
-        standardize: bring each row of logits to mean 0 and deviation 1 first (Sun et al. 2024).
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first (Sun et al.
+            2024).
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

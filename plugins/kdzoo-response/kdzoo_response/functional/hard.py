@@ -1,4 +1,4 @@
-"""The teacher's decision as the label."""
+"""The teacher's prediction as the label."""
 
 from __future__ import annotations
 

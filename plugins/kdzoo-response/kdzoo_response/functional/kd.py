@@ -18,13 +18,14 @@ def kd_loss(
 ) -> Tensor:
     """T² · KL(softmax(teacher / T) ‖ softmax(student / T)); Hinton et al. 2014, section 2.
 
-    T² keeps the gradient's size about the same whatever the temperature.
+    The factor T² keeps the size of the gradient roughly independent of the temperature.
 
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
         temperature: T > 0.
-        standardize: bring each row of logits to mean 0 and deviation 1 first (Sun et al. 2024).
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first (Sun et al.
+            2024).
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the losses share: checked and widened logits, the label's class, the mean."""
+"""What the losses share: checking and promoting logits, the target class, divergences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kdzoo.api import at_least_float32
 def standardized(logits: Tensor) -> Tensor:
     """Each row with mean 0 and standard deviation 1; Sun et al. 2024, section 4.
 
-    The deviation is the sample's (divided by K - 1), and 1e-7 is added to it, as in the authors' code: a row of
+    This is the sample standard deviation (divided by K - 1) plus 1e-7, as in the authors' code: a row of
     equal logits becomes zeros.
 
     Args:
@@ -24,7 +24,7 @@ def standardized(logits: Tensor) -> Tensor:
 
 
 def pair(student: Tensor, teacher: Tensor, standardize: bool = False) -> tuple[Tensor, Tensor]:
-    """Both logits in float32 at least, standardised if so wished.
+    """Both logits in at least float32, standardised on request.
 
     Raises:
         ValueError: the shapes differ or are not (B, K).
@@ -40,11 +40,11 @@ def pair(student: Tensor, teacher: Tensor, standardize: bool = False) -> tuple[T
 
 
 def target_class(teacher: Tensor, target: Tensor | None) -> Tensor:
-    """(B,) class ids: the label, the largest of a mixture, else the teacher's most likely class.
+    """(B,) class ids: the label, the largest class of a mixed label, else the teacher's most likely class.
 
     Args:
         teacher: (B, K) logits.
-        target: (B,) class ids or (B, K) probabilities. Without label: None, a negative id, a row of zeros.
+        target: (B,) class ids or (B, K) probabilities. No label: None, a negative id, a row of zeros.
 
     Raises:
         ValueError: a target of another shape.
@@ -63,16 +63,16 @@ def target_class(teacher: Tensor, target: Tensor | None) -> Tensor:
 
 
 def other_classes(true: Tensor, classes: int) -> Tensor:
-    """(B, K - 1), the ids of the classes that are not each sample's ``true`` (B,) one."""
+    """(B, K - 1), the ids of each sample's classes other than its ``true`` one, (B,)."""
     others = torch.arange(classes - 1, device=true.device).expand(len(true), -1)
     return others + (others >= true.unsqueeze(1))
 
 
 def kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(teacher ‖ student) of log-probabilities, per sample. Logs on both sides: no log of an underflow."""
+    """KL(teacher ‖ student) per sample. Both are log-probabilities: no logarithm of an underflow."""
     return F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
 
 
 def cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
-    """(B,) cross-entropy of the student's softmax under the teacher's, both (B, N) logits."""
+    """(B,) cross-entropy of the student's softmax with the teacher's; both are (B, N) logits."""
     return -(teacher.softmax(dim=1) * student.log_softmax(dim=1)).sum(dim=1)

@@ -24,9 +24,9 @@ def mlkd_loss(
 ) -> Tensor:
     """Three terms, each summed over several temperatures; Jin et al. 2023, section 3.
 
-    With p the (B, K) probabilities at a temperature T: instance is T² · KL, a mean over samples; batch is
-    |p_t p_tᵀ - p_s p_sᵀ|² / B, how samples resemble each other; classes is |p_tᵀ p_t - p_sᵀ p_s|² / K, how
-    classes go together.
+    With p the (B, K) probabilities at a temperature T: instance is T² · KL, a mean over samples; batch, the
+    similarity of samples, is |p_t p_tᵀ - p_s p_sᵀ|² / B; classes, the similarity of classes, is |p_tᵀ p_t -
+    p_sᵀ p_s|² / K.
 
     Args:
         student: (B, K) logits.
@@ -35,8 +35,9 @@ def mlkd_loss(
         batch: weight of the second term, ≥ 0.
         classes: weight of the third term, ≥ 0.
         temperatures: all > 0.
-        masked: only the half of the samples, and of the classes, that the teacher is least sure of counts.
-        standardize: bring each row of logits to mean 0 and deviation 1 first (Sun et al. 2024).
+        masked: use only the half of the samples, and of the classes, on which the teacher is least confident.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first (Sun et al.
+            2024).
 
     Returns:
         A scalar.
@@ -57,7 +58,7 @@ def mlkd_loss(
 
 
 def _masks(teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) samples and (K,) classes of which the teacher is no surer than of the median one."""
+    """Masks (B,) and (K,) of the samples and classes whose teacher confidence is at most the median."""
     likely = teacher.detach().softmax(dim=1)
     surest, share = likely.amax(dim=1), likely.sum(dim=0)
     return (surest <= surest.median()).to(likely.dtype), (share <= share.median()).to(likely.dtype)

@@ -26,10 +26,10 @@ def nkd_loss(
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        target: as for :func:`dkd_loss`; without label the teacher's most likely class counts.
+        target: as for :func:`dkd_loss`; without a label, it is the teacher's most likely class.
         gamma: weight of the second part, ≥ 0.
         temperature: T > 0, of the second part.
-        standardize: bring each row of logits to mean 0 and deviation 1 in the second, softened part.
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 in the second part.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

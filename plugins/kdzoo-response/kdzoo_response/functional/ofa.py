@@ -1,4 +1,4 @@
-"""The loss for unlike architectures: the target class counts for more where the teacher is sure of it."""
+"""The loss between different architectures, with more weight on the target of a confident teacher."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def ofa_loss(
     form: Literal["paper", "code"] = "paper",
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Cross-entropy weighted by a teacher whose target class is enhanced; Hao et al. 2023, section 3.
+    """Cross-entropy with the teacher, with more weight on the target class; Hao et al. 2023, section 3.
 
-    paper: -(1 + p_y)^γ log q_y - Σ_{c ≠ y} p_c log q_c, with the cross-entropy with the label inside.
-    code: -[(1 + p_y)^γ - 1] log q_y - Σ_{c ≠ y} p_c^γ log q_c, to be added to a task loss.
-    p is the teacher's softmax and q the student's, both at temperature 1.
+    paper: -(1 + p_y)^γ log q_y - Σ_{c ≠ y} p_c log q_c, which includes the cross-entropy with the label.
+    code: -[(1 + p_y)^γ - 1] log q_y - Σ_{c ≠ y} p_c^γ log q_c, to be added to a task loss. p is the teacher's
+    softmax and q the student's, both at temperature 1.
 
     Args:
         student: (B, K) logits.

@@ -1,4 +1,4 @@
-"""Soft labels weighted by sample."""
+"""Soft labels with a weight per sample."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from kdzoo_response.functional.logits import cross_entropy, pair, standardized
 
 
 def wsld_weight(student: Tensor, teacher: Tensor, target: Tensor | None) -> Tensor:
-    """(B,) 1 - exp(-L_s / L_t), L being the cross-entropy with the label; Zhou et al. 2021, section 4.
+    """(B,) 1 - exp(-L_s / L_t), where L is the cross-entropy with the label; Zhou et al. 2021, section 4.
 
     Near 1 where the student is worse than the teacher, near 0 where it is better. No gradient flows through it.
 
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        target: (B,) class ids or (B, K) probabilities. Without label (None, a negative id, a row of zeros) the
-            teacher's most likely class stands in for it.
+        target: (B,) class ids or (B, K) probabilities. Without a label (None, a negative id, a row of zeros),
+            the target is the teacher's most likely class.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -40,14 +40,15 @@ def wsld_loss(
 ) -> Tensor:
     """Weight · T² · cross-entropy of the softened probabilities; Zhou et al. 2021, section 4.
 
-    The weight is that of :func:`wsld_weight`.
+    The weight is :func:`wsld_weight`.
 
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
         target: as for :func:`wsld_weight`.
         temperature: T > 0; the weights are computed at 1.
-        standardize: bring each row of logits to mean 0 and deviation 1 before softening (not for the weights).
+        standardize: standardise each row of logits to mean 0 and standard deviation 1 first (not for the
+            weights).
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

@@ -1,6 +1,6 @@
-"""The mathematics of self-distillation as pure functions; one module for each method.
+"""The losses of self-distillation as pure functions; one module for each method.
 
-They take any floating dtype and compute in float32 at least, under autocast too.
+They take any floating dtype and compute in at least float32, under autocast too.
 """
 
 from kdzoo_self.functional.byot import byot_loss, first_confident, squared_distance

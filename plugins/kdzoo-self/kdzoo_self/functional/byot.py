@@ -1,4 +1,4 @@
-"""Be your own teacher: exits that learn from the deepest one (Zhang et al. 2019), and who answers first."""
+"""Be your own teacher: exits that learn from the deepest classifier (Zhang et al. 2019), and early exit."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def byot_loss(
     squared: bool = True,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """What one exit learns from the deepest one; Zhang et al. 2019, equation 6 without its labels.
+    """Distillation loss of one exit; Zhang et al. 2019, equation 6 without the task loss.
 
     ``alpha`` x KL(deepest || exit) of the softened probabilities + ``hint`` x squared distance of the maps.
 
     Args:
         exit_logits: (B, K).
-        deepest_logits: (B, K); not detached here.
+        deepest_logits: (B, K); not detached by this function.
         exit_map: (B, C, H, W); needed where ``hint`` is not 0.
         deepest_map: (B, C, H', W').
         alpha: ≥ 0.
         temperature: > 0.
-        hint: ≥ 0; 0 leaves the maps out.
+        hint: ≥ 0; 0 switches the maps off.
         squared: multiply the divergence by temperature².
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:
-        ValueError: shapes that do not fit, or maps that are missing.
+        ValueError: shapes that do not fit, or missing maps.
 
     """
     loss = alpha * softened_kl(exit_logits, deepest_logits, temperature, squared=squared)
@@ -50,7 +50,7 @@ def byot_loss(
 
 
 def squared_distance(one: Tensor, other: Tensor) -> Tensor:
-    """Sum over channels and places of the squared difference of two maps, pooled to the smaller size.
+    """Sum over channels and positions of the squared difference of two maps, pooled to the smaller size.
 
     Args:
         one: (B, C, H, W).
@@ -60,7 +60,7 @@ def squared_distance(one: Tensor, other: Tensor) -> Tensor:
         (B,).
 
     Raises:
-        ValueError: batches or channels differ, or these are no maps.
+        ValueError: batches or channels differ, or these are not maps.
 
     """
     if one.ndim != 4 or other.ndim != 4 or one.shape[:2] != other.shape[:2]:
@@ -72,11 +72,11 @@ def squared_distance(one: Tensor, other: Tensor) -> Tensor:
 
 
 def first_confident(logits: Sequence[Tensor], threshold: float) -> Tensor:
-    """Which exit answers each sample: the first whose highest probability is above the threshold, else the last.
+    """The exit of each sample: the first whose highest probability is above the threshold, else the last.
 
     Args:
-        logits: (B, K) of each exit, shallow to deep; the last is the network's own answer.
-        threshold: from 0 (the first exit answers everything) to 1 (the last does).
+        logits: (B, K) of each exit, shallow to deep; the last is the network's own.
+        threshold: from 0 (all samples leave at the first exit) to 1 (all at the last).
 
     Returns:
         (B,) int64 numbers of exits, from 0.
@@ -87,10 +87,10 @@ def first_confident(logits: Sequence[Tensor], threshold: float) -> Tensor:
     """
     if not logits or any(one.ndim != 2 or one.shape != logits[0].shape for one in logits):
         raise ValueError(
-            f"logits must be (B, K), alike in all exits, not {[tuple(one.shape) for one in logits]}"
+            f"logits must be (B, K), the same for all exits, not {[tuple(one.shape) for one in logits]}"
         )
     sure = torch.stack([confident(one, threshold) for one in logits[:-1]] + [_all(logits[-1])])
-    return sure.to(torch.uint8).argmax(dim=0)  # the first of the highest values
+    return sure.to(torch.uint8).argmax(dim=0)  # argmax returns the first exit that is confident
 
 
 def confident(logits: Tensor, threshold: float) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def draw_same_class(index: Tensor, labels: Tensor, drawn: Tensor) -> Tensor:
-    """For each sample a training sample with the same label, drawn evenly; itself where the label is withheld.
+    """For each sample, a uniformly drawn training sample with the same label; itself if it has no label.
 
     Args:
         index: (B,) int64 rows of ``labels``.

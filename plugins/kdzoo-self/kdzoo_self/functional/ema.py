@@ -1,4 +1,4 @@
-"""The average of a network's own weights as its teacher: Tarvainen and Valpola 2017."""
+"""The moving average of a network's weights as its teacher: Tarvainen and Valpola 2017."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kdzoo.api import Reduction, at_least_float32, reduce
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move every weight of ``average`` towards that of ``network``: decay x own + (1 - decay) x other's.
+    """Update every weight of ``average``: decay x average + (1 - decay) x network.
 
-    Floating buffers (BatchNorm's statistics) move likewise; others (its counter) are copied.
+    Floating-point buffers (BatchNorm's statistics) are averaged too; others (its counter) are copied.
 
     Args:
         average: changed in place.
-        network: with the same state as ``average``.
+        network: has the same parameters and buffers as ``average``.
         decay: in [0, 1].
 
     Raises:
-        ValueError: the two do not have the same state.
+        ValueError: their parameters or buffers differ.
 
     """
     own, other = average.state_dict(), network.state_dict()
@@ -40,7 +40,7 @@ def probability_mse(student: Tensor, teacher: Tensor, *, reduction: Reduction = 
 
     Args:
         student: (B, K) logits.
-        teacher: (B, K) logits; not detached here.
+        teacher: (B, K) logits; not detached by this function.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
     Raises:

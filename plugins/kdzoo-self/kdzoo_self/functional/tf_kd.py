@@ -14,15 +14,15 @@ from kdzoo.api import choice
 def virtual_logits(
     target: Tensor, classes: int, *, correct: float = 0.99, form: Literal["paper", "code"] = "paper"
 ) -> Tensor:
-    """Logits of a teacher that gives the label the probability ``correct`` and shares the rest evenly.
+    """Logits of a teacher that gives the label the probability ``correct`` and distributes the rest evenly.
 
     Args:
         target: (B,) int64 class ids in [0, classes).
         classes: K ≥ 2.
         correct: probability of the label, in (0, 1).
-        form: ``"paper"``: the logits are log-probabilities, so that the softmax at temperature 1 gives back
-            ``correct`` (equation 8). ``"code"``: they are the probabilities themselves, as in the authors' code,
-            which is nearly uniform at any temperature.
+        form: ``"paper"``: the logits are log-probabilities, so that softmax at temperature 1 gives
+            ``correct`` (equation 8). ``"code"``: they are the probabilities themselves, as in the authors'
+            code; the softmax is then nearly uniform at any temperature.
 
     Returns:
         (B, K) float32.

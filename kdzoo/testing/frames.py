@@ -1,4 +1,4 @@
-"""Whose line it is: the component's, not torch's or the core's."""
+"""The innermost stack frame that belongs to a component, not to torch or the core."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _OTHERS = {"torch", "timm", "lightning_fabric"}
 
 
 def innermost(frames: traceback.StackSummary) -> str | None:
-    """``file.py:line`` of the innermost frame outside torch and timm; None if that is the core's.
+    """``file.py:line`` of the innermost frame outside torch and timm; None if it is in the core.
 
-    The core's own components count as components.
+    The core's built-in components count as components.
     """
     for frame in reversed(frames):
         path = Path(frame.filename)
@@ -25,7 +25,7 @@ def innermost(frames: traceback.StackSummary) -> str | None:
 
 
 def blame(error: BaseException) -> tuple[str, str]:
-    """An exception in one line, and the innermost line outside torch and timm."""
+    """An exception in one line, and ``file.py:line`` of its innermost frame outside torch and timm."""
     text = str(error).strip().splitlines()
     frames = traceback.extract_tb(error.__traceback__)
     inside = [one for one in frames if not _OTHERS & set(Path(one.filename).parts)] or list(frames)
