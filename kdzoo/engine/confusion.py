@@ -55,4 +55,5 @@ def confusion_picture(confusion: Tensor, classes: Sequence[str]) -> Tensor:
             at = (margin + column * side + side // 2, margin + row * side + side // 2)
             draw.text(at, str(count), color, font, anchor="mm")
     draw.text((6, 6), "true \\ predicted", "black", font)
-    return pil_to_tensor(sheet)[None] / 255
+    picture: Tensor = pil_to_tensor(sheet)[None] / 255
+    return picture

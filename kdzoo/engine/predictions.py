@@ -159,5 +159,5 @@ def _summed(run: TrainingRun, counts: Mapping[str, Tensor]) -> dict[str, Tensor]
     flat = torch.cat([one.flatten() for one in counts.values()]).to(run.device)
     summed = run.fabric.all_reduce(flat, reduce_op="sum")
     assert isinstance(summed, Tensor)
-    parts = summed.cpu().split([one.numel() for one in counts.values()])
+    parts = torch.split_with_sizes(summed.cpu(), [one.numel() for one in counts.values()])
     return {name: part.reshape(one.shape) for (name, one), part in zip(counts.items(), parts, strict=True)}
