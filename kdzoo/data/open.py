@@ -178,6 +178,9 @@ def _origin(config: DataConfig) -> tuple[Hashable, ...]:
         config.img_size,
         config.cache_gb,
         config.withhold_train,
+        config.class_depth,
+        config.test_fraction,
+        config.split_seed,
     )
 
 

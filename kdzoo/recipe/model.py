@@ -182,7 +182,15 @@ class DataConfig(Section):
     options: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of a plugin's data set"
     )
-    data_dir: Path | None = Field(None, description="the image folder: train/, val/ or validation/, test/")
+    data_dir: Path | None = Field(
+        None, description="the image folder: train/, val/, test/ with class folders, or class folders alone"
+    )
+    class_depth: PositiveInt = Field(
+        1, description="so many folders below a split name the class of an image"
+    )
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="part of each class that is the test split where the image folder has no splits"
+    )
     img_size: Side | None = Field(
         None,
         description="side in pixels to decode to; default: the images' own if they are all alike, else 224",

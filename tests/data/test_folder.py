@@ -17,7 +17,7 @@ def test_three_splits(make_folder, open_, colours):
     data = open_(make_folder(train=6, val=3, test=4), augment={})
     assert [len(stream.split) for stream in (data.train, data.val, data.test)] == [18, 9, 12]
     assert [reds(colours, stream) for stream in (data.train, data.val, data.test)] == [{40}, {80}, {120}]
-    assert data.notes == ()
+    assert data.notes == (f"{make_folder()}: 3 classes (cat, dog, owl); images: train 18, val 9, test 12",)
 
 
 def test_validation_is_another_name_for_val(make_folder, open_):
@@ -97,13 +97,17 @@ def test_a_file_s_name_may_be_no_text(make_folder, open_):
 
 
 def test_every_suffix_of_photographs_is_read(make_folder, open_):
-    folder = make_folder(train=1, test=1, classes=["one"])
+    folder = make_folder(train=1, test=1, classes=["one", "two"])
     for suffix in ("jfif", "jpe", "JPG", "jp2", "tga", "apng", "txt", "pfm", "pdf"):
         name = "JPEG" if suffix in ("txt", "pfm", "pdf") else None
         Image.new("RGB", (8, 8)).save(folder / "train" / "one" / f"a.{suffix}", name)
-    keys = open_(folder, val_fraction=0).names
-    assert sorted(keys) == [
+    data = open_(folder, val_fraction=0)
+    assert sorted(data.names)[:-1] == [
         f"one/{name}" for name in ("000.png", "a.JPG", "a.apng", "a.jfif", "a.jp2", "a.jpe", "a.tga")
+    ]
+    said = f"{folder}/train: 3 files left out by suffix: "
+    assert [sorted(note.removeprefix(said).split(", ")) for note in data.notes if note.startswith(said)] == [
+        ["1 .pdf", "1 .pfm", "1 .txt"]
     ]
 
 
