@@ -16,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
@@ -170,6 +171,11 @@ class AugmentConfig(Section):
     mixup: NonNegativeFloat = Field(0.0, description="timm's mixup alpha")
     cutmix: NonNegativeFloat = Field(0.0, description="timm's cutmix alpha")
 
+    @model_serializer(mode="wrap")
+    def _given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was given: a recipe that ran with the data set's defaults for the rest runs so again."""
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+
 
 class DataConfig(Section):
     """Where the images come from and how they are split, cut down and varied."""
@@ -215,7 +221,9 @@ class DataConfig(Section):
         4.0, description="sets that decode to at most this are cached, others stream"
     )
     bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
-    augment: AugmentConfig | None = Field(None, description="default: what suits the data set")
+    augment: AugmentConfig | None = Field(
+        None, description="default: what suits the data set, for each key not given; {} varies nothing"
+    )
     computed: dict[ModalityName, Literal["edges", "grey", "heat", "low-resolution"]] = Field(
         default_factory=dict,
         description="further modalities, computed from the image: name -> edges, grey, heat or low-resolution",
