@@ -129,7 +129,7 @@ def _what(recipe: RecipeRow) -> str:
 
 def _unfinished(run: Recorded) -> str:
     where = f"after epoch {run.epochs[-1].epoch}" if run.epochs else "before the end of its first epoch"
-    return f"The run has not ended; it stopped {where}" + (
+    return f"The run is not finished; it stopped {where}" + (
         f": {run.failures[-1].error}" if run.failures else "."
     )
 

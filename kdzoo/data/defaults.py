@@ -19,4 +19,8 @@ def with_defaults(given: AugmentConfig | None, default: AugmentConfig) -> Augmen
     """What is given, and the default for every other key. Without any key it is a section that varies nothing."""
     if given is None or not given.model_fields_set:
         return default if given is None else given
-    return default.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
+    set_here = {name: getattr(given, name) for name in given.model_fields_set}
+    no_shift = (
+        {} if given.scale is None else {"crop": 0}
+    )  # a random resized crop takes the place of the shift
+    return default.model_copy(update={**no_shift, **set_here})

@@ -68,8 +68,8 @@ def damage(path: Path, result: Mapping[str, Any]) -> str | None:
     if not isinstance(files, dict) or not files:
         return f"{path / 'metrics.jsonl'}: its result does not say what was exported"
     for name, digest in files.items():
-        file = path / "student" / name
-        if sha256_of(file) != digest:
+        file = path / "student" / str(name)
+        if not file.resolve().is_relative_to(path.resolve()) or sha256_of(file) != digest:
             return f"{file}: {'damaged' if file.exists() else 'missing'}"
     return None
 

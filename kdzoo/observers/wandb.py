@@ -78,9 +78,8 @@ class Wandb(Observer):
 
     def _recover(self, folder: Path, lost: Lost) -> None:
         """Log the run again where that has a chance, and say what happened in one line."""
-        from kdzoo.observers.wandb_again import (
-            log_again,
-        )  # not at the top: ``kdzoo list`` imports this module
+        # Not at the top: ``kdzoo list`` imports this module.
+        from kdzoo.observers.wandb_again import log_again
 
         why = str(lost)
         if lost.again:

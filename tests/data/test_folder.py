@@ -208,6 +208,7 @@ def test_one_key_of_the_augmentation_leaves_the_defaults_of_the_others(make_fold
     data = open_(folder, augment={"color": 0.4})
     assert (data.augment.color, data.augment.crop, data.augment.hflip) == (0.4, 2, 0.5)
     assert open_(folder, augment={"hflip": 0}).augment == AugmentConfig(crop=2, hflip=0)
+    assert open_(folder, augment={"scale": [0.5, 1]}).augment == AugmentConfig(scale=(0.5, 1), hflip=0.5)
     assert open_(folder, augment={}).augment == AugmentConfig()
     given = AugmentConfig(color=0.4)
     assert AugmentConfig.model_validate(given.model_dump()).model_fields_set == {"color"}
