@@ -71,6 +71,7 @@ FLAGS: Mapping[str, Flag] = {
         Flag("drop_path", "roles.student.drop_path", NETWORKS),
         Flag("dataset", "data.dataset", DATA),
         Flag("data_dir", "data.data_dir", DATA),
+        Flag("class_depth", "data.class_depth", DATA),
         Flag("img_size", "data.img_size", DATA),
         Flag("val_fraction", "data.val_fraction", DATA),
         Flag("train_per_class", "data.train_per_class", DATA),

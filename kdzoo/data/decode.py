@@ -29,22 +29,41 @@ def fit(image: Image.Image, size: int) -> Pixels:
     One that has this size already keeps its pixels. A photograph is decoded at a reduced scale of at least
     twice ``size`` where its format allows, which costs a fraction of the time.
     """
+    form = image.format  # a turned copy has none
     image.draft("RGB", (2 * size, 2 * size))
     # reading the EXIF data of a JPEG that has none would cost as much as decoding a small one
     if image.format != "JPEG" or "exif" in image.info:
         image = ImageOps.exif_transpose(image)
-    image = _rgb(image)
+    image = _rgb(image, form)
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode == "P":  # palette entries may be transparent, which Pillow converts by way of RGBA only
+def _rgb(image: Image.Image, form: str | None) -> Image.Image:
+    """RGB; what is transparent lies on white, whatever colour the file hides there."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image, form)
+    if image.has_transparency_data:
         image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image, form: str | None) -> Image.Image:
+    """16 bits, or floating-point numbers in 0..1, as 8 bits; Pillow would clip them.
+
+    Raises:
+        ValueError: nothing says which value is white.
+
+    """
+    values = np.asarray(image)
+    if image.mode.startswith("I;16") or form == "PPM":  # a .pgm of 16 bits is read as mode I
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode == "F" and values.min() >= 0 and values.max() <= 1:
+        return Image.fromarray((values * 255).round().astype(np.uint8))
+    what = "32-bit numbers" if image.mode == "I" else "floating-point numbers outside 0..1"
+    raise ValueError(f"{what}, and nothing says which is white; store 8 or 16 bits, or 0..1")
 
 
 def read(listing: Listing, row: int, size: int) -> Pixels | str:

@@ -17,7 +17,7 @@ from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
 from kdzoo.data.decode import Progress, sniff_side
-from kdzoo.data.defaults import default_augment
+from kdzoo.data.defaults import default_augment, with_defaults
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, to_device
 from kdzoo.data.mix import Mix
@@ -112,7 +112,7 @@ def open_data(
     channels = _channels(source.train)
     largest = min(config.batch_size, max(len(part.split.index) for part in parts.values()))
     check_room("data.batch_size", largest, img_size, 4 * channels)  # float32
-    augment = config.augment or default_augment(data_name(config), img_size, source.mirror)
+    augment = with_defaults(config.augment, default_augment(data_name(config), img_size, source.mirror))
     if augment.crop > img_size:
         raise KdzooError(
             f"data.augment.crop {augment.crop}: at most the side of the images, {img_size} pixels"
@@ -162,7 +162,11 @@ def open_data(
         content_hashes=by_modality,
         names=source.train.keys,
         timing={"scan": scanned, "decode": shelves.seconds},
-        notes=(*source.notes, *(note for one in pairs.values() for note in one.source.notes)),
+        notes=(
+            *source.notes,
+            *(note for one in pairs.values() for note in one.source.notes),
+            *_few_steps(config, train),
+        ),
         streams=not shelved,
         unreadable=skipped,
     )
@@ -178,6 +182,9 @@ def _origin(config: DataConfig) -> tuple[Hashable, ...]:
         config.img_size,
         config.cache_gb,
         config.withhold_train,
+        config.class_depth,
+        config.test_fraction,
+        config.split_seed,
     )
 
 
@@ -186,6 +193,16 @@ def _side(config: DataConfig, source: Source) -> int:
         return int(source.train.images.shape[1])
     listings = (None if config.withhold_train else source.train, source.val, source.test)
     return config.img_size or sniff_side([listing for listing in listings if listing is not None])
+
+
+def _few_steps(config: DataConfig, train: TrainStream | None) -> Iterator[str]:
+    """A warning where an epoch of a folder has fewer than four steps, and a smaller batch has more."""
+    if train is not None and data_name(config) == "folder" and config.batch_size > 32 and len(train) < 4:
+        steps = f"{len(train)} step{'s' if len(train) > 1 else ''}"
+        yield (
+            f"{len(train.split)} training images at data.batch_size {config.batch_size} are {steps} an epoch; "
+            "a smaller batch (such as 32) learns more in as many epochs"
+        )
 
 
 def _channels(listing: Listing) -> int:

@@ -20,7 +20,7 @@ from kdzoo.data.listing import Listing, Pixels, digest
 from kdzoo.data.once import Once
 from kdzoo.recipe.model import DataConfig
 
-_FORMAT = 1  # to be counted up when the same files begin to decode to other pixels
+_FORMAT = 2  # to be counted up when the same files begin to decode to other pixels
 _LARGE = 1 << 29
 """Bytes of a stored set from which its check is worth a progress bar."""
 

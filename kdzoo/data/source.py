@@ -42,7 +42,10 @@ def find_source(config: DataConfig, zoo: Zoo | None = None) -> Source:
         if name == "folder":
             if data_dir is None:
                 raise KdzooError(f"data.dataset 'folder' needs data.data_dir: {folder.ACCEPTED}")
-            return folder.scan(data_dir, train=not config.withhold_train)
+            return folder.scan(
+                data_dir, train=not config.withhold_train, class_depth=config.class_depth,
+                test_fraction=config.test_fraction, seed=config.split_seed,
+            )  # fmt: skip
         return timm_source.scan(name, data_dir, config.img_size, config.cache_gb * 1e9)
     zoo = zoo or Zoo()
     brought = zoo.components("dataset")

@@ -36,6 +36,8 @@ EFFECTS: Mapping[str, Effect] = {
     "data.dataset": Effect.CONTENT,
     "data.options": Effect.CONTENT,
     "data.data_dir": Effect.CONTENT,
+    "data.class_depth": Effect.CONTENT,
+    "data.test_fraction": Effect.CONTENT,
     "data.workers": Effect.NOTHING,
     "data.cache_gb": Effect.NOTHING,
     "data.bad_images": Effect.CONTENT,  # what is skipped is not in the content

@@ -16,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
@@ -191,6 +192,11 @@ class AugmentConfig(Section):
             raise ValueError("scale is a part of the area: at most 1")
         return self
 
+    @model_serializer(mode="wrap")
+    def _given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was given: a recipe that ran with the data set's defaults for the rest runs so again."""
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+
 
 class DataConfig(Section):
     """Where the images come from and how they are split, cut down and varied."""
@@ -203,7 +209,15 @@ class DataConfig(Section):
     options: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of a plugin's data set"
     )
-    data_dir: Path | None = Field(None, description="the image folder: train/, val/ or validation/, test/")
+    data_dir: Path | None = Field(
+        None, description="the image folder: train/, val/, test/ with class folders, or class folders alone"
+    )
+    class_depth: PositiveInt = Field(
+        1, description="so many folders below a split name the class of an image"
+    )
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="part of each class that is the test split where the image folder has no splits"
+    )
     img_size: Side | None = Field(
         None,
         description="side in pixels to decode to; default: the images' own if they are all alike, else 224",
@@ -228,7 +242,9 @@ class DataConfig(Section):
         4.0, description="sets that decode to at most this are cached, others stream"
     )
     bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
-    augment: AugmentConfig | None = Field(None, description="default: what suits the data set")
+    augment: AugmentConfig | None = Field(
+        None, description="default: what suits the data set, for each key not given; {} varies nothing"
+    )
     computed: dict[ModalityName, Literal["edges", "grey", "heat", "low-resolution"]] = Field(
         default_factory=dict,
         description="further modalities, computed from the image: name -> edges, grey, heat or low-resolution",

@@ -7,6 +7,7 @@ from PIL import Image
 
 from kdzoo.api import KdzooError
 from kdzoo.data.decode import fit
+from kdzoo.recipe.model import AugmentConfig
 
 
 def reds(colours, stream):
@@ -17,7 +18,7 @@ def test_three_splits(make_folder, open_, colours):
     data = open_(make_folder(train=6, val=3, test=4), augment={})
     assert [len(stream.split) for stream in (data.train, data.val, data.test)] == [18, 9, 12]
     assert [reds(colours, stream) for stream in (data.train, data.val, data.test)] == [{40}, {80}, {120}]
-    assert data.notes == ()
+    assert data.notes == (f"{make_folder()}: 3 classes (cat, dog, owl); images: train 18, val 9, test 12",)
 
 
 def test_validation_is_another_name_for_val(make_folder, open_):
@@ -97,13 +98,17 @@ def test_a_file_s_name_may_be_no_text(make_folder, open_):
 
 
 def test_every_suffix_of_photographs_is_read(make_folder, open_):
-    folder = make_folder(train=1, test=1, classes=["one"])
+    folder = make_folder(train=1, test=1, classes=["one", "two"])
     for suffix in ("jfif", "jpe", "JPG", "jp2", "tga", "apng", "txt", "pfm", "pdf"):
         name = "JPEG" if suffix in ("txt", "pfm", "pdf") else None
         Image.new("RGB", (8, 8)).save(folder / "train" / "one" / f"a.{suffix}", name)
-    keys = open_(folder, val_fraction=0).names
-    assert sorted(keys) == [
+    data = open_(folder, val_fraction=0)
+    assert sorted(data.names)[:-1] == [
         f"one/{name}" for name in ("000.png", "a.JPG", "a.apng", "a.jfif", "a.jp2", "a.jpe", "a.tga")
+    ]
+    said = f"{folder}/train: 3 files left out by suffix: "
+    assert [sorted(note.removeprefix(said).split(", ")) for note in data.notes if note.startswith(said)] == [
+        ["1 .pdf", "1 .pfm", "1 .txt"]
     ]
 
 
@@ -160,6 +165,60 @@ def test_every_mode_becomes_rgb(mode, tmp_path):
         assert np.array_equal(fit(image, 4), np.full((4, 4, 3), 255))
     dark = Image.fromarray(np.full((4, 4), 25700, np.uint16))
     assert fit(dark, 4).max() == 100
+
+
+def stored(tmp_path, name, image, **options):
+    image.save(tmp_path / name, **options)
+    with Image.open(tmp_path / name) as read:
+        return fit(read, 4)
+
+
+def test_more_than_eight_bits_keep_their_brightness(tmp_path):
+    halves = np.full((4, 4), 0.5, np.float32)
+    assert set(stored(tmp_path, "a.tif", Image.fromarray(halves)).flat) == {128}
+    sixteen = np.full((4, 4), 25700, ">u2")
+    (tmp_path / "b.pgm").write_bytes(b"P5 4 4 65535\n" + sixteen.tobytes())
+    with Image.open(tmp_path / "b.pgm") as image:
+        assert set(fit(image, 4).flat) == {100}
+
+
+@pytest.mark.parametrize("value", [np.float32(200), np.float32("nan"), np.float32(-0.5), np.int32(70000)])
+def test_numbers_without_a_known_white_are_refused(value, tmp_path):
+    with pytest.raises(ValueError, match="nothing says which is white"):
+        stored(tmp_path, "a.tif", Image.fromarray(np.full((4, 4), value)))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white(mode, tmp_path):
+    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    image.paste((10, 10, 10, 255), (0, 0, 2, 4))
+    pixels = stored(tmp_path, "a.png", image.convert(mode))
+    assert pixels[:, :2].max() <= 12
+    assert set(pixels[:, 2:].flat) == {255}
+
+
+def test_an_animation_is_its_first_frame(tmp_path):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    pixels = stored(tmp_path, "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    assert pixels[0, 0].tolist() == [255, 0, 0]
+
+
+def test_one_key_of_the_augmentation_leaves_the_defaults_of_the_others(make_folder, open_):
+    folder = make_folder(size=16, train=4, test=2)
+    data = open_(folder, augment={"color": 0.4})
+    assert (data.augment.color, data.augment.crop, data.augment.hflip) == (0.4, 2, 0.5)
+    assert open_(folder, augment={"hflip": 0}).augment == AugmentConfig(crop=2, hflip=0)
+    assert open_(folder, augment={"scale": [0.5, 1]}).augment == AugmentConfig(scale=(0.5, 1), hflip=0.5)
+    assert open_(folder, augment={}).augment == AugmentConfig()
+    given = AugmentConfig(color=0.4)
+    assert AugmentConfig.model_validate(given.model_dump()).model_fields_set == {"color"}
+
+
+def test_an_epoch_of_few_steps_is_told(make_folder, open_):
+    folder = make_folder(train=30, test=1)
+    said = "90 training images at data.batch_size 64 are 1 step an epoch; a smaller batch"
+    assert open_(folder, val_fraction=0, batch_size=64).notes[-1].startswith(said)
+    assert "steps an epoch" not in open_(folder, val_fraction=0, batch_size=8).notes[-1]
 
 
 class TestRefused:
