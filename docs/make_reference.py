@@ -66,6 +66,7 @@ SECTIONS = {
         "StepsDone",
         "EpochEnded",
         "Pictured",
+        "Noted",
         "Warned",
         "RunEnded",
         "RunFailed",

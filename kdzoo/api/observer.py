@@ -101,6 +101,13 @@ class Pictured(Event):
 
 
 @dataclass(frozen=True)
+class Noted(Event):
+    """Something that is good to know, such as the classes that were found; nothing is wrong."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Warned(Event):
     """Something that the user should know and that does not stop the run."""
 

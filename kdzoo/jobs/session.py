@@ -10,7 +10,17 @@ from typing import Any
 
 import torch
 
-from kdzoo.api.observer import Event, Job, Preparing, RunEnded, RunFailed, RunStarted, RunStopped, Warned
+from kdzoo.api.observer import (
+    Event,
+    Job,
+    Noted,
+    Preparing,
+    RunEnded,
+    RunFailed,
+    RunStarted,
+    RunStopped,
+    Warned,
+)
 from kdzoo.backbone import find_model
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
@@ -102,8 +112,9 @@ class Session:
         for role in self.recipe.roles.values():
             find_model(role.model, self.resources.zoo)
         self.data = self.resources.open(self.recipe, self._progress, self._warn)
-        for note in self.data.notes:
-            tell(Warned(note))
+        if not self.planned.weights_only:  # the run that needs the teacher has said it
+            for note in self.data.notes:
+                tell(Noted(note))
         for path in self.data.skipped:
             tell(Warned(f"{path}: unreadable image, left out"))
         self.identity = identity_of(

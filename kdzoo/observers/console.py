@@ -21,6 +21,7 @@ from rich.table import Table
 from kdzoo.api.observer import (
     EpochEnded,
     Event,
+    Noted,
     Observer,
     PhaseStarted,
     Preparing,
@@ -70,6 +71,8 @@ class Console(Observer):
                 self._pace.end_epoch()
                 self._print(f"{escape(event.phase)} {self._pace}  {escape(_line(event.metrics))}")
                 self._show()
+            case Noted():
+                self._print(escape(event.message))
             case Warned():
                 self._print(f"[yellow]warning:[/] {escape(event.message)}")
             case RunEnded():

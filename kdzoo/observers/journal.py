@@ -8,6 +8,7 @@ Every row has ``event`` and ``time`` (seconds since 1970), and the fields of its
 start       :class:`~kdzoo.api.observer.RunStarted`   job, recipe, resumed
 phase       :class:`~kdzoo.api.observer.PhaseStarted` phase, epochs, steps, epoch
 epoch       :class:`~kdzoo.api.observer.EpochEnded`   phase, epoch, metrics
+note        :class:`~kdzoo.api.observer.Noted`        message
 warning     :class:`~kdzoo.api.observer.Warned`       message
 picture     :class:`~kdzoo.api.observer.Pictured`     name, path, epoch
 result      :class:`~kdzoo.api.observer.RunEnded`     result
@@ -36,6 +37,7 @@ from kdzoo.api.observer import (
     EpochEnded,
     Event,
     Job,
+    Noted,
     PhaseStarted,
     Pictured,
     RunEnded,
@@ -50,6 +52,7 @@ _NAMES: dict[type[Event], str] = {
     RunStarted: "start",
     PhaseStarted: "phase",
     EpochEnded: "epoch",
+    Noted: "note",
     Warned: "warning",
     Pictured: "picture",
     RunEnded: "result",
