@@ -32,5 +32,5 @@ class ConfidenceAware(Teachers):
     def lessons(self, run: Run, batch: Batch) -> Iterable[Lesson]:
         """One lesson from each teacher, with a weight for each sample."""
         if batch.target is None:
-            return self.weighed([1 / len(self.roles)] * len(self.roles))
-        return self.weighed(confidence_weights(self.logits(run, batch), batch.target))
+            return self.weighted([1 / len(self.roles)] * len(self.roles))
+        return self.weighted(confidence_weights(self.logits(run, batch), batch.target))
