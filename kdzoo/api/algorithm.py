@@ -54,7 +54,7 @@ class Algorithm(ABC):
     an algorithm has no teacher."""
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 
     @abstractmethod
     def phases(self, run: Run) -> Iterator[Phase]:

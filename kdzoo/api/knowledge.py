@@ -24,7 +24,7 @@ class Knowledge(nn.Module, ABC):
     kind: ClassVar[Literal["response", "feature", "relation"]]
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 
     taps: Taps = Taps()
     """Which stages and embeddings the two networks must expose. May be set per instance in ``__init__``."""

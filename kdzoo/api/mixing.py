@@ -11,7 +11,7 @@ def refuse_mixing(run: Run, who: str, *, instead: str = "") -> None:
 
     Args:
         run: the run with the recipe.
-        who: the component and its reason, such as ``"scheme 'own-past' remembers the last prediction for each image"``.
+        who: the component and its reason, such as ``"scheme 'own-past' remembers predictions by image"``.
         instead: an alternative for the user, such as ``"take scheme.ensemble=mean"``.
 
     Raises:
