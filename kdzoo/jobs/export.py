@@ -109,7 +109,7 @@ def _write(backbone: Backbone, folder: Path, classes: Sequence[str]) -> None:
 
 
 def _unshare(_: nn.Module, state: dict[str, Tensor], *__: object) -> None:
-    """Contiguous tensors without shared memory, as safetensors requires: channels_last and tied ones are copied."""
+    """Make the tensors contiguous and separate, as safetensors requires: channels_last and tied ones are not."""
     for key, tensor in state.items():
         state[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 

@@ -1,4 +1,4 @@
-"""What a finished run leaves: its result, its provenance, the exported student."""
+"""The outcome of a finished run: its result, its provenance, the exported student."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from kdzoo.recipe.identity import Identity
 def measure(
     run: TrainingRun, algorithm: Algorithm, position: Position, known: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Read the test split, once: the last epoch and the one that validation chose, under different names.
+    """Evaluate the last epoch and the one chosen by validation once on the test split, under different names.
 
-    Every figure is of the student as it is exported; where the last phase did not validate it, that is done here.
+    Every figure is that of the exported student; if the last phase did not validate it, that is done here.
 
     Args:
-        run: trained to the end.
-        algorithm: what trained it; it and the scheme may add figures of their own.
-        position: where training ended.
-        known: role -> test accuracy of teachers that were measured when they were trained.
+        run: the trained run.
+        algorithm: its algorithm; it and the scheme may add figures.
+        position: the position at the end of training.
+        known: role -> test accuracy of teachers trained by kdzoo.
     """
     test = partial(accuracy, run, "student", run.data.test)
     last_val = position.last_val
