@@ -92,4 +92,4 @@ def ending(code: int | None) -> str:
         how = f"{'killed' if number == -(code or 0) else 'stopped'} by {signal.Signals(number).name}"
     except ValueError:
         return f"exited with code {code}"
-    return f"was {how}{', perhaps for want of memory' * (number == signal.SIGKILL)}"
+    return f"was {how}{', perhaps out of memory' * (number == signal.SIGKILL)}"

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kdzoo.cli.bench import bench
+from kdzoo.cli.cache import cache
 from kdzoo.cli.check import check
 from kdzoo.cli.commands import Commands
 from kdzoo.cli.distill import distill
@@ -54,6 +55,7 @@ app.command(cls=TakesKeys)(distill)
 app.command(cls=TakesKeys)(bench)
 app.command()(report)
 app.command()(wandb)
+app.add_typer(cache, name="cache")
 app.command()(new)
 app.command()(plugins)
 app.command(cls=TakesKeys)(check)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.counter_rng import below, draws, key, uniform
+from kdzoo.data import crops
 from kdzoo.recipe.model import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
@@ -20,6 +21,7 @@ _GEOMETRY = range(0, 3)
 _ANGLE = range(3, 4)
 _COLOR = range(4, 7)
 _ERASE = range(7, 12)
+_RESIZED_CROP = range(12, 12 + crops.DRAWS)
 _ERASED_AREA = 0.02, 1 / 3
 _ERASED_LOG_RATIO = math.log(10 / 3)
 
@@ -133,7 +135,9 @@ class Augment:
         """
         config = self._config
         seeded = key("augment", self._seed, epoch, *([view] if view else []))
-        if config.crop or config.hflip:
+        if config.scale is not None:
+            images = self._resized_crop(store, at, index, seeded, config.scale)
+        elif config.crop or config.hflip:
             images = crop_and_flip(store, at, config.crop, draws(seeded, index, _GEOMETRY), config.hflip)
         else:
             images = plain(store, at)
@@ -145,3 +149,13 @@ class Augment:
         if config.erase:
             images = erase(images, draws(seeded, index, _ERASE), config.erase)
         return images
+
+    def _resized_crop(
+        self, store: Tensor, at: Tensor, index: Tensor, seeded: int, scale: tuple[float, float]
+    ) -> Tensor:
+        config, side = self._config, store.shape[1]
+        sizes = torch.tensor([store.shape[2], side], device=index.device).expand(len(index), 2)
+        found = crops.boxes(draws(seeded, index, _RESIZED_CROP), sizes, scale, config.ratio)
+        mirrored = uniform(draws(seeded, index, _GEOMETRY)[2]) < config.hflip
+        views = crops.resample(store, at, found.cpu(), side, mirrored.cpu(), config.interpolation)
+        return views.to(torch.float32).div_(255)

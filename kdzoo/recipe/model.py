@@ -163,12 +163,33 @@ class AugmentConfig(Section):
         le=1024,
         description="pad by this many pixels of zeros, at most the image's side, then crop back at random",
     )
+    scale: tuple[PositiveFloat, PositiveFloat] | None = Field(
+        None,
+        description="random resized crop in place of crop: range of its part of the decoded image's area",
+    )
+    ratio: tuple[PositiveFloat, PositiveFloat] = Field(
+        (3 / 4, 4 / 3), description="random resized crop: range of width / height"
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        "bicubic", description="random resized crop: how it is resized, with antialiasing"
+    )
     hflip: Probability = Field(0.0, description="probability of a left-right flip")
     rotate: NonNegativeFloat = Field(0.0, description="largest rotation in degrees")
     color: NonNegativeFloat = Field(0.0, description="strength of brightness, contrast and saturation jitter")
     erase: Probability = Field(0.0, description="probability of erasing a rectangle")
     mixup: NonNegativeFloat = Field(0.0, description="timm's mixup alpha")
     cutmix: NonNegativeFloat = Field(0.0, description="timm's cutmix alpha")
+
+    @model_validator(mode="after")
+    def _one_crop(self) -> AugmentConfig:
+        if self.scale is not None and self.crop:
+            raise ValueError("scale asks for a random resized crop: set crop to 0, or leave scale out")
+        for name, (low, high) in (("scale", self.scale or (1.0, 1.0)), ("ratio", self.ratio)):
+            if low > high:
+                raise ValueError(f"{name} is a range from {low:g} to {high:g}: give the smaller number first")
+        if self.scale is not None and self.scale[1] > 1:
+            raise ValueError("scale is a part of the area: at most 1")
+        return self
 
 
 class DataConfig(Section):

@@ -18,7 +18,7 @@ methods: [kd, dml]
 seeds: [0]
 epochs: 1
 tune: {kd: [{knowledge.temperature: 2.0}]}
-recipe: {roles: {peer1: test_resnex}}
+recipe: {roles: {peer1: {model: test_resnet, kwargs: {no_such_argument: 1}}}}
 """
 
 
@@ -35,7 +35,7 @@ def test_a_small_suite_from_end_to_end(tmp_path: Path, monkeypatch: pytest.Monke
     ledger, _ = read_ledger(output)
     (failure,) = ledger.failures
     assert failure.name == "dml seed 0"
-    assert "test_resnex" in failure.error
+    assert "no_such_argument" in failure.error
     assert f"failed: dml seed 0: {failure.error}" in done.stderr
     assert failure.folder is not None
     assert "Traceback" in (output / failure.folder / "error.txt").read_text()

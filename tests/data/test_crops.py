@@ -1,6 +1,7 @@
 """Random resized crops against torchvision's."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
 from kdzoo.counter_rng import draws, key
+from kdzoo.data.augment import Augment
 from kdzoo.data.crops import DRAWS, boxes, onto, resample
+from kdzoo.recipe.model import AugmentConfig
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
@@ -74,3 +77,31 @@ def test_boxes_lie_on_the_canvas_where_they_lay_on_the_picture() -> None:
     assert onto(100, found, sizes).tolist() == [[0, 0, 100, 100], [50, 25, 25, 1]]
     tiny = onto(10, torch.tensor([[99, 399, 1, 1]]), torch.tensor([[100, 400]]))
     assert tiny.tolist() == [[9, 9, 1, 1]]
+
+
+def test_training_views_are_crops_of_their_own_draws() -> None:
+    store = torch.randint(0, 256, (6, 40, 40, 3), dtype=torch.uint8)
+    index = torch.arange(6)
+    augment = Augment(AugmentConfig(scale=(0.2, 1.0), hflip=0.5, interpolation="bilinear"), 0)
+    whole = augment(store, index, index, epoch=3)
+    assert whole.shape == (6, 3, 40, 40)
+    for row in range(6):
+        assert torch.equal(augment(store, index[row : row + 1], index[row : row + 1], epoch=3)[0], whole[row])
+    assert not torch.equal(augment(store, index, index, epoch=4), whole)
+    assert not torch.equal(augment(store, index, index, epoch=3, view=1), whole)
+    everything = Augment(AugmentConfig(scale=(1.0, 1.0), ratio=(1.0, 1.0)), 0)(store, index, index, epoch=0)
+    assert torch.equal(everything, store.permute(0, 3, 1, 2).float() / 255)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scale": (0.5, 1.0), "crop": 4}, "set crop to 0"),
+        ({"scale": (1.0, 0.5)}, "smaller number first"),
+        ({"ratio": (2.0, 0.5)}, "smaller number first"),
+        ({"scale": (0.5, 2.0)}, "at most 1"),
+    ],
+)
+def test_impossible_ranges_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AugmentConfig(**settings)
