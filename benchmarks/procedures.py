@@ -176,7 +176,9 @@ def section(run: Procedure, result: Mapping[str, Any], shown: list[str]) -> str:
     figures = {
         key: value
         for key, value in result.items()
-        if isinstance(value, int | float) and key not in _LEFT_OUT and not key.startswith("epoch/")
+        if isinstance(value, int | float)
+        and key not in _LEFT_OUT
+        and not key.startswith(("epoch/", "latency/"))
     }
     table = [
         "| figure | value |",

@@ -24,6 +24,7 @@ from kdzoo.bench.recorded import (
 from kdzoo.bench.words import about_data, number, several
 from kdzoo.errors import KdzooError
 from kdzoo.files import inside
+from kdzoo.jobs.named import FIGURES, named_figures
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -144,18 +145,19 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     facts += [
         (f"test accuracy of {key.removeprefix('test/')}", f"{number(value)} %")
         for key, value in tested.items()
-        if key.startswith("test/") and value is not None
+        if key.startswith("test/") and key not in FIGURES and value is not None
     ]
     if result.val_last is not None:
         facts.append(("validation accuracy, last epoch", f"{number(result.val_last)} %"))
     facts += [
         (key, number(value))
         for key, value in result.further.items()
-        if not key.startswith(("test/", "val/", "epoch/"))
+        if not key.startswith(("test/", "val/", "epoch/")) and key not in FIGURES
     ]
+    named = named_figures({"size/student/parameters": result.parameters, **result.further})
     return [
         *facts,
-        ("parameters of the student", f"{result.parameters:,}"),
+        *named,
         ("wall time", duration(result.seconds)),
         ("processor time", duration(result.process_seconds)),
         ("peak memory", f"{result.peak_memory_mb:.0f} MB"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kdzoo.jobs.named import named_figures
 from kdzoo.markdown import code_block, markdown_text
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.writing import dump
@@ -24,10 +25,12 @@ def student_card(recipe: Recipe, result: Mapping[str, Any]) -> str:
         )
     if result.get("test/teacher") is not None:
         rows.append(("test accuracy of the teacher", result["test/teacher"]))
-    table = "\n".join(f"| {name} | {value:.2f} % |" for name, value in rows if value is not None)
+    further = list(named_figures(result)) or [("parameters", f"{result['parameters']:,}")]
+    cells = [*((name, f"{value:.2f} %") for name, value in rows if value is not None), *further]
+    table = "\n".join(f"| {name} | {value} |" for name, value in cells)
     return (
         f"# {markdown_text(student)}, {markdown_text(made)}\n\n"
         f"Made by kdzoo {__version__}, method {method}, seed {recipe.seed}.\n\n"
-        f"| what | value |\n|---|---|\n{table}\n| parameters | {result['parameters']:,} |\n\n"
+        f"| what | value |\n|---|---|\n{table}\n\n"
         f"## The recipe\n\n{code_block(to_yaml(dump(recipe)), 'yaml')}\n"
     )

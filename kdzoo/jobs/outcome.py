@@ -11,9 +11,12 @@ from kdzoo.api.algorithm import Algorithm
 from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
 from kdzoo.data.dataset import DataSet
+from kdzoo.engine.confusion import MOST_CLASSES, confusion_picture
+from kdzoo.engine.cost import latency, size
 from kdzoo.engine.evaluate import accuracy
 from kdzoo.engine.loop import Position, with_weights
 from kdzoo.engine.networks import Networks
+from kdzoo.engine.predictions import predictions
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.weights import weights_hash
 from kdzoo.files import write_json
@@ -28,9 +31,10 @@ from kdzoo.recipe.identity import Identity
 def measure(
     run: TrainingRun, algorithm: Algorithm, position: Position, known: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Evaluate the last epoch and the one chosen by validation once on the test split, under different names.
+    """Evaluate the last epoch and the one chosen by validation on the test split, under different names.
 
     Every figure is that of the exported student; if the last phase did not validate it, that is done here.
+    Those of the last epoch come from one pass; the figures of each class are written to ``figures.json``.
 
     Args:
         run: the trained run.
@@ -38,30 +42,49 @@ def measure(
         position: the position at the end of training.
         known: role -> test accuracy of teachers trained by kdzoo.
     """
-    test = partial(accuracy, run, "student", run.data.test)
+    classes = run.data.classes
+    own = run.members.get("teacher")
+    teacher = "teacher" if own is not None and not own.student and answers(own.module, len(classes)) else None
     last_val = position.last_val
     if last_val is None and run.data.val is not None:
         last_val = accuracy(run, "student", run.data.val)
+    found = predictions(run, run.data.test, teacher)
     result: dict[str, Any] = {
         "method": run.recipe.method,
         "seed": run.recipe.seed,
         "epochs": position.epochs_before,
-        "test/last": test(),
+        "test/last": found.accuracy,
         "val/last": last_val,
     }
     if position.chosen is not None:
         result["epoch/chosen"] = position.chosen.epoch
         result["val/chosen"] = position.chosen.val
+        test = partial(accuracy, run, "student", run.data.test)
         result["test/chosen"] = with_weights(run, position.chosen.weights, test)
     for role, member in run.members.items():
         if role in known:
             result[f"test/{role}"] = known[role]
-        elif role != "student" and (member.student or answers(member.module, len(run.data.classes))):
+        elif role == teacher:
+            result[f"test/{role}"] = found.teacher
+        elif role != "student" and (member.student or answers(member.module, len(classes))):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
+    if len(classes) > 5:
+        result["test/top5"] = found.top5
+    result |= {"test/macro_f1": found.macro_f1, "test/ece": found.ece}
+    if teacher is not None:
+        result["test/agreement"] = found.agreement
     for component in (run.scheme, algorithm):
         with run.measuring():
             result |= component.measure(run)
+    if len(classes) <= MOST_CLASSES:
+        run.picture("confusion", confusion_picture(found.confusion, classes))
+    if run.fabric.global_rank == 0:
+        write_json(run.folder / "figures.json", found.by_class(classes))
     result["parameters"] = sum(one.numel() for one in run.roles["student"].parameters())
+    networks = ("student",) if teacher is None else ("student", teacher)
+    for measured in (size, latency):  # times last: nothing of this run is left to disturb them
+        for role in networks:
+            result |= measured(run, role)
     return result
 
 

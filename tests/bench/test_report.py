@@ -177,6 +177,25 @@ def test_pictures_stand_in_the_page_and_beside_the_text(
     assert "![made, epoch 2](pictures/made-2.png)" in (folder / "report.md").read_text(encoding="utf-8")
 
 
+def test_figures_have_names_and_units(tmp_path: Path, write_run: Callable[..., None]) -> None:
+    folder = tmp_path / "run"
+    write_run(folder, 91.25)
+    result = read_journal(folder / "metrics.jsonl")[-1]["result"]
+    figures = {"test/top5": 99.5, "test/peer1": 80.0, "size/teacher/bytes": 12345, "latency/student_ms": 1.25}
+    Journal(folder / "metrics.jsonl").observe(RunEnded(folder, {**result, **figures}))
+    write_report(folder)
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for row in (
+        "| top-5 test accuracy | 99.50 % |",
+        "| test accuracy of peer1 | 80.00 % |",
+        "| bytes in memory of the teacher | 12,345 |",
+        "| latency for one image of the student | 1.25 ms |",
+        "| parameters of the student | 360,000 |",
+    ):
+        assert row in text, row
+    assert "top5" not in text
+
+
 def test_an_unfinished_run(tmp_path: Path, write_run: Callable[..., None]) -> None:
     write_run(tmp_path / "run", None)
     text = "".join(read(write_report(tmp_path / "run")).text)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from kdzoo.recipe.writing import write
 
@@ -47,6 +48,15 @@ def test_both_processes_hold_equal_weights(ranks, method):
     elif method == "dml":
         assert names >= {"student", "peer1", "knowledge/student<-peer1", "knowledge/peer1<-student"}
     assert first["accuracy"][method] == second["accuracy"][method]
+
+
+def test_figures_are_of_all_test_images(ranks):
+    folder, (first, _) = ranks
+    for method in METHODS:
+        figures = json.loads((folder / method / "figures.json").read_text())
+        matrix = torch.tensor(figures["confusion"])
+        assert matrix.sum(1).tolist() == [one["samples"] for one in figures["classes"]] == [10] * 10
+        assert first["accuracy"][method] == matrix.trace()
 
 
 def test_a_teacher_that_both_need_is_trained_by_both_together(ranks):

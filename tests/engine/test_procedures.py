@@ -77,7 +77,11 @@ def test_only_the_epochs_of_the_last_phase_are_chosen_from(grown):
 def test_pictures_are_files_that_the_journal_names(grown):
     _, _, folder = grown
     rows = [row for row in read_journal(folder / "metrics.jsonl") if row["event"] == "picture"]
-    assert [(row["name"], row["epoch"]) for row in rows] == [("first", 1), ("first", 2)]
+    assert [(row["name"], row["epoch"]) for row in rows] == [
+        ("first", 1),
+        ("first", 2),
+        ("confusion", 2),
+    ]
     for row in rows:
         with Image.open(folder / row["path"]) as picture:
             assert min(picture.size) >= 64

@@ -162,7 +162,7 @@ def test_rows_that_somebody_removes_while_the_run_goes_on_are_written_again(
 
     train(recipe, tmp_path / "run", zoo=Zoo(), listeners=[Remove()])
     events = [row["event"] for row in read_journal(tmp_path / "run" / "metrics.jsonl")]
-    assert events == ["start", "phase", "epoch", "epoch", "warning", "result"]
+    assert events == ["start", "phase", "epoch", "epoch", "warning", "picture", "result"]
 
 
 def test_other_rows_than_those_of_the_checkpoint_are_refused(recipe: Recipe, run: Path) -> None:
