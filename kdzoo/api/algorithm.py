@@ -20,13 +20,13 @@ class Phase:
 
     Attributes:
         name: unique within the run; it names the phase in the metrics and in the checkpoint.
-        data: what one epoch iterates over. If it has ``set_epoch(epoch, start)`` that is called before each
-            epoch, ``start`` being the number of batches to leave out after a resume.
+        data: the batches of an epoch. If it has ``set_epoch(epoch, start)``, that is called before each epoch;
+            ``start`` is the number of batches to skip after a resume.
         step: one batch -> the scalars to record. It calls ``run.update`` as often as it needs.
-        epochs: how often ``data`` is gone through.
+        epochs: number of passes over ``data``.
         after_epoch: further figures for the metrics of each epoch, such as ``val/robust``; called with every role
             in eval mode and no graph.
-        validate: whether the students are validated after each epoch; False where they do not learn yet.
+        validate: whether the students are validated after each epoch; False while they are not trained yet.
     """
 
     name: str
@@ -40,25 +40,25 @@ class Phase:
 class Algorithm(ABC):
     """A script of phases. Hyper-parameters are the keyword arguments of ``__init__``.
 
-    An ``__init__`` that takes ``**settings`` and passes them on has its parent's too. This holds for knowledge and
-    schemes as well.
+    An ``__init__`` that takes ``**settings`` and passes them on also has its parent's hyper-parameters. This
+    holds for knowledge and schemes as well.
 
     The code between two yields must be repeatable given ``run.state``: after a crash the script is run again
-    from the top, and the phases that were finished are passed over.
+    from the start, and finished phases are skipped.
     """
 
     name: ClassVar[str]
 
     reads_teacher: ClassVar[bool] = False
-    """Whether it reads the role ``teacher`` even where nothing is taught. A recipe without knowledge and without such
-    an algorithm has no teacher."""
+    """Whether it uses the role ``teacher`` even without knowledge. A recipe without knowledge and without such an
+    algorithm has no teacher."""
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 
     @abstractmethod
     def phases(self, run: Run) -> Iterator[Phase]:
-        """Yield the phases in order; each is trained to its end before the next is asked for."""
+        """Yield the phases in order; each is trained to its end before the next is requested."""
 
     def measure(self, run: Run) -> Mapping[str, float]:
         """Called once after training: further figures for the result, such as ``test/early-exit``."""

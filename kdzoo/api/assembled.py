@@ -13,12 +13,12 @@ from kdzoo.api.probe import Probe
 class Assembled(nn.Module, ABC):
     """A network on the task that contains timm backbones and further modules.
 
-    A plugin subclasses it where the student that is used afterwards is not a plain timm model, and enrolls an
+    A plugin subclasses it if the final student is not a plain timm model, and enrolls an
     instance as ``"student"``. It is exported as a ``torch.export`` program from images in [0, 1] to logits, which
     runs without kdzoo and without timm.
 
     Attributes:
-        label_names: the class names in the order of the logits; None = those of the data.
+        label_names: the class names in the order of the logits; None = the data's.
     """
 
     label_names: tuple[str, ...] | None = None
@@ -31,4 +31,4 @@ class Assembled(nn.Module, ABC):
         embedding: bool = False,
         probes: tuple[Probe, ...] = (),
     ) -> Output:
-        """Answer as a backbone does: (B, C, H, W) images in [0, 1] to logits, the stages, the embedding."""
+        """Like a backbone: (B, C, H, W) images in [0, 1] to logits, the stages, the embedding."""

@@ -1,4 +1,4 @@
-"""What flows between the three interfaces: a batch, and a network's answer to it."""
+"""The data of the three interfaces: a batch, and a network's output for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Batch:
         index: (B,) int64, the position of each sample in its data set, stable over epochs; -1 = synthetic.
         inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
         target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities; None = unlabelled.
-        progress: where the phase stands, from 0 at its first step to just under 1 at its last.
+        progress: progress of the phase, from 0 at its first step to just under 1 at its last.
     """
 
     index: Tensor
@@ -37,13 +37,13 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """One role's answer to one batch.
+    """One role's output for one batch.
 
     Attributes:
         logits: (B, K), before the softmax.
-        features: the stages asked for, each (B, C, H, W), shallow to deep.
-        embedding: (B, D), what the classifier reads; None unless asked for.
-        extras: what each probe that was asked for kept.
+        features: the tapped stages, each (B, C, H, W), shallow to deep.
+        embedding: (B, D), the input of the classifier; None unless tapped.
+        extras: the tensors of each tapped probe.
     """
 
     logits: Tensor
@@ -53,10 +53,10 @@ class Output:
 
     @property
     def embedded(self) -> Tensor:
-        """The embedding (B, D), for whoever asked for it.
+        """The embedding (B, D), if it was tapped.
 
         Raises:
-            KdzooError: the role that answered has none.
+            KdzooError: the role has none.
         """
         if self.embedding is None:
             raise KdzooError(
@@ -66,7 +66,7 @@ class Output:
         return self.embedding
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Output:
-        """The same answer with ``change`` applied to each of its tensors."""
+        """The same output with ``change`` applied to each of its tensors."""
         return Output(
             change(self.logits),
             tuple(change(feature) for feature in self.features),
@@ -75,5 +75,5 @@ class Output:
         )
 
     def detach(self) -> Output:
-        """The same answer, cut off from the graph that computed it."""
+        """The same output, detached from its graph."""
         return self.map(torch.Tensor.detach)

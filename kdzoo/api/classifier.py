@@ -1,4 +1,4 @@
-"""Where a timm model's classifier is, and what it reads."""
+"""The classifier of a timm model, and its input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def find_classifiers(model: Any) -> list[nn.Module]:
-    """The modules whose answers make up the logits of a timm ``model``: one, unless it has several branches.
+    """The modules whose outputs make up the logits of a timm ``model``: one, unless it has several branches.
 
     Of a distilled model, which has one classifier for the labels and one for its teacher, the first counts.
     """
@@ -24,7 +24,7 @@ def find_classifiers(model: Any) -> list[nn.Module]:
 
 @contextmanager
 def read_inputs(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """Collect what each of ``modules`` reads while the context is open, in the order in which they are called."""
+    """Collect the input of each of ``modules`` while the context is open, in the order of the calls."""
     read: list[Tensor] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:

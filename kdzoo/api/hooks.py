@@ -1,7 +1,7 @@
-"""The hooks that a plugin may implement. Light on purpose: importing this does not import torch.
+"""The hooks that a plugin may implement. Importing this does not import torch.
 
-A plugin is a module named by an entry point in the group ``kdzoo``. Name your components and say where they are;
-a class is imported when a recipe names it, so that ``kdzoo plugins`` stays quick for everybody::
+A plugin is a module named by an entry point in the group ``kdzoo``. Return the names and import paths of your
+components; a class is imported when a recipe names it, so that ``kdzoo plugins`` stays quick::
 
     from kdzoo.api import hookimpl
 
@@ -9,7 +9,7 @@ a class is imported when a recipe names it, so that ``kdzoo plugins`` stays quic
     def kdzoo_knowledge():
         return {"cosine": "my_package.cosine:Cosine"}
 
-A list of classes is taken too.
+A list of classes also works.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     """Name -> ``package.module:Class``, or the classes themselves."""
 
 GROUP = "kdzoo"
-"""The entry-point group in which plugins announce themselves."""
+"""The entry-point group of plugins."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -55,12 +55,12 @@ def kdzoo_algorithms() -> Components[Algorithm]:  # type: ignore[empty-body]  # 
 
 @hookspec
 def kdzoo_observers() -> Components[Observer]:  # type: ignore[empty-body]  # a specification has no body
-    """Return the Observer classes of this plugin: who is told what happens."""
+    """Return the Observer classes of this plugin: which receive a run's events."""
 
 
 @hookspec
 def kdzoo_datasets() -> Components[DataSource]:  # type: ignore[empty-body]  # a specification has no body
-    """Return the DataSource classes of this plugin: data sets, which ``data.dataset`` names."""
+    """Return the DataSource classes of this plugin: data sets for ``data.dataset``."""
 
 
 @hookspec
@@ -73,7 +73,7 @@ def kdzoo_backbones() -> Sequence[str]:  # type: ignore[empty-body]  # a specifi
 
 @hookspec
 def kdzoo_commands() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
-    """Return names of commands and the places of their functions, ``{"weigh": "my_package.weigh:weigh"}``.
+    """Return names of commands and import paths of their functions, ``{"weigh": "my_package.weigh:weigh"}``.
 
     The function's typed arguments become arguments and options, as Typer makes them. It is imported when
     ``kdzoo weigh`` is called.

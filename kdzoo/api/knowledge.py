@@ -24,17 +24,17 @@ class Knowledge(nn.Module, ABC):
     kind: ClassVar[Literal["response", "feature", "relation"]]
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 
     taps: Taps = Taps()
-    """Which stages and embeddings the two networks must expose. May be set per instance in ``__init__``."""
+    """The stages and embeddings that the two networks must output. May be set per instance in ``__init__``."""
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
-        """Make the connectors, once, before the first step, from the shapes of two real outputs.
+        """Build the connectors, once, before the first step, from the shapes of two real outputs.
 
         Every ``nn.Parameter`` registered here is optimised under the role ``"knowledge"``.
         """
 
     @abstractmethod
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """The loss: (B,) where it is a mean over samples, else a scalar. Computed in float32."""
+        """The loss: (B,) if it is a mean over samples, else a scalar. Computed in float32."""

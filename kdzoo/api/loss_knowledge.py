@@ -1,4 +1,4 @@
-"""A loss from anywhere as a Knowledge: a function, or a module of another library."""
+"""An existing loss as a Knowledge: a function, or a module of another library."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from kdzoo.errors import KdzooError
 class LossKnowledge(Knowledge):
     """A loss that takes the student's tensor, the teacher's, and perhaps the labels.
 
-    The loss says in its own signature what its hyper-parameters are: the arguments of a function behind the tensors,
-    or those of a module's ``__init__``. One without a type has the type of its default. An ``__init__`` of the
-    subclass that hands them to ``super().__init__`` gives them ranges.
+    The hyper-parameters come from the loss's signature: the arguments of a function after the tensors, or those of a
+    module's ``__init__``. An argument without a type gets that of its default. To give them ranges, write an
+    ``__init__`` in the subclass that passes them to ``super().__init__``.
     """
 
     loss: ClassVar[Any]
@@ -32,15 +32,15 @@ class LossKnowledge(Knowledge):
     each arrow), or an instance of one (each arrow has a copy). The loss is (B,) or a scalar."""
 
     on: ClassVar[Literal["logits", "embedding"] | int] = "logits"
-    """What is compared: logits (B, K), embeddings (B, D), or the maps (B, C, H, W) of a stage, such as -1."""
+    """The compared tensors: logits (B, K), embeddings (B, D), or the maps (B, C, H, W) of a stage, such as -1."""
 
     target: ClassVar[bool] = False
     """Whether the labels are the third argument: (B,) class ids, or (B, K) probabilities where the data are mixed.
-    Samples whose label is withheld are left out of the batch first."""
+    Samples without a label are left out of the batch first."""
 
     project: ClassVar[bool] = True
-    """Whether the student's embedding or map goes through a linear layer or 1x1 convolution, which is learned, where
-    it has other channels than the teacher's. If not, such a pair is refused."""
+    """Whether the student's embedding or map goes through a learned linear layer or 1x1 convolution if its channels
+    differ from the teacher's. If False, such a pair is refused."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -81,10 +81,10 @@ class LossKnowledge(Knowledge):
         self.projection = nn.Linear(ours, theirs) if self.on == "embedding" else nn.Conv2d(ours, theirs, 1)
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
-        """(B,) or a scalar, as the loss gives it.
+        """(B,) or a scalar, as the loss returns it.
 
         Raises:
-            KdzooError: it gives something else, or wants labels and there are none.
+            KdzooError: it returns something else, or labels are missing.
         """
         mine, theirs = self._compared(student), self._compared(teacher)
         if mine.ndim == 4:

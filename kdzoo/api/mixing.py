@@ -1,4 +1,4 @@
-"""Mixup and CutMix, where a component needs images that are one of their class."""
+"""Mixup and CutMix, for components that need unmixed images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ def refuse_mixing(run: Run, who: str, *, instead: str = "") -> None:
     """Refuse a recipe with mixup or CutMix, for a component that reads class ids or remembers single images.
 
     Args:
-        run: whose recipe is asked.
-        who: what needs images as they are, such as ``"scheme 'own-past' remembers each image's last answer"``.
-        instead: what else the user may do, such as ``"take scheme.ensemble=mean"``.
+        run: the run with the recipe.
+        who: the component and its reason, such as ``"scheme 'own-past' remembers predictions by image"``.
+        instead: an alternative for the user, such as ``"take scheme.ensemble=mean"``.
 
     Raises:
-        KdzooError: one of the two is on.
+        KdzooError: mixup or CutMix is on.
 
     """
     augment = run.recipe.data.augment

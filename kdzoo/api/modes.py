@@ -12,7 +12,7 @@ from torch import nn
 def evaluating(*modules: nn.Module) -> Iterator[None]:
     """These modules in eval mode inside the block; afterwards each submodule has the mode that it had.
 
-    For roles, whose answers a run remembers, take :meth:`Run.evaluating`.
+    For roles, whose outputs a run stores, use :meth:`Run.evaluating`.
     """
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:

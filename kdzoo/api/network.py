@@ -1,4 +1,4 @@
-"""A timm model that takes images in [0, 1] and answers with an Output."""
+"""A timm model from images in [0, 1] to an Output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Backbone(nn.Module):
 
     Args:
         model: a timm classification model.
-        input_size: (height, width) in pixels that the model sees; other images are resized to it.
+        input_size: (height, width) in pixels of the model's input; other images are resized to it.
         label_names: the class names in the order of the logits, if known.
 
     Raises:
@@ -42,10 +42,10 @@ class Backbone(nn.Module):
         input_size: (height, width) in pixels.
         channels: number of input channels.
         num_classes: K, the number of logits.
-        num_stages: how many stages ``forward`` can show; 0 if the model does not show any.
+        num_stages: number of stages that ``forward`` can return; 0 if none.
         label_names: the class names, or None.
         mean: (1, C, 1, 1), subtracted from the image in [0, 1].
-        std: (1, C, 1, 1), divides what is left.
+        std: (1, C, 1, 1), divides the result.
     """
 
     mean: Tensor
@@ -97,20 +97,20 @@ class Backbone(nn.Module):
         embedding: bool = False,
         probes: tuple[Probe, ...] = (),
     ) -> Output:
-        """Answer a batch of images.
+        """The output for a batch of images.
 
         Args:
             image: (B, C, H, W) float in [0, 1], of any size.
             stages: negative numbers, -1 = the deepest; nothing else is computed or kept.
-            embedding: whether to return what the classifier reads; in train mode that is after its dropout.
-            probes: what to read inside the model beside that.
+            embedding: whether to return the input of the classifier; in train mode that is after its dropout.
+            probes: further values to read inside the model.
 
         Returns:
             logits (B, K); one feature map (B, C, H, W) for each stage, shallow to deep; the embedding (B, D),
-            of all branches joined if the model has several, or None; what each probe kept.
+            of all branches joined if the model has several, or None; the tensors of each probe.
 
         Raises:
-            KdzooError: the model does not have these stages, or no vector that its classifier reads.
+            KdzooError: the model lacks these stages, or its classifier does not read a vector.
         """
         if stages:
             self._require(stages)
@@ -135,7 +135,7 @@ class Backbone(nn.Module):
             (B, K).
 
         Raises:
-            KdzooError: the model does more between its last stage and its logits than is known here.
+            KdzooError: the model's computation between its last stage and its logits is not known.
         """
         if self._head is None:
             self._head = self._find_head()

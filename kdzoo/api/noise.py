@@ -1,4 +1,4 @@
-"""Noise as the data of a phase, for algorithms that make their own images."""
+"""Noise as the data of a phase, for algorithms that generate images."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kdzoo.counter_rng import key
 class Noise:
     """Batches of noise, each a pure function of the run's seed, the name, the epoch and the step.
 
-    So a resumed run draws what the uninterrupted one drew.
+    So a resumed run gets the same noise as an uninterrupted one.
 
     Args:
         run: the run whose data this is.
         steps: batches in an epoch.
         shape: of one sample, such as (100,) for a generator's latent vectors; default: the images of the data.
         kind: ``uniform`` in [0, 1), as images are, or ``normal``, with mean 0 and variance 1.
-        modality: under which name it stands in ``batch.inputs``.
+        modality: its name in ``batch.inputs``.
         batch_size: default: that of the recipe's data.
-        name: streams of other names draw other numbers.
+        name: each name gives different noise.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ class Noted(Event):
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something that the user should know and that does not stop the run."""
+    """A warning; the run continues."""
 
     message: str
 
@@ -120,7 +120,7 @@ class RunEnded(Event):
 
     Attributes:
         folder: the run's folder, with ``student/`` and ``provenance.json`` written.
-        result: what ``metrics.jsonl`` ends with: accuracies, seconds, memory, parameters.
+        result: the last row of ``metrics.jsonl``: accuracies, seconds, memory, parameters.
     """
 
     folder: Path
@@ -136,7 +136,7 @@ class RunFailed(Event):
 
 @dataclass(frozen=True)
 class RunStopped(Event):
-    """The run was asked to stop, by a signal, and did; it goes on from its checkpoint."""
+    """A signal stopped the run; it can be resumed from its checkpoint."""
 
     why: str
 
@@ -147,7 +147,7 @@ class Observer(ABC):
     name: ClassVar[str]
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 
     @abstractmethod
     def observe(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Options that are words: an unknown one is refused, and a loss is reduced as asked."""
+"""Options with named values: check the name; reduce a loss."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Reduction = Literal["none", "mean"]
 
 
 def choice(name: str, value: object, accepted: Collection[object]) -> None:
-    """Refuse a value that an option does not have.
+    """Refuse an unknown value of an option.
 
     Args:
-        name: of the option.
-        value: what was passed.
-        accepted: what may be passed.
+        name: the option's name.
+        value: the given value.
+        accepted: the valid values.
 
     Raises:
-        ValueError: names the option, what it accepts, and the value.
+        ValueError: the value is not accepted; the message names the option and the valid values.
     """
     if value not in accepted:
         *others, last = map(repr, accepted)
@@ -28,14 +28,14 @@ def choice(name: str, value: object, accepted: Collection[object]) -> None:
 
 
 def reduce(loss: Tensor, reduction: Reduction) -> Tensor:
-    """The losses (B,) as they are, or their mean.
+    """The losses (B,) unchanged, or their mean.
 
     Args:
         loss: (B,).
         reduction: ``"none"`` or ``"mean"``.
 
     Raises:
-        ValueError: another word.
+        ValueError: ``reduction`` is neither.
     """
     choice("reduction", reduction, ("none", "mean"))
     return loss.mean() if reduction == "mean" else loss

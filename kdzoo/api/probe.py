@@ -1,4 +1,4 @@
-"""What no stage shows: values inside a timm model, read by forward hooks."""
+"""Values inside a timm model that no stage provides, read by forward hooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Probe(ABC):
     """Reads tensors inside a timm model during one forward pass: pre-activations, attention weights.
 
     Subclass it as a frozen dataclass: probes are compared by value, and equal ones are attached once.
-    A knowledge asks for probes in its taps; what they kept is ``output.extras[probe]``, in the order kept.
+    A knowledge asks for probes in its taps and finds their tensors, in order, in ``output.extras[probe]``.
     """
 
     @abstractmethod
@@ -23,17 +23,17 @@ class Probe(ABC):
 
         Args:
             model: the timm model itself.
-            keep: takes each tensor that is read, batch first. Keep a clone of what a later in-place operation
-                would change.
+            keep: call it with each tensor, batch first; pass a clone if a later in-place operation would
+                change the tensor.
 
         Raises:
-            KdzooError: the model does not have what is asked for; the message names the model's type.
+            KdzooError: the model lacks the values to read; the message names the model's type.
         """
 
 
 @contextmanager
 def attached(probes: Sequence[Probe], model: nn.Module) -> Iterator[dict[Probe, list[Tensor]]]:
-    """Collect what each probe keeps while the context is open."""
+    """Collect the tensors of each probe while the context is open."""
     kept: dict[Probe, list[Tensor]] = {probe: [] for probe in probes}
     with ExitStack() as handles:
         for probe in kept:

@@ -1,4 +1,4 @@
-"""A weight that changes over a phase, read against ``batch.progress`` and never counted in a loss."""
+"""A weight that changes over a phase, as a function of ``batch.progress``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running recipe lends to knowledge, schemes and algorithms."""
+"""The interface of a running recipe for knowledge, schemes and algorithms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Data(Protocol):
-    """The data of a run: three splits that yield batches, and what a network must know about them."""
+    """The data of a run: three splits that yield batches, and what is needed to build a network for them."""
 
     @property
     def train(self) -> Iterable[Batch]:
@@ -57,32 +57,32 @@ class Data(Protocol):
     def labels(self) -> Tensor:
         """(rows,) int64 on the device: class ids of training samples by ``Batch.index``.
 
-        ``UNLABELLED`` where the label is withheld or the row is not in the training split. ``len(labels)`` bounds
-        every index of a training batch, for whoever keeps a table with a row per sample.
+        ``UNLABELLED`` where the label is withheld or the row is not in the training split. ``len(labels)`` is
+        above every index of a training batch, for tables with a row per sample.
         """
 
     def select(self, index: Tensor) -> Iterable[Batch]:
-        """A part of the training split as a stream of its own, shuffled and augmented like the whole.
+        """A part of the training split as a separate stream, shuffled and augmented like the whole.
 
         Args:
             index: (n,) int64 rows of the training split, each once, such as those of some classes, or a memory.
         """
 
     def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
-        """Training samples by their index, varied as in the present epoch.
+        """Training samples by their index, augmented as in the current epoch.
 
         Args:
             index: (B,) int64, such as ``batch.index``; rows of the training split.
-            view: another number gives another random augmentation of the same samples; 0 is the one that the
-                training batches of this epoch have, None the images as they are.
+            view: each number gives another random augmentation of the same samples; 0 is that of the training
+                batches of this epoch, None is no augmentation.
 
         Raises:
-            KdzooError: the data set is too large for memory and streams.
+            KdzooError: the data set is streamed, since it is too large for memory.
         """
 
 
 class Run(Protocol):
-    """The lender. Roles are names; every network is reached through its role.
+    """A running recipe. Roles are names; every network is used through its role.
 
     The role ``"student"`` is the one that is exported. Connectors are the role ``"knowledge"``.
     """
@@ -100,9 +100,9 @@ class Run(Protocol):
     data: Data
     device: torch.device
     folder: Path
-    """Where the run keeps its files. An algorithm's own go into a folder in it, under a name of its own."""
+    """The run's folder. An algorithm writes its files to a folder in it, with a name of its own."""
     state: dict[str, Any]
-    """Kept in the checkpoint and restored before the script of phases is run again: tensors and plain values."""
+    """Saved in the checkpoint and restored before the script of phases is run again: tensors and plain values."""
 
     @property
     def roles(self) -> Mapping[str, nn.Module]:
@@ -123,15 +123,15 @@ class Run(Protocol):
         """The timm backbone that the recipe names for ``role``, else the one it names for ``like``.
 
         Its random initialisation depends on the seed and the role alone. The module is moved to the device.
-        Roles named ``teacher``, ``teacher1``, ... come trained; a numbered one that the recipe does not name is
-        what ``teacher`` is, trained from an initialisation of its own.
+        Roles named ``teacher``, ``teacher1``, ... are trained; a numbered one that the recipe does not name has the
+        model of ``teacher``, trained from another initialisation.
 
         Args:
             role: the name.
             like: a role whose network serves where the recipe names none for ``role``.
-            num_classes: another number of logits than the data has classes; such a network comes untrained.
-            arguments: further arguments of ``timm.create_model``, before those that the recipe gives; such a
-                network comes untrained too.
+            num_classes: another number of logits than the data has classes; such a network is untrained.
+            arguments: further arguments of ``timm.create_model``, with precedence over the recipe's; such a
+                network is untrained too.
 
         Raises:
             KdzooError: the recipe names neither.
@@ -150,19 +150,19 @@ class Run(Protocol):
         train_mode: bool | None = None,
         optim: OptimConfig | None = None,
     ) -> nn.Module:
-        """Make ``module`` answer to ``role``; enrolling a role again replaces it.
+        """Use ``module`` for ``role``; enrolling a role again replaces it.
 
         Args:
             role: the name.
             module: a backbone, or any module that an algorithm trains.
             learns: False freezes it: no parameter gradients, eval mode throughout.
             student: whether it is one of :attr:`students`; default: it learns and is a network on the task.
-            modality: which of ``batch.inputs`` it reads; default: what the recipe says of the role, else
+            modality: which of ``batch.inputs`` it reads; default: the recipe's for the role, else
                 ``"image"``.
-            reads: a role whose answer it reads instead of images: the module is called with that role's
+            reads: a role whose output it reads instead of images: the module is called with that role's
                 :class:`Output`, which has the ``stages`` named here, and returns its own. So exits, branches and
-                gates share the work of the network that they hang on, and their gradient reaches it.
-            stages: of the role that it reads.
+                gates share the forward pass of the network that they extend, and their gradient reaches it.
+            stages: the stages of the role that it reads.
             train_mode: overrides the mode; only for the few methods whose teacher needs train mode.
                 It shows in the run's provenance.
             optim: its optimizer settings; default: the recipe's.
@@ -172,12 +172,12 @@ class Run(Protocol):
         """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels."""
 
     def tap(self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()) -> None:
-        """Ask that ``role`` exposes more than the knowledge needs; see :meth:`see`."""
+        """Let ``role`` output more than the knowledge needs; see :meth:`see`."""
 
     def see(self, role: str, batch: Batch) -> Output:
-        """``role``'s answer to ``batch``: every stage that anybody tapped, shallow to deep.
+        """The output of ``role`` for ``batch``, with every tapped stage, shallow to deep.
 
-        Memoised within a step, until a role that it came from is updated. A graph is built only where a
+        Computed once per step, until a role that it depends on is updated. A graph is built only where a
         gradient can flow.
         """
 
@@ -185,32 +185,32 @@ class Run(Protocol):
         """The supervised loss, a mean over the labelled samples; zero where the batch has no target."""
 
     def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:
-        """The knowledge, summed over the scheme's lessons; a scalar.
+        """The distillation loss, summed over the scheme's lessons; a scalar.
 
         Args:
-            batch: what both sides see.
-            detach: cut the teacher's output off its graph. False lets a generator learn through the teacher.
+            batch: the input of teacher and student.
+            detach: detach the teacher's output. False lets a generator be trained through the teacher.
         """
 
     def update(self, loss: Tensor, *roles: str) -> None:
-        """Backward into these roles' parameters and nobody else's, clip, step, schedule."""
+        """Backward into the parameters of only these roles, clip, step, schedule."""
 
     def generator(self, name: str) -> torch.Generator:
         """A random generator on the run's device, seeded by (seed, name), whose state is in the checkpoint."""
 
     def evaluating(self, *roles: str) -> AbstractContextManager[None]:
-        """These roles in eval mode inside the block: while they are attacked, or while a generator learns.
+        """These roles in eval mode inside the block, for attacks on them or training of a generator.
 
-        What was seen of them before is forgotten at both ends, for it was seen in another mode.
+        Their outputs are dropped at both ends, since they were computed in another mode.
         """
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The recipe's precision, for modules that an algorithm calls by itself. Losses belong outside."""
+        """The recipe's precision, for modules that an algorithm calls directly. Compute losses outside it."""
 
     def picture(self, name: str, picture: Tensor | Figure) -> None:
         """Save a picture among the run's files and show it in every observer and in the report.
 
-        Called in a step or in ``after_epoch``, at most once in an epoch for each name.
+        Call it in a step or in ``after_epoch``, at most once per epoch for each name.
 
         Args:
             name: such as ``generated`` or ``accuracy-matrix``.

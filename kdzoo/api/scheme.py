@@ -21,7 +21,7 @@ class Lesson:
     Attributes:
         student: the role that learns.
         teacher: the role that is imitated.
-        weight: a number, or a (B,) tensor that weighs each sample.
+        weight: a number, or a (B,) tensor with a weight for each sample.
     """
 
     student: str
@@ -30,13 +30,13 @@ class Lesson:
 
 
 class Scheme(ABC):
-    """Which roles there are and who teaches whom, when. Hyper-parameters are arguments of ``__init__``."""
+    """Roles, and who teaches whom, when. Hyper-parameters are arguments of ``__init__``."""
 
     name: ClassVar[str]
     kind: ClassVar[Literal["offline", "online", "self"]]
 
     exempt: ClassVar[Mapping[str, str]] = {}
-    """``check`` or ``check:item`` of the conformance kit -> why it does not hold for this component."""
+    """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 
     @abstractmethod
     def enroll(self, run: Run) -> None:
@@ -45,8 +45,8 @@ class Scheme(ABC):
     def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
         """The graph: (student, teacher) of every lesson that may be given between the roles enrolled now.
 
-        Asked when a step begins; the knowledge of a new arrow is built then, before anything is seen. An arrow that
-        is not named here is built when its first lesson is given, and the networks are seen once more in that step.
+        Called when a step begins; the knowledge of a new arrow is built then, before any forward pass. The knowledge
+        of an arrow that is missing here is built at its first lesson, with one more forward pass in that step.
         """
         return ()
 

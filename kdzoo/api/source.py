@@ -1,4 +1,4 @@
-"""Somebody's own data set: which classes there are, and the samples of each split."""
+"""Data sets of plugins: the classes, and the samples of each split."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Samples:
     """The samples of one split, in an order that never changes.
 
     Attributes:
-        images: a sequence that gives each image when it is asked for it, from several threads at once; or all of
-            them as one array (n, H, W) or (n, H, W, C) uint8 with C = 1 or 3. Files and bytes cost least: others
-            are read once whenever the data set is opened, to see whether they have changed.
+        images: a sequence that loads each image on access, from several threads at once; or all of
+            them as one array (n, H, W) or (n, H, W, C) uint8 with C = 1 or 3. Files and bytes are cheapest:
+            others are read once whenever the data set is opened, to detect changes.
         labels: class ids, one for each image.
         names: a name for each sample, the same on every machine and all different. Default: a file's path below
             ``data_dir``, else the sample's number.
@@ -39,13 +39,13 @@ class Samples:
     def of(cls, pairs: Sequence[tuple[Picture, int]], names: Sequence[str] | None = None) -> Samples:
         """The samples of a sequence of (image, label), such as a ``torch.utils.data.Dataset``.
 
-        Every pair is asked for once, to learn its label.
+        Every pair is loaded once, for its label.
         """
         return cls(_Firsts(pairs), [int(pairs[row][1]) for row in range(len(pairs))], names)
 
 
 class _Firsts(Sequence[Picture]):
-    """The first of each pair, asked for when it is needed."""
+    """The first of each pair, loaded on access."""
 
     def __init__(self, pairs: Sequence[tuple[Picture, int]]) -> None:
         self._pairs = pairs
@@ -76,7 +76,7 @@ class DataSource(ABC):
     def split(self, name: SplitName) -> Samples | None:
         """The samples of a split; None if there is no such split.
 
-        There must be ``train``, and ``test`` or ``val``. Without ``test`` the validation split is tested on; without
-        ``val``, or if it is tested on, a validation split is cut from train. ``train`` is not asked for where the
-        recipe withholds it.
+        There must be ``train``, and ``test`` or ``val``. Without ``test``, the validation split is the test split.
+        Without ``val``, or if it is the test split, a validation split is taken from train. Not called for
+        ``train`` if the recipe withholds it.
         """

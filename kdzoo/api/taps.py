@@ -15,8 +15,8 @@ class Taps:
         student: the student's stages, shallow to deep, such as ``(-3, -2)``.
         teacher: the teacher's stages; None means the student's numbers, so that pairs of different depth
             are aligned from the top.
-        embedding: whether both sides expose what their classifier reads.
-        probes: what to read inside the student beside its stages.
+        embedding: whether both sides output the embedding, the input of their classifier.
+        probes: values to read inside the student in addition to its stages.
         teacher_probes: the same for the teacher; None means the student's.
     """
 

@@ -45,7 +45,7 @@ class Score:
 
     @classmethod
     def of(cls, entry: str, seed: int, result: Result) -> Score:
-        """From the result with which a ``metrics.jsonl`` ends."""
+        """From the result in the last row of a ``metrics.jsonl``."""
         return cls(
             entry,
             seed,

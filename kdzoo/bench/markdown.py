@@ -47,11 +47,11 @@ def suite_markdown(results: SuiteResults) -> str:
         )
         twin = same_runs(ledger, entry)
         if twin:
-            parts.append(f"The settings that won are those of {markdown_text(twin)}: the same runs.")
+            parts.append(f"The best settings are those of {markdown_text(twin)}: the same runs.")
         parts.append(table(("settings", "validation accuracy, %", ""), rows))
     parts += ["## Protocol", *map(markdown_text, protocol.SUITE)]
     if ledger.failures:
-        parts.append("## What failed")
+        parts.append("## Failures")
         parts.append(
             "\n".join(f"- {markdown_text(one.name)}: {markdown_text(one.error)}" for one in ledger.failures)
         )

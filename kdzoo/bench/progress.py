@@ -115,7 +115,7 @@ class Pace:
 
 
 def epochs_done(task: Task) -> int:
-    """How many epochs of the task's run are done; 0 where that cannot be read."""
+    """Finished epochs of the task's run; 0 if they cannot be read."""
     try:
         return 0 if task.teaches is not None else len(recorded(task.folder).epochs)
     except KdzooError:

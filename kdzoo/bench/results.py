@@ -41,11 +41,11 @@ class SuiteResults:
         ledger: the plan.
         tuning: the tuned entries.
         pairs: one leaderboard for each.
-        runs: folder -> what the run recorded, of those that can be read.
-        left_out: a line for each run that cannot be read.
-        provenance: of one run for each machine and code that took part; more than one is worth a remark.
-        data_hashes: the hashes of the data that the runs saw; more than one means that they are not comparable.
-        unfinished: how many planned runs have no result.
+        runs: folder -> the records of a run, for every readable run.
+        left_out: a line for each unreadable run.
+        provenance: that of one run for each combination of machine and code; more than one gives a warning.
+        data_hashes: hashes of the runs' data; with more than one they are not comparable.
+        unfinished: number of planned runs without a result.
     """
 
     folder: Path
@@ -76,10 +76,10 @@ class SuiteResults:
 
 
 def read_results(folder: Path) -> SuiteResults:
-    """Read a suite's folder; runs that have not ended are left out and counted, damaged ones are left out by name.
+    """Read a suite's folder. Unfinished runs are only counted; unreadable ones are left out, with a line for each.
 
     Raises:
-        KdzooError: the ledger cannot be read, or no result of a run; names the file.
+        KdzooError: the ledger, or the result of every run, cannot be read; the message names the file.
     """
     ledger, tuning = read_ledger(folder)
     runs: dict[str, Recorded] = {}
@@ -127,7 +127,7 @@ def read_results(folder: Path) -> SuiteResults:
 
 
 def _provenance(folder: Path) -> list[Provenance]:
-    """The run's, or none: the accuracies do not depend on it."""
+    """The run's provenance; empty if it cannot be read, since the accuracies do not depend on it."""
     try:
         return [read_provenance(folder)]
     except KdzooError:
@@ -135,19 +135,19 @@ def _provenance(folder: Path) -> list[Provenance]:
 
 
 def _teacher_seconds(paths: Iterable[str]) -> float | None:
-    """What the training of the one teacher took, if it lies in the cache; the path is that of its weights."""
+    """Training time of the only teacher, if it is in the cache; ``paths`` are those of the teachers' weights."""
     found = []
     for path in paths:
         try:
             result = recorded(inside(cache_folder(), str(Path(path).parent))).result
-        except KdzooError:  # of another machine, or the user's own weights
+        except KdzooError:  # trained on another machine, or weights of the user
             continue
         found += [result.seconds] if result is not None else []
     return found[0] if len(found) == 1 else None
 
 
 def _data_hashes(provenances: Sequence[Provenance]) -> tuple[str, ...]:
-    """Of the data that the runs saw. Those that saw no training image are compared among themselves."""
+    """Hashes of the runs' data. Runs without training images are compared only with each other."""
     found: dict[bool, set[str]] = {False: set(), True: set()}
     for one in provenances:
         found[one.data.withheld].add(one.data.hash)

@@ -31,7 +31,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG that a run drew: ``path`` is where it lies below the run's folder, ``content`` its bytes."""
+    """A PNG of a run: ``path`` is relative to the run's folder, ``content`` are its bytes."""
 
     name: str
     epoch: int
@@ -40,7 +40,7 @@ class Picture:
 
     @property
     def embedded(self) -> str:
-        """Its content as a URL, for a page that is complete in itself."""
+        """Its content as a URL, for a self-contained page."""
         return "data:image/png;base64," + base64.b64encode(self.content).decode()
 
 
@@ -51,12 +51,12 @@ class SingleRun:
     Attributes:
         name: the job's name.
         what: method, networks, data and length, in one line.
-        alerts: why the numbers are not final, if they are not, and what cannot be read.
-        facts: what it ended with: name and value as text.
+        alerts: why the numbers are not final, if so, and what cannot be read.
+        facts: its result: name and value as text.
         series: metric -> epoch -> value.
         pictures: the last picture of each name.
         recipe: ``recipe.yaml`` as text.
-        provenance: ``provenance.json``; None if it has not ended, or cannot be read.
+        provenance: ``provenance.json``; None if the run is not finished or it cannot be read.
     """
 
     name: str
@@ -73,13 +73,13 @@ def read_run(folder: Path) -> SingleRun:
     """Read a run's folder, finished or not.
 
     Raises:
-        KdzooError: its journal cannot be read, or its result is not one.
+        KdzooError: its journal cannot be read, or its result is invalid.
     """
     run = recorded(folder)
     faults = list(run.faults)
 
     def known(read: Callable[[], Any], otherwise: Any) -> Any:
-        """What can be read; else a line among the faults."""
+        """What ``read`` returns; if it fails, ``otherwise`` and a line among the faults."""
         try:
             return read()
         except KdzooError as error:
@@ -103,10 +103,10 @@ def read_run(folder: Path) -> SingleRun:
 
 
 def _picture(folder: Path, row: PictureRow) -> Picture | None:
-    """The picture of a row, if it is there.
+    """The picture of a row; None if the file is missing.
 
     Raises:
-        KdzooError: the path leads out of the run's folder, or what lies there is no PNG.
+        KdzooError: the path is outside the run's folder, or the file is not a PNG.
     """
     file = inside(folder, row.path)
     if not os.path.isfile(file):

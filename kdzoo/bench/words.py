@@ -78,7 +78,7 @@ def several(count: int, thing: str) -> str:
 
 
 def alerts(results: SuiteResults) -> list[str]:
-    """What a reader must know before the numbers."""
+    """Warnings that come before the numbers."""
     found = list(results.left_out)
     if results.unfinished:
         found.append(

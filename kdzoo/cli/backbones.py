@@ -1,4 +1,4 @@
-"""``kdzoo list --backbones``: the networks that a recipe may name."""
+"""``kdzoo list --backbones``: the networks for a recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kdzoo.zoo import Zoo
 
 
 def list_backbones(zoo: Zoo, word: str | None = None, *, json: bool = False) -> None:
-    """Print the models of plugins, each with its plugin, then timm's; with ``word``, those that have it in the name.
+    """Print the models of plugins, each with its plugin, then timm's; with ``word``, only those with it in the name.
 
     Raises:
         UnknownName: no model has the word in its name.

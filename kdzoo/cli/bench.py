@@ -26,7 +26,7 @@ from kdzoo.recipe.layers import Layer, parse_set
 @recipe_flags((replace(FLAGS[name], panel=None) for name in ("epochs", "data_dir")), default="the suite's")
 def bench(
     *,
-    suite: Annotated[str, typer.Argument(help="A suite of the registry, or a YAML file that holds one.")],
+    suite: Annotated[str, typer.Argument(help="A suite of the registry, or a YAML file with one.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder of the suite.", show_default="runs/bench/SUITE")
     ] = None,
@@ -37,7 +37,7 @@ def bench(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="Names with commas between; the baseline is always added.", show_default="the suite's"
+            help="Names, separated by commas; the baseline is always added.", show_default="the suite's"
         ),
     ] = None,
     layers: list[Layer],
@@ -51,7 +51,7 @@ def bench(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the leaderboard as JSON.")] = False,
 ) -> None:
-    """Compare methods: plan the runs, do those that are not finished, print a leaderboard, write a report.
+    """Compare methods: plan the runs, run the unfinished ones, print a leaderboard, write a report.
 
     Run it again to go on after an interruption. The exit code is 1 if a run failed.
     """
@@ -101,7 +101,7 @@ def bench(
             session.run(SuiteProgress(err, len(team.devices), quiet=quiet or json))
     except Stopped as error:
         err.print(
-            f"kdzoo: {error}; the same command goes on from here: {command}", soft_wrap=True, markup=False
+            f"kdzoo: {error}; the same command continues from here: {command}", soft_wrap=True, markup=False
         )
         raise typer.Exit(error.exit_code) from None
     results, report = publish(session)

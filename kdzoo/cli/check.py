@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check(
     names: Annotated[list[str], typer.Argument(help="Components, methods, or distributions.")],
-    only: Annotated[str | None, typer.Option(help="Checks, with commas between.")] = None,
+    only: Annotated[str | None, typer.Option(help="Checks, separated by commas.")] = None,
     without: Annotated[str | None, typer.Option(help="Checks to leave out, such as processes.")] = None,
     assign: Annotated[
         list[str] | None,
@@ -30,7 +30,7 @@ def check(
     registry: Annotated[list[str] | None, REGISTRY] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look for the mistakes that distillation code has made before; exit code 1 if there are any.
+    """Look for known mistakes of distillation code; exit code 1 if there are any.
 
     Each component is run for seconds on forty digits. docs/checks.md says what each check looks for and why.
     """
@@ -73,7 +73,7 @@ def check(
 
 
 def _print(out: Console, outcome: Outcome) -> None:
-    """A line for the check, and one for each thing that it found: what, where, how to mend it."""
+    """A line for the check, and one for each finding: what, where, how to fix it."""
     if not outcome.findings:
         out.print(f"  {outcome.check.name}: {escape(outcome.state)}", soft_wrap=True)
     for finding in outcome.findings:

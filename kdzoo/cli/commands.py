@@ -1,4 +1,4 @@
-"""The group of the commands: names that nothing answers to, and a command that was interrupted."""
+"""The group of the commands: unknown names, and interrupted commands."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from kdzoo.stopping import Stopped
 
 
 class Commands(WithPlugins):
-    """Refuses unknown and missing commands as every other unknown name is refused."""
+    """Refuses unknown and missing commands like every other unknown name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse ``kdzoo`` alone, with the commands that there are."""
+        """Refuse ``kdzoo`` without a command, and list the commands."""
         if not args and not ctx.resilient_parsing:
             known = ", ".join(self.list_commands(ctx))
             raise KdzooError(f"missing command; known: {known} ({ctx.command_path} --help)")
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Refuse a command that does not exist, with the nearest that does."""
+        """Refuse an unknown command, and suggest the nearest one."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
             raise UnknownName("command", name, self.list_commands(ctx), f"({ctx.command_path} --help)")

@@ -21,9 +21,9 @@ def _option(*names: str, help: str, panel: str | None = None, **more: Any) -> An
 def distill(
     *,
     method: Annotated[str | None, _option("--method", "-m", help="A method of the registry.")] = None,
-    recipe: Annotated[Path | None, _option("--recipe", help="A recipe in YAML; flags win over it.")] = None,
+    recipe: Annotated[Path | None, _option("--recipe", help="A recipe in YAML; flags override it.")] = None,
     output: Annotated[Path | None, _option("--output", help="Folder of the run (default runs/...).")] = None,
-    resume: Annotated[bool, _option("--resume", help="Go on with the run in --output.")] = False,
+    resume: Annotated[bool, _option("--resume", help="Continue the run in --output.")] = False,
     registry: Annotated[list[str] | None, REGISTRY] = None,
     assign: Annotated[
         list[str] | None,
@@ -56,7 +56,7 @@ def distill(
     from kdzoo.zoo import Zoo
 
     if resume and output is None:
-        raise KdzooError("--resume needs --output, the folder of the run to go on with")
+        raise KdzooError("--resume needs --output, the folder of the run to continue")
     if (
         resume
         and output is not None
@@ -74,7 +74,7 @@ def distill(
         file=recipe,
         layers=given,
     )
-    for model in models_of(given):  # one of a role that nothing reads is not in the recipe
+    for model in models_of(given):  # the recipe lacks models of unused roles
         find_model(model, zoo)
     if quiet or json:
         kept = tuple(name for name in resolved.observers if name != "console")
@@ -97,7 +97,7 @@ def distill(
         if fabric.global_rank != 0:
             raise typer.Exit(error.exit_code) from None
         raise Stopped(
-            error.number, f"{error.where}; go on: the same command, --resume --output {folder}"
+            error.number, f"{error.where}; to continue: the same command, --resume --output {folder}"
         ) from None
     except Differs as error:
         raise error.with_flags(sources_of(given)) from None

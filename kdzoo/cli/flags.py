@@ -1,4 +1,4 @@
-"""The flags that set recipe keys: one table. What each means and accepts is read from the recipe's fields."""
+"""The flags that set recipe keys: one table. Meaning and accepted values come from the recipe's fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kdzoo.recipe.layers import Layer, dotted
 REGISTRY: Any = typer.Option(
     "--registry", help="A registry file or URL: more methods and suites. May be repeated.", show_default=False
 )
-"""Of every command that reads the registry."""
+"""The option of every command that reads the registry."""
 
 NETWORKS, DATA, OPTIMISATION, MACHINE = "Networks", "Data", "Optimisation", "Machine"
 """Panels of the help."""
@@ -41,11 +41,11 @@ class Flag:
 
     @property
     def typed(self) -> tuple[str, ...]:
-        """Every form, the one that errors name first."""
+        """Every form; the first is the one in error messages."""
         return self.forms or (f"--{self.name.replace('_', '-')}",)
 
     def value(self, given: Any) -> Any:
-        """What the key is set to; None where the flag was not given."""
+        """The value for the key; None if the flag was not given."""
         if self.repeated and given:
             return given[0] if len(given) == 1 else list(given)
         return (self.sets if given else None) if self.sets is not None else given
@@ -66,7 +66,7 @@ FLAGS: Mapping[str, Flag] = {
         Flag("student", "roles.student.model", NETWORKS, ("--student", "--model")),
         Flag("student_checkpoint", "roles.student.checkpoint", NETWORKS),
         Flag("student_pretrained", "roles.student.pretrained", NETWORKS),
-        Flag("pretrained", "roles.student.pretrained", NETWORKS),  # timm's name for it
+        Flag("pretrained", "roles.student.pretrained", NETWORKS),  # as in timm
         Flag("student_img_size", "roles.student.img_size", NETWORKS),
         Flag("drop_path", "roles.student.drop_path", NETWORKS),
         Flag("dataset", "data.dataset", DATA),

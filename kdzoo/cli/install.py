@@ -1,4 +1,4 @@
-"""``kdzoo install`` and ``kdzoo uninstall``: names of methods become packages, pip or uv does the rest."""
+"""``kdzoo install`` and ``kdzoo uninstall``: from names of methods to packages, then pip or uv."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def uninstall(names: Names, yes: Yes = False) -> None:
     """Uninstall packages, or those that provide these methods."""
     found = packages(names)
     if _CORE in found:
-        raise KdzooError("kdzoo itself is not uninstalled by its own command: pip uninstall kdzoo")
+        raise KdzooError("this command does not uninstall kdzoo itself: use pip uninstall kdzoo")
     _run(_installer("uninstall"), found, yes=yes)
 
 
 def packages(names: Sequence[str]) -> list[str]:
-    """What pip is to be given: a method's package, or the name (or path, or URL) as it stands.
+    """The argument for pip: a method's package, or the given name (or path, or URL).
 
     Raises:
         KdzooError: a name begins with a dash, and would be an option.
@@ -51,7 +51,7 @@ def packages(names: Sequence[str]) -> list[str]:
 
 
 def _installer(verb: str) -> list[str]:
-    """Pip of this interpreter, or uv where there is no pip.
+    """Pip of this interpreter, or uv if there is no pip.
 
     Raises:
         KdzooError: there is neither.
@@ -61,7 +61,7 @@ def _installer(verb: str) -> list[str]:
     uv = shutil.which("uv")
     if uv is not None:
         return [uv, "pip", verb, "--python", sys.executable]
-    raise KdzooError(f"neither pip nor uv is at hand for {sys.executable}")
+    raise KdzooError(f"neither pip nor uv is available for {sys.executable}")
 
 
 def _run(command: Sequence[str], names: Sequence[str], *, yes: bool, warning: str = "") -> None:

@@ -1,4 +1,4 @@
-"""``--knowledge.temperature=2``: every key of the recipe as an option, as the agents of sweeps pass them."""
+"""``--knowledge.temperature=2``: every key of the recipe as an option, as sweep agents pass them."""
 
 from __future__ import annotations
 

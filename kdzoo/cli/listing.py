@@ -30,20 +30,20 @@ def list_methods(
     search: Annotated[
         str | None, typer.Option(help="Only methods with this in name, title, summary or authors.")
     ] = None,
-    installed: Annotated[bool, typer.Option("--installed", help="Only what can be run now.")] = False,
+    installed: Annotated[bool, typer.Option("--installed", help="Only methods that can be run now.")] = False,
     backbones: Annotated[
-        bool, typer.Option("--backbones", help="List models instead: those of plugins, then timm's.")
+        bool, typer.Option("--backbones", help="List models instead: plugins' first, then timm's.")
     ] = False,
     more: Annotated[list[str] | None, REGISTRY] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the methods by family, and the suites. In a pipe: one line for each method, and nothing else."""
+    """List the methods by family, and the suites. In a pipe: only one line for each method."""
     zoo = Zoo()
     if backbones:
         list_backbones(zoo, word or search, json=json)
         return
     if word is not None:
-        raise KdzooError(f"{word!r} goes with --backbones; of methods, --search {word} finds some")
+        raise KdzooError(f"{word!r} needs --backbones; to search methods, use --search {word}")
     registry = load_registry(zoo, more or ())
     families = sorted({method.category for method in registry.methods.values()}, key=category_order)
     if family is not None and family not in families:
@@ -93,7 +93,7 @@ def _mentions(name: str, method: Method, word: str) -> bool:
 
 
 def _print_by_family(out: Console, rows: Sequence[Row]) -> None:
-    """A heading for each family, a line for each method; a title ends in … where the terminal does."""
+    """A heading for each family, a line for each method; titles are cut with … at the terminal's edge."""
     names = max(len(row["method"]) for row in rows)
     family = None
     for row in rows:

@@ -1,4 +1,4 @@
-"""The command line. Each command is in a file of its own; what needs torch is imported when it runs."""
+"""The command line. Each command is in a file of its own; torch is imported only by commands that need it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def kdzoo(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Distil a large timm network into a small one, and compare the ways to do it under one protocol."""
+    """Distil a large timm network into a small one, and compare the methods under one protocol."""
 
 
 app.command("list")(list_methods)
@@ -64,7 +64,7 @@ app.command()(uninstall)
 
 
 def main() -> None:
-    """Run a command; what the user can mend is one line on standard error and exit code 2."""
+    """Run a command; bad input gives one line on standard error and exit code 2."""
     try:
         code = app(prog_name="kdzoo", standalone_mode=False)
     except UsageError as error:
@@ -74,7 +74,7 @@ def main() -> None:
     except OSError as error:
         if (
             error.errno != errno.ENAMETOOLONG
-        ):  # of any path that was given: pathlib asks whether it exists, and raises
+        ):  # from any given path: pathlib raises when it checks for existence
             raise
         _refuse(f"{shortened(error.filename, quoted=False)}: {error.strerror}")
     except typer.Abort:
@@ -86,6 +86,6 @@ def main() -> None:
 def _refuse(line: str) -> NoReturn:
     shown = "".join(
         letter if letter.isprintable() else "?" for letter in line
-    )  # a file's name may steer a terminal
+    )  # a file's name may contain control characters
     typer.echo(f"kdzoo: {shown}", err=True)
     sys.exit(2)

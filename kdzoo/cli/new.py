@@ -9,13 +9,13 @@ import typer
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="Of the component and its method, such as cosine.")],
+    name: Annotated[str, typer.Argument(help="Name of the component and its method, such as cosine.")],
     kind: Annotated[
         str, typer.Option(help="knowledge (what is taught), scheme (who teaches), algorithm (how), observer.")
     ] = "knowledge",
-    output: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+    output: Annotated[Path, typer.Option(help="Parent of the new folder.")] = Path(),
 ) -> None:
-    """Write an installable plugin package with one component that works as it is, its card and its tests."""
+    """Write an installable plugin package with one working component, its card and its tests."""
     from kdzoo.scaffold.names import names_of, refuse_taken
     from kdzoo.scaffold.write import write_package
 

@@ -1,4 +1,4 @@
-"""Options of a command from the fields of the recipe, where type, meaning, bounds and default stand."""
+"""Options of a command from the fields of the recipe, which have type, meaning, bounds and default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Command = Callable[..., None]
 
 
 def recipe_flags(flags: Iterable[Flag], *, default: str | None = None) -> Callable[[Command], Command]:
-    """Put options for ``flags`` in place of the command's argument ``layers``, which receives what was given.
+    """Put options for ``flags`` in place of the command's argument ``layers``, which gets the given values.
 
     The argument is a list of layers, one for each flag that the user typed. The command's arguments are keywords.
 
@@ -65,7 +65,7 @@ def field_of(key: str) -> FieldInfo:
 
 
 def help_of(flag: Flag, default: str | None = None) -> str:
-    """``Peak learning rate (optim.lr > 0, default 0.002).``: meaning, key, what it accepts, default."""
+    """``Peak learning rate (optim.lr > 0, default 0.002).``: meaning, key, accepted values, default."""
     field = field_of(flag.key)
     meaning = field.description or ""
     facts = [f"{flag.key} {_accepted(flag, field)}".rstrip()]
@@ -94,7 +94,7 @@ def _option(flag: Flag, default: str | None) -> inspect.Parameter:
 
 
 def _parsed(annotation: Any) -> type:
-    """What the parser makes of the text; the recipe checks the rest, so that files and flags are refused alike."""
+    """The parser's type; the recipe checks the rest, so that files and flags give the same errors."""
     if get_origin(annotation) in (Union, UnionType):
         annotation = next(part for part in get_args(annotation) if part is not NoneType)
     if get_origin(annotation) is Annotated:

@@ -34,12 +34,12 @@ def edge(out: Console) -> int | None:
 
 
 def print_line(out: Console, *parts: str | tuple[str, str]) -> None:
-    """Print one line as it stands, however long: texts, or (text, style)."""
+    """Print one line without wrapping: texts, or (text, style)."""
     out.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def print_whole(out: Console, table: Table) -> None:
-    """Print a table in its natural width, wider than the terminal if need be: nothing in it is cut."""
+    """Print a table in its natural width, even if it is wider than the terminal: nothing is cut."""
     table.width = Measurement.get(out, out.options.update(width=10_000), table).maximum
     out.print(table, soft_wrap=True)
 
@@ -47,7 +47,7 @@ def print_whole(out: Console, table: Table) -> None:
 def print_paragraph(
     out: Console, text: str, *, bold: str = "", indent: int = 0, hanging: int | None = None
 ) -> None:
-    """Print text, wrapped at words to the terminal's edge; a word that is longer than that stays whole.
+    """Print text, wrapped at words to the terminal's edge; a longer word is not cut.
 
     Args:
         out: where to print.

@@ -1,4 +1,4 @@
-"""``kdzoo NAME`` where a plugin brings the command: its module is imported when the command is called."""
+"""``kdzoo NAME`` for commands of plugins: a plugin's module is imported when its command is called."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PARSER_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class WithPlugins(TyperGroup):
-    """The core's commands, then those of plugins, which are asked when the core has no command of the name."""
+    """The core's commands, then those of plugins, which are loaded if the core has no such command."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The core's in their order, then those of plugins by name."""
         return [*super().list_commands(ctx), *self._of_plugins]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The core's command of that name, else a plugin's; None if nobody has one."""
+        """The core's command of that name, else a plugin's; None if there is none."""
         return super().get_command(ctx, cmd_name) or self._of_plugins.get(cmd_name)
 
     @functools.cached_property
@@ -36,7 +36,7 @@ class WithPlugins(TyperGroup):
 
 
 class PluginCommand(TyperCommand):
-    """A command that is imported when it is called, with ``--help`` too; the list of commands does without."""
+    """A command that is imported when it is called, also with ``--help``, but not to list the commands."""
 
     def __init__(self, command: Found) -> None:
         super().__init__(command.name, short_help=f"(from {command.plugin.distribution})")
@@ -47,7 +47,7 @@ class PluginCommand(TyperCommand):
         return self._real().make_context(*arguments, **keywords)
 
     def _real(self) -> Any:
-        """What Typer makes of the plugin's function.
+        """The command that Typer makes from the plugin's function.
 
         Raises:
             KdzooError: the function cannot be imported, or Typer cannot make a command of it.
@@ -65,7 +65,7 @@ class PluginCommand(TyperCommand):
 
 
 def _reported(command: Found) -> Callable[..., Any]:
-    """The function, whose exceptions are one line that names the plugin."""
+    """The function, with its exceptions as one line that names the plugin."""
     function: Callable[..., Any] = command.component
 
     @functools.wraps(function)

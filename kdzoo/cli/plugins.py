@@ -1,4 +1,4 @@
-"""``kdzoo plugins``: what is installed, and what is wrong with it."""
+"""``kdzoo plugins``: the installed plugins and their errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdzoo.zoo.zoo import HOOKS
 def plugins(
     context: typer.Context,
     metadata: Annotated[
-        bool, typer.Option("--metadata", help="Names and versions alone: no code of a plugin is run.")
+        bool, typer.Option("--metadata", help="Only names and versions: no code of a plugin is run.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -34,7 +34,7 @@ def plugins(
         provided.setdefault(id(command.plugin), []).append(f"command {command.name}")
     for plugin, module in modules.named_modules(zoo):
         provided.setdefault(id(plugin), []).append(f"backbones {module}")
-    load_registry(zoo)  # a fragment that does not fit is its plugin's fault
+    load_registry(zoo)  # an invalid fragment is its plugin's error
     rows: list[dict[str, Any]] = [
         {
             "plugin": plugin.name,
@@ -58,7 +58,7 @@ def plugins(
 
 
 def _print_plugin(out: Console, row: dict[str, Any], names: int, versions: int) -> None:
-    """Distribution, version and state in one line; what it brings, and what is wrong, below."""
+    """Distribution, version and state in one line; its components and errors below."""
     state, _, reason = row["state"].partition(": ")
     style = {"ok": "green", "disabled": "yellow"}.get(state, "red")
     print_line(out, f"{row['distribution']:<{names}}  {row['version']:<{versions}}  ", (state, style))
@@ -76,7 +76,7 @@ def _print_plugin(out: Console, row: dict[str, Any], names: int, versions: int) 
 
 
 def _metadata(zoo: Zoo, *, json: bool) -> None:
-    """What the installed distributions say of themselves."""
+    """The metadata of the installed distributions."""
     columns = ("plugin", "distribution", "version", "module")
     rows = [{column: getattr(one, column, one.name) for column in columns} for one in zoo.known]
     if json:

@@ -1,4 +1,4 @@
-"""``kdzoo report``: what a suite or a run came to."""
+"""``kdzoo report``: the results of a suite or a run."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _accepts(one: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as a person reads it: a third has four digits."""
+    """A value for people: 1/3 has four digits."""
     return f"{value:.4g}" if isinstance(value, float) and len(str(value)) > 8 else str(value)
 
 

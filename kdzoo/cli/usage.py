@@ -1,4 +1,4 @@
-"""What a user typed wrongly, in one line: ``no such option --epoch; did you mean --epochs?``."""
+"""Usage errors in one line: ``no such option --epoch; did you mean --epochs?``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ of their own, where ``click.UsageError`` is another class."""
 
 
 def usage_line(error: Exception) -> str:
-    """The line for an error of the parser, with the command whose help says more."""
+    """The line for an error of the parser, with the command for its help."""
     context = getattr(error, "ctx", None)
     hint = f" ({context.command_path} --help)" if context is not None else ""
     return " ".join(f"{_what(error)}{hint}".split())
@@ -48,7 +48,7 @@ def _parameter(error: Any) -> str:
 
 
 def _reason(error: Any) -> str:
-    if isinstance(error.__cause__, ValidationError):  # as errors of the recipe say it
+    if isinstance(error.__cause__, ValidationError):  # worded as errors of the recipe
         fault = Fault.first(error.__cause__)
         return f"{fault.message}, not {shortened(fault.given)}"
     return shortened(_as_clause(error.message), quoted=False, most=300)

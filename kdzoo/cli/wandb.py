@@ -1,4 +1,4 @@
-"""``kdzoo wandb``: runs that wandb has lost, or never had."""
+"""``kdzoo wandb``: runs that are missing or incomplete in W&B."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def wandb(
         typer.Argument(help="Folders of runs, or of suites with all their runs.", metavar="DIR..."),
     ],
 ) -> None:
-    """Log runs to Weights & Biases out of their metrics.jsonl: those that were lost, or trained without it.
+    """Log runs to Weights & Biases from their metrics.jsonl: incomplete ones, or those trained without it.
 
     Each becomes a new wandb run, online or offline by the same rules as while it trains.
     """

@@ -1,4 +1,4 @@
-"""The cache of decoded sets: each is found by a key of what went into it, and decoded again where it is damaged."""
+"""The cache of decoded sets: each has a key of its source, and is decoded again if it is damaged."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from kdzoo.places import cache_folder
 
 
 def folder(cache_dir: Path | None = None) -> Path:
-    """Where decoded sets are kept: ``cache_dir``, else ``datasets/`` in kdzoo's cache.
+    """The folder of decoded sets: ``cache_dir``, else ``datasets/`` in kdzoo's cache.
 
     Raises:
-        KdzooError: ``KDZOO_CACHE`` names no folder.
+        KdzooError: ``KDZOO_CACHE`` is not a folder.
     """
     return cache_folder() / "datasets" if cache_dir is None else cache_dir
 
@@ -32,7 +32,7 @@ def _ignore(what: Any) -> None:
 
 
 def fetch(
-    place: Path,
+    folder: Path,
     key: str,
     rows: Sequence[int],
     side: int,
@@ -41,24 +41,24 @@ def fetch(
     warn: Callable[[str], None] = _ignore,
     report: Callable[[int], None] = _ignore,
 ) -> Decoded:
-    """The set with this key, decoded by ``fill`` if it is not there yet, or no longer what was written.
+    """The set with this key, decoded by ``fill`` if it is missing or damaged.
 
-    Of several processes that want the same set at once, one decodes it and the others wait. A set that is there is
-    read without writing anything, so the cache may be read-only.
+    Of several processes that want the same set at once, one decodes it and the others wait. An existing set
+    is read without writing anything, so the cache may be read-only.
 
     Args:
-        place: the cache's folder.
-        key: names the set.
+        folder: the folder of the cache; see :func:`folder`.
+        key: the name of the set.
         rows: the samples' rows in their listing.
-        side: of the images, in pixels.
-        fill: gets zeros (n, side, side, 3) to write to, and returns the samples that it could not read, and why.
-        warn: is told, in one line, if a stored set is damaged.
-        report: called with the number of images that were compared with their check sums so far.
+        side: side of the images, in pixels.
+        fill: writes pixels to zeros (n, side, side, 3), and returns unreadable samples with the reason.
+        warn: called with one line if a stored set is damaged.
+        report: called with the number of images compared with their check sums so far.
 
     Raises:
         KdzooError: the cache cannot be written.
     """
-    path = place / f"{key}.npy"
+    path = folder / f"{key}.npy"
     look = partial(stored.read, path, rows, side, report)
     try:
         return look()
@@ -67,11 +67,11 @@ def fetch(
     except Damaged as reason:
         warn(f"{path}: {reason}; its images are decoded again")
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             with suppress(Missing, Damaged):  # another process has decoded it in the meantime
                 return look()
-            _sweep(place)
+            _sweep(folder)
             stored.write(path, rows, side, fill)
             return look()
     except OSError as error:
@@ -85,9 +85,9 @@ def fetch(
         ) from None
 
 
-def _sweep(place: Path) -> None:
-    """Remove what processes that were killed a day or more ago left behind."""
-    for draft in place.glob("*.part"):
-        with suppress(OSError):  # somebody else sweeps too
+def _sweep(folder: Path) -> None:
+    """Remove drafts of killed processes after a day."""
+    for draft in folder.glob("*.part"):
+        with suppress(OSError):  # another process may remove it too
             if draft.stat().st_mtime < time.time() - 86400:
                 draft.unlink()

@@ -20,9 +20,9 @@ from kdzoo.data.listing import Listing, Pixels, digest
 from kdzoo.data.once import Once
 from kdzoo.recipe.model import DataConfig
 
-_FORMAT = 2  # to be counted up when the same files begin to decode to other pixels
+_FORMAT = 2  # increase it when the same files decode to other pixels
 _LARGE = 1 << 29
-"""Bytes of a stored set from which its check is worth a progress bar."""
+"""Bytes of a stored set from which its check has a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Shelf:
     Attributes:
         images: (n, H, W, C) uint8.
         rows: (n,) int64: the listing's rows, ascending.
-        digest: of the pixels.
+        digest: hash of the pixels.
         bad: row -> reason for each sample that cannot be read.
         check: raises a KdzooError if reading the images would end the process.
 
@@ -45,28 +45,28 @@ class Shelf:
     check: Callable[[], None] = lambda: None
 
     def position(self, index: Tensor) -> Tensor:
-        """Where the samples with these rows lie in :attr:`images`."""
+        """Positions of the samples with these rows in :attr:`images`."""
         return torch.searchsorted(self.rows, index)
 
 
 @dataclass
 class Shelves:
-    """Fills shelves.
+    """Creates shelves.
 
     Attributes:
         config: what to decode, and with how many threads.
         img_size: side in pixels.
-        place: the cache's folder; None: the usual one.
-        progress: is told how far it is.
-        warn: is told what the user should know.
-        once: the shelves that are filled already.
-        seconds: spent in decoding so far.
+        folder: the folder of the cache; None is the default one.
+        progress: called with the progress.
+        warn: called with warnings.
+        once: the existing shelves.
+        seconds: time spent on decoding so far.
 
     """
 
     config: DataConfig
     img_size: int
-    place: Path | None
+    folder: Path | None
     progress: Progress | None = None
     warn: Callable[[str], None] = lambda message: None
     once: Once = field(default_factory=Once)
@@ -117,7 +117,7 @@ class Shelves:
         part = "all" if len(wanted) == len(listing.names) else digest(wanted)
         key = digest((_FORMAT, PIL.__version__, self.img_size, listing.stamp, part))
         found = cache.fetch(
-            cache.folder(self.place),
+            cache.folder(self.folder),
             f"{split}-{self.img_size}px-{key[:32]}",
             wanted,
             self.img_size,

@@ -1,4 +1,4 @@
-"""A decoded set in two files: pixels in a ``.npy``, and in a ``.json`` beside it what they must be to be believed."""
+"""A decoded set in two files: pixels in a ``.npy``, and in a ``.json`` next to it the facts to check them by."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from kdzoo.errors import Damaged, KdzooError
 from kdzoo.files import replacing
 
 _CHUNK = 1 << 22
-"""Bytes that one check sum stands for."""
+"""Bytes per check sum."""
 
 
 class Missing(Exception):
-    """Nothing is stored there."""
+    """There is no stored set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Decoded:
         digest: sha256 of the pixels.
         bad: row -> reason for each sample that could not be read; its pixels are zero.
         path: the file.
-        mapping: what ``images`` are a view of; it keeps the file open.
+        mapping: the mapping under ``images``; it keeps the file open.
     """
 
     images: Pixels
@@ -49,10 +49,10 @@ class Decoded:
     mapping: mmap.mmap
 
     def check(self) -> None:
-        """Look whether the file still has its length; to read what was cut off would end the process by SIGBUS.
+        """Check that the file still has its length; reading beyond its end would end the process by SIGBUS.
 
         Raises:
-            KdzooError: it has not.
+            KdzooError: it was truncated.
         """
         if self.mapping.size() < len(self.mapping):
             raise KdzooError(
@@ -67,12 +67,12 @@ def read(path: Path, rows: Sequence[int], side: int, report: Callable[[int], Non
     Args:
         path: the ``.npy``.
         rows: the samples' rows in their listing.
-        side: of the images, in pixels.
+        side: side of the images, in pixels.
         report: called with the number of images compared so far.
 
     Raises:
         Missing: there is no such file.
-        Damaged: the files are not as they were written, or were written by a version that knew no check sums.
+        Damaged: the files were changed, or are from a version without check sums.
     """
     shape = len(rows), side, side, 3
     header, size = _header(shape), math.prod(shape)
@@ -91,13 +91,13 @@ def read(path: Path, rows: Sequence[int], side: int, report: Callable[[int], Non
         raise Missing("there is none") from None
     except (OSError, ValueError) as error:  # ValueError: it was cut since then
         raise Damaged(str(error)) from None
-    # can be written to, in memory alone: torch warns of arrays that cannot
+    # writable, but only in memory: torch warns of read-only arrays
     images = np.ndarray(shape, np.uint8, mapping, len(header))
     return Decoded(images, facts.digest, facts.bad, path, mapping)
 
 
 def write(path: Path, rows: Sequence[int], side: int, fill: Callable[[Pixels], Mapping[int, str]]) -> None:
-    """Store what ``fill`` writes to zeros (n, side, side, 3); it returns the rows that it could not read, and why.
+    """Store the pixels that ``fill`` writes to zeros (n, side, side, 3); it returns unreadable rows with the reason.
 
     Raises:
         OSError: there is no room, or no permission.
@@ -116,11 +116,11 @@ def write(path: Path, rows: Sequence[int], side: int, fill: Callable[[Pixels], M
             sums.append(zlib.crc32(chunk))
         pixels.flush()
         facts = _Facts(key=path.stem, digest=running.hexdigest(), bad=_encodable(bad), sums=tuple(sums))
-        facts.write(path)  # first, so that whoever finds the images finds this too
+        facts.write(path)  # first, so that images are never without it
 
 
 class _Facts(BaseModel):
-    """The ``.json``. Its ``seal`` is the check sum of the other fields."""
+    """The ``.json``. Its ``seal`` is the hash of the other fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -151,7 +151,7 @@ class _Facts(BaseModel):
 
 
 def _encodable(bad: Mapping[int, str]) -> dict[int, str]:
-    """Reasons quote file names, which may hold bytes that are no UTF-8."""
+    """Reasons with escapes for bytes outside UTF-8, which file names may have."""
     return {row: reason.encode(errors="backslashreplace").decode() for row, reason in bad.items()}
 
 
@@ -170,14 +170,14 @@ def _sums(file: IO[bytes], start: int, size: int, report: Callable[[int], None])
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """What numpy writes before the pixels."""
+    """The header of the ``.npy``, before the pixels."""
     written = io.BytesIO()
     np.lib.format.write_array_header_1_0(written, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return written.getvalue()
 
 
 def _reserve(file: IO[bytes], size: int) -> None:
-    # a full disk must be an error here: a memory map that finds no room later is killed by a signal
+    # a full disk must be an error here: later, the memory map would be killed by a signal
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
     else:

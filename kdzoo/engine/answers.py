@@ -1,4 +1,4 @@
-"""What roles answer: each output is computed once a step, with a graph only where a gradient can flow."""
+"""The outputs of roles: each is computed once per step, with a graph only where a gradient can flow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kdzoo.errors import KdzooError
 
 @dataclass(frozen=True)
 class _Known:
-    """An answer of this step, with the roles that it came from."""
+    """An output of this step, with the roles that it depends on."""
 
     batch: Batch  # held, so that its id cannot be given to another batch
     output: Output
@@ -27,7 +27,7 @@ class _Known:
 
 
 class Answers:
-    """Asks the roles of a roster, each network in the precision of ``autocast``, and remembers what they said."""
+    """Computes the outputs of a roster's roles, each network in the precision of ``autocast``, and stores them."""
 
     def __init__(
         self, roster: Roster, autocast: Callable[[], AbstractContextManager[None]], listeners: Listeners
@@ -49,7 +49,7 @@ class Answers:
             or any(one.requires_grad for one in batch.inputs.values())
         )
         if self._measured is not None and self._measured is not batch and not self._origins:
-            self.clear()  # a whole split passes by: what was seen of it is not kept
+            self.clear()  # for a whole split, outputs are not stored
             self._measured = batch
         known = self._known.get((role, id(batch), graph))
         if known is None:
@@ -66,7 +66,7 @@ class Answers:
         return known.output
 
     def unremembered(self, role: str, batch: Batch) -> Output:
-        """``role``'s answer with nothing tapped and nothing remembered, for measuring."""
+        """The output of ``role`` without taps, not stored; for evaluation."""
         member = self._roster.members[role]
         if member.reads is not None:
             return self.see(role, batch)
@@ -75,7 +75,7 @@ class Answers:
         return output
 
     def forget(self, roles: Iterable[str]) -> None:
-        """Drop every output that came from one of ``roles``."""
+        """Drop every output that depends on one of ``roles``."""
         changed = frozenset(roles)
         self._known = {key: known for key, known in self._known.items() if not known.origins & changed}
 

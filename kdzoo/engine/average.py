@@ -1,4 +1,4 @@
-"""Agreement between processes: equal weights to begin with, equal gradients, and equal buffers.
+"""Agreement between processes: equal initial weights, equal gradients, and equal buffers.
 
 Roles are not wrapped in ``DistributedDataParallel``: its reducer expects one backward pass for each forward
 pass and gradients for every parameter, while a recipe may call a role several times a step, update one role
@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def begin_equal(fabric: Fabric, module: nn.Module) -> None:
-    """Give ``module`` what it weighs in process 0, buffers included: random numbers differ between processes."""
+    """Copy parameters and buffers of process 0 to ``module``: random numbers differ between processes."""
     if fabric.world_size > 1:
         for tensor in (*module.parameters(), *module.buffers()):
             torch.distributed.broadcast(tensor.detach(), 0)
@@ -38,7 +38,7 @@ def average_buffers(fabric: Fabric, modules: Iterable[nn.Module]) -> None:
 
 
 def batch_norms(connectors: Iterable[nn.Module]) -> list[nn.Module]:
-    """Their BatchNorm layers; other buffers of connectors, such as memories, mean something else in each process."""
+    """Their BatchNorm layers; other buffers of connectors, such as memories, differ between processes by design."""
     return [part for one in connectors for part in one.modules() if isinstance(part, _BatchNorm)]
 
 

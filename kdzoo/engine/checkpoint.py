@@ -24,7 +24,7 @@ _SEAL = len(_MARK) + 64
 
 
 class _Content(BaseModel):
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
 
     model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -40,11 +40,11 @@ class _Content(BaseModel):
 
 
 class CheckpointFile:
-    """``last.ckpt`` and, in case that it is damaged, ``previous.ckpt`` in the folder ``checkpoint/`` of a run.
+    """``last.ckpt`` and, in case it is damaged, ``previous.ckpt`` in the folder ``checkpoint/`` of a run.
 
     Args:
-        folder: the checkpoints', in that of the run.
-        identity: of the run; a checkpoint of another one is refused.
+        folder: ``checkpoint/`` in the run's folder.
+        identity: the run's; a checkpoint of another run is refused.
     """
 
     def __init__(self, folder: Path, identity: Identity) -> None:
@@ -52,10 +52,10 @@ class CheckpointFile:
         self.previous = folder / "previous.ckpt"
         self.identity = identity
         self.damaged: list[str] = []
-        """What :meth:`load` had to pass over, a line each."""
+        """The damaged files that :meth:`load` skipped, one line each."""
 
     def save(self, content: dict[str, Any]) -> None:
-        """Write a new checkpoint and keep the one before; a crash at any moment leaves one of them.
+        """Write a new checkpoint and keep the previous one; a crash at any moment leaves one of them.
 
         Raises:
             KdzooError: the folder is full or cannot be written; the old checkpoints are kept.
@@ -74,11 +74,11 @@ class CheckpointFile:
         replace_file(self.path, write)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The last checkpoint that is whole, or None if there is none yet.
+        """The last undamaged checkpoint, or None if there is none yet.
 
         Raises:
-            Damaged: no file is whole, or the format is another.
-            Differs: it belongs to another run; names what differs.
+            Damaged: every file is damaged, or the format differs.
+            Differs: it belongs to another run; the message names the difference.
         """
         found = None
         for path in (self.path, self.previous):
@@ -108,11 +108,11 @@ class CheckpointFile:
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
-    """What the file holds.
+    """The content of the file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not what :meth:`CheckpointFile.save` wrote.
+        ValueError: its content differs from what :meth:`CheckpointFile.save` wrote.
     """
     whole = path.read_bytes()
     content, seal = whole[:-_SEAL], whole[-_SEAL:]
@@ -122,7 +122,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
         raise ValueError("its check sum differs from its content")
     try:
         found = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except Exception as error:  # a damaged archive raises whatever its damage leads to
+    except Exception as error:  # a damaged archive can raise any exception
         raise ValueError(next(iter(str(error).splitlines()), type(error).__name__)) from None
     if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] < _FORMAT:
         return found

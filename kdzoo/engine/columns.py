@@ -1,4 +1,4 @@
-"""Which logit stands for which class, in networks that do not answer for the data's classes in their order."""
+"""Which logit stands for which class, for networks whose logits are not the data's classes in order."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Columns:
 
 
 def columns_of(module: nn.Module, data: Data) -> Columns | None:
-    """The columns of a network that names its classes otherwise than the data does; else None."""
+    """The columns of a network whose class names differ from the data's in order or number; else None."""
     own = module.label_names if isinstance(module, Backbone | Assembled) else None
     if own is None or own == data.classes:
         return None
     number = {name: place for place, name in enumerate(data.classes)}
     if not set(own) <= set(number):
-        return None  # a network for other classes; how it is used is the business of whoever enrolled it
+        return None  # a network for other classes; the code that enrolled it decides how it is used
     ids = torch.tensor([number[name] for name in own])
     places = torch.full((len(number),), UNLABELLED).index_put((ids,), torch.arange(len(ids)))
     return Columns(ids, places)

@@ -15,7 +15,7 @@ from kdzoo.zoo.zoo import Found
 
 
 def components_of(recipe: Recipe, zoo: Zoo) -> list[Found]:
-    """Every component that the recipe names, and every network that a plugin brings, as it is found."""
+    """Every component that the recipe names, and every network that a plugin brings, with its plugin."""
     components = [zoo.find(kind, component.name) for kind, component in recipe.components]
     models = dict.fromkeys(role.model for role in recipe.roles.values())
     brought = ((model, provider(model, zoo)) for model in models)
@@ -29,13 +29,13 @@ def algorithm_of(recipe: Recipe, zoo: Zoo) -> Algorithm:
 
 
 def scheme_of(recipe: Recipe, zoo: Zoo) -> Scheme:
-    """The recipe's scheme, nobody enrolled yet."""
+    """The recipe's scheme, before any enrolment."""
     made: Scheme = create(zoo.find("scheme", recipe.scheme.name), recipe.scheme.settings)
     return made
 
 
 def knowledge_of(recipe: Recipe, zoo: Zoo) -> list[Part]:
-    """What the recipe teaches, ready to be made once for each arrow."""
+    """The recipe's knowledges, to be built once for each arrow."""
     return [
         Part(part.name, part.weight, partial(create, zoo.find("knowledge", part.name), part.settings))
         for part in recipe.knowledge

@@ -1,4 +1,4 @@
-"""How well a role does the task: the supervised loss on a batch, the accuracy on a split."""
+"""The task loss on a batch, and the accuracy on a split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def task_loss(logits: Tensor, target: Tensor, columns: Columns | None, smoothing
     Args:
         logits: (B, K).
         target: (B,) class ids, :data:`UNLABELLED` where withheld, or (B, K) probabilities.
-        columns: which logit stands for which class; None where they are the classes in order.
+        columns: which logit stands for which class; None if the logits are in the order of the classes.
         smoothing: label smoothing in [0, 1].
     """
     logits = logits.float()

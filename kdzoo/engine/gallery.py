@@ -1,4 +1,4 @@
-"""A run's pictures: PNG files in its folder, and the events that tell of them."""
+"""A run's pictures: PNG files in its folder, and their events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST = 64
 """Images in a grid."""
 
 _LEAST_SIDE = 64
-"""Smaller images are enlarged to this many pixels, each pixel a square, so that a person sees something."""
+"""Smaller images are enlarged to this many pixels, each pixel a square, so that people can see them."""
 
 
 class Gallery:

@@ -1,4 +1,4 @@
-"""Random numbers by name."""
+"""Named random generators."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Generators:
         return {f"{_PREFIX}{name}": {"state": one.get_state()} for name, one in self._made.items()}
 
     def clear(self) -> None:
-        """Make them anew, from their seeds or from what was saved."""
+        """Create them again, from their seeds or their saved states."""
         self._made.clear()
 
     def move(self, device: torch.device) -> None:
-        """Draw on another device from now on, from the seeds again."""
+        """Use another device, starting again from the seeds."""
         self._device = device
         self.clear()

@@ -1,4 +1,4 @@
-"""The lessons of a run: for each arrow of the scheme, the knowledge that is taught along it."""
+"""The lessons of a run: the knowledge of each arrow of the scheme."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _PREFIX, _ARROW = "knowledge/", "<-"
 
 @dataclass(frozen=True)
 class Part:
-    """One summand of what is taught.
+    """One term of the distillation loss.
 
     Attributes:
         name: the knowledge's.
-        weight: of its loss in the sum.
-        make: a new instance, for one arrow.
+        weight: the weight of its loss.
+        make: makes an instance for one arrow.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Part:
 
 
 class Parts(nn.ModuleDict):
-    """The knowledges of one arrow whose losses are added, by name."""
+    """The knowledges of one arrow by name; their losses are added."""
 
 
 class Lessons:
@@ -67,13 +67,13 @@ class Lessons:
         self.part_losses: dict[str, Tensor] = {}
 
     def prepare(self, run: Run, batch: Batch, saved: Iterable[str] = ()) -> None:
-        """Build the knowledge of every arrow whose two roles can see ``batch``, before anything is seen of it.
+        """Build the knowledge of every arrow whose two roles can process ``batch``, before any forward pass on it.
 
-        So every network exposes what it must from the first step on, whatever the algorithm calls first.
+        So every network outputs the tapped stages from the first step on, whatever the algorithm calls first.
 
         Args:
-            run: what the scheme and the knowledge are lent.
-            batch: two of its samples show the shapes.
+            run: the run, for the scheme and the knowledge.
+            batch: two of its samples are used to find the shapes.
             saved: names in a checkpoint; the arrows among them are built too.
         """
         if not self._parts:
@@ -85,7 +85,7 @@ class Lessons:
                 self._build(run, arrow, batch)
 
     def teach(self, run: Run, batch: Batch, *, detach: bool) -> Tensor:
-        """The knowledge summed over the scheme's lessons; zero where there is none."""
+        """The distillation loss, summed over the scheme's lessons; zero without lessons."""
         if not self._parts:
             return torch.zeros((), device=self._roster.device)
         lessons = [
@@ -100,7 +100,7 @@ class Lessons:
         return torch.stack(losses).sum() if losses else torch.zeros((), device=self._roster.device)
 
     def knowledges(self, arrow: Arrow) -> dict[str, Knowledge]:
-        """The knowledges taught along ``arrow``, by name."""
+        """The knowledges of ``arrow``, by name."""
         module = self._roster.connectors[arrow].module
         if isinstance(module, Knowledge):
             return {self._parts[0].name: module}
@@ -108,10 +108,10 @@ class Lessons:
         return {name: part for name, part in module.items() if isinstance(part, Knowledge)}
 
     def shown(self, role: str, knowledge: Knowledge, side: str, output: Output) -> Output:
-        """Of everything that ``role`` exposes, what this knowledge asked for.
+        """The part of the output of ``role`` that this knowledge tapped.
 
         Raises:
-            KdzooError: the role is computed from others and has less.
+            KdzooError: the role is computed from others and lacks some of it.
         """
         taps = knowledge.taps
         wanted, probes = taps.of(side), taps.probes_of(side)
@@ -152,8 +152,8 @@ class Lessons:
         """A scalar: the mean over the samples, each with the lesson's weight."""
         if loss.ndim == 0 and isinstance(weight, Tensor) and weight.ndim:
             raise KdzooError(
-                f"scheme {self._scheme.name!r} weighs each sample; knowledge {name!r} gives one loss "
-                f"for the whole batch: choose a knowledge that is a mean over samples"
+                f"scheme {self._scheme.name!r} has a weight for each sample; knowledge {name!r} gives one loss "
+                f"for the whole batch: choose a knowledge with a loss for each sample"
             )
         return (loss * weight).mean()
 
@@ -163,7 +163,7 @@ class Lessons:
         return torch.stack([part.weight * loss for part, loss in zip(self._parts, losses, strict=True)]).sum()
 
     def _build(self, run: Run, arrow: Arrow, batch: Batch) -> None:
-        """Make the arrow's knowledge from two samples, seen in eval mode, without touching any state."""
+        """Build the arrow's knowledge from two samples, processed in eval mode, without changing any state."""
         student, teacher = arrow
         name = f"{_PREFIX}{student}{_ARROW}{teacher}"
         with seeded(derive_seed(run.recipe.seed, name)):

@@ -1,4 +1,4 @@
-"""The one seam of a running recipe: whoever watches it is told here, and nobody patches it."""
+"""The single interface for observing a running recipe, so that nobody has to patch it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Told = ParamSpec("Told")
 
 @dataclass(frozen=True)
 class Moment:
-    """Where the run stands.
+    """The position in the run.
 
     Attributes:
         phase: the phase's name.
@@ -31,10 +31,10 @@ class Moment:
 
 
 class Listener:
-    """Override what you want to hear of; each method does nothing by default.
+    """Override the methods for the events that you need; by default they do nothing.
 
-    A listener looks and changes nothing. What it raises ends the run. Progress, the journal, the conformance kit and
-    tests are listeners: ``train(recipe, folder, zoo=zoo, listeners=[mine])``.
+    A listener must not change anything. An exception in it ends the run. Progress, the journal, the conformance
+    kit and tests are listeners: ``train(recipe, folder, zoo=zoo, listeners=[mine])``.
     """
 
     def run_began(self, run: Run) -> None:
@@ -56,13 +56,13 @@ class Listener:
         """The learning rates are set and the knowledge is built."""
 
     def step_ended(self, run: Run, batch: Batch, figures: Mapping[str, Tensor], moment: Moment) -> None:
-        """Every update is done; what was seen in the step is still known, the scheme has not followed."""
+        """Every update is done; the step's outputs are still stored, and ``Scheme.after_step`` was not called yet."""
 
     def asked(self, run: Run, role: str, batch: Batch) -> None:
-        """``role`` is about to compute its answer; what is remembered is not asked again."""
+        """``role`` is about to compute its output; not called for a stored output."""
 
     def seen(self, run: Run, role: str, batch: Batch, output: Output) -> None:
-        """``role`` has computed its answer."""
+        """``role`` has computed its output."""
 
     def taught(self, run: Run, batch: Batch, loss: Tensor) -> None:
         """``run.teach`` returns this loss."""
@@ -84,6 +84,6 @@ class Listeners:
         *told: Told.args,
         **more: Told.kwargs,
     ) -> None:
-        """Call this method of each listener with the run and what is told."""
+        """Call this method of each listener with the run and the arguments."""
         for one in self._listeners:
             getattr(one, event.__name__)(self._run, *told, **more)

@@ -24,12 +24,12 @@ from kdzoo.seeds import capture, restore
 from kdzoo.stopping import Stop, Stopped
 
 _STEPS_BETWEEN_LOOKS = 50
-"""On a GPU the loop looks at what the device has computed only so often: each look makes the host wait."""
+"""Interval at which the loop reads results from a GPU: each read makes the host wait."""
 
 
 @dataclass
 class Chosen:
-    """The epoch that validation chose, and the student's weights then."""
+    """The epoch chosen by validation, and the student's weights after it."""
 
     epoch: int
     val: float
@@ -70,16 +70,16 @@ class Position:
 
 
 _ONE_VALUE = "Expected more than 1 value per channel when training"
-"""How torch's batch normalisation refuses a batch without variance: one sample, of one pixel in that layer."""
+"""The error of torch's batch normalisation for a single sample that has one pixel in that layer."""
 
 
 class Loop:
     """Drives an algorithm's phases. One instance for one run.
 
     Args:
-        run: what is trained; its listeners are told what happens.
+        run: the run, with its listeners.
         checkpoint: where the state is kept.
-        bookkeeping: what a checkpoint shall hold beside the training state.
+        bookkeeping: further content of a checkpoint.
         stop: asks the loop to save and stop.
     """
 
@@ -103,7 +103,7 @@ class Loop:
         Raises:
             NotFinite: a loss became NaN or infinite.
             Damaged: ``saved`` does not fit the recipe.
-            Stopped: it was asked to; what is done is saved.
+            Stopped: it was asked to stop; the state is saved.
         """
         with self.stop.waiting():
             return self._train(algorithm, saved)
@@ -178,7 +178,7 @@ class Loop:
         except Exception:
             if self.stop.asked is None:
                 raise
-            self._save_and_stop()  # the signal reached those who read the data, too
+            self._save_and_stop()  # the signal also reached the processes that load the data
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         at, run = self.position, self.run
@@ -299,7 +299,7 @@ def _steps(phase: Phase) -> int:
 
 
 def with_weights(run: TrainingRun, weights: dict[str, Tensor], measure: Callable[[], float]) -> float:
-    """What ``measure`` gives with other weights in the student; its own are put back."""
+    """The result of ``measure`` with other weights in the student; its own are restored afterwards."""
     student = run.roles["student"]
     own = {name: one.detach().clone() for name, one in student.state_dict().items()}
     student.load_state_dict(weights)

@@ -21,11 +21,11 @@ from kdzoo.seeds import derive_seed, seeded
 from kdzoo.zoo import Zoo
 
 TeacherWeights = Callable[[str, RoleConfig], Path | None]
-"""(role, config) -> the folder of trained weights; None leaves the network untrained, as if to see what it is."""
+"""(role, config) -> the folder of trained weights; None leaves the network untrained, to find its shapes."""
 
 
 class Networks:
-    """Builds the network of a role. Roles named ``teacher...`` never come untrained."""
+    """Builds the network of a role. Roles named ``teacher...`` are never untrained."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Networks:
         self.sources: dict[str, str] = {}
 
     def config(self, role: str, like: str | None = None) -> RoleConfig:
-        """What the recipe says of ``role``, of its name without trailing digits, or of ``like``.
+        """The recipe's config for ``role``, for its name without trailing digits, or for ``like``.
 
         A numbered teacher that is trained here under another's name gets a seed of its own.
 
@@ -125,7 +125,7 @@ class Networks:
         return module in self._from_file
 
     def trained_now(self, module: nn.Module) -> None:
-        """From here on its weights are its own."""
+        """Mark its weights as changed, so that checkpoints contain them."""
         self._from_file.discard(module)
 
 

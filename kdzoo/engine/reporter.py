@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_TICKS = 0.2
 
 
 class Reporter(Listener):
-    """Phases and epochs as events, and at most five times a second how many steps are done."""
+    """Phases and epochs as events, and at most five times per second the number of finished steps."""
 
     def __init__(self, notify: Callable[[Event], None]) -> None:
         self._notify = notify

@@ -22,17 +22,17 @@ class Role:
     """A module under its name.
 
     Attributes:
-        name: how recipes and algorithms call it.
-        module: the network, or whatever an algorithm trains.
+        name: its name in recipes and algorithms.
+        module: the network, or another module that an algorithm trains.
         optim: optimizer settings; None = frozen.
-        student: whether it learns the task.
+        student: whether it is trained on the task.
         modality: which of the batch's inputs it reads.
         train_mode: an explicit mode; None = train while it learns, eval while it is frozen.
         stored: whether checkpoints hold its weights; not needed for a teacher that came from a file.
-        stages: the stages that somebody tapped, shallow to deep.
-        embedding: whether somebody tapped the embedding.
-        probes: those that somebody asked for.
-        reads: the role whose answer it reads instead of images; None = images.
+        stages: the tapped stages, shallow to deep.
+        embedding: whether the embedding is tapped.
+        probes: the tapped probes.
+        reads: the role whose output it reads instead of images; None = images.
         read_stages: of that role, shallow to deep.
         optimizer: of the present phase.
         schedule: of the present phase.
@@ -62,7 +62,7 @@ class Role:
     def show(
         self, output: Output, stages: tuple[int, ...], embedding: bool, probes: tuple[Probe, ...] = ()
     ) -> Output:
-        """Of everything that the role exposes, these stages, the embedding if asked for, and these probes."""
+        """The part of the role's output with these stages, the embedding if asked for, and these probes."""
         features = output.features
         if stages != self.stages:
             features = tuple(features[self.stages.index(stage)] for stage in stages)

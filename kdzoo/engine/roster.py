@@ -1,4 +1,4 @@
-"""Who plays which role: networks that are enrolled, roles that are computed from others, and connectors."""
+"""The networks of roles: enrolled networks, roles that are computed from others, and connectors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Roster:
 
     Attributes:
         members: enrolled roles by name.
-        derived: what computes each of the other roles.
-        connectors: for each arrow of the scheme, the knowledge that it is taught.
+        derived: the function that computes each of the other roles.
+        connectors: the knowledge of each arrow of the scheme.
     """
 
     def __init__(self, fabric: Fabric) -> None:
@@ -40,7 +40,7 @@ class Roster:
 
     @property
     def device(self) -> torch.device:
-        """Where every module is."""
+        """The device of every module."""
         return self.fabric.device
 
     @property
@@ -55,7 +55,7 @@ class Roster:
         yield from self.connectors.values()
 
     def can_see(self, role: str, batch: Batch) -> bool:
-        """Whether somebody plays the role and the batch has what it reads: images, no mere draws."""
+        """Whether the role exists and the batch has its input: images, not latent vectors."""
         images = [one for one in batch.inputs.values() if one.ndim == _IMAGES]
         member = self.members.get(role)
         if member is None:
@@ -65,7 +65,7 @@ class Roster:
         return member.modality in batch.inputs and batch.inputs[member.modality].ndim == _IMAGES
 
     def enroll(self, member: Role) -> None:
-        """Let ``member`` play its role; what was tapped of whoever played it before is tapped of it.
+        """Use ``member`` for its role; it gets the taps of the previous member.
 
         Raises:
             KdzooError: the role is that of the connectors.
@@ -85,14 +85,14 @@ class Roster:
         self.derived[role] = compute
 
     def connect(self, arrow: Arrow, knowledge: Role) -> None:
-        """Keep the knowledge of an arrow."""
+        """Store the knowledge of an arrow."""
         self._place(knowledge)
         self.connectors[arrow] = knowledge
 
     def tap(self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()) -> bool:
-        """Let ``role`` expose these too; whether that is more than it did.
+        """Add these taps to ``role``; whether any of them is new.
 
-        A derived role, or one that reads another's answer, exposes what its computation returns.
+        A derived role, or one that reads another's output, outputs what its computation returns.
         """
         member = self.members.get(role)
         if member is None or member.reads is not None:
@@ -107,7 +107,7 @@ class Roster:
         """The members that these names mean, each once; ``"knowledge"`` means every connector.
 
         Raises:
-            KdzooError: a role is frozen or nobody's.
+            KdzooError: a role is frozen or unknown.
         """
         found: list[Role] = []
         for role in dict.fromkeys(roles):

@@ -35,7 +35,7 @@ from kdzoo.recipe.model import OptimConfig, Recipe
 class TrainingRun:
     """Implements :class:`kdzoo.api.Run` by parts, each in a file of its own; the loop around it is in ``loop.py``.
 
-    Several pieces of ``knowledge`` are added along each arrow. Without a gallery no picture is saved.
+    The losses of several pieces of ``knowledge`` are added for each arrow. Without a gallery no picture is saved.
     """
 
     def __init__(
@@ -59,20 +59,20 @@ class TrainingRun:
         self.folder = self.gallery.folder
         self.state: dict[str, Any] = {}
         self.listeners = Listeners(self, listeners)
-        self.saved: dict[str, Any] = {}  # by name, until the part or the role that it belongs to takes it
+        self.saved: dict[str, Any] = {}  # by name, until the part or role with this state is created
         self.roster = Roster(fabric)
         self.answers = Answers(self.roster, self.autocast, self.listeners)
         self.updates = Updates(self.roster, fabric, self.saved)
         self.lessons = Lessons(knowledge, scheme, self.roster, self.answers, self.updates)
         self.generators = Generators(recipe.seed, fabric.device, fabric.global_rank, self.saved)
-        # What a part does alone, the run lends as it is.
+        # Methods of a single part are used directly.
         self.members, self.connectors = self.roster.members, self.roster.connectors
         self.build, self.picture = networks.build, self.gallery.save
         self.see, self.evaluating = self.answers.see, self.answers.evaluating
         self.measuring, self.generator = self.answers.measuring, self.generators.get
 
     def move(self, fabric: Fabric) -> None:
-        """Go on on the device of ``fabric``, to which the networks have been moved; random numbers begin anew."""
+        """Continue on the device of ``fabric``, where the networks are now; random generators restart."""
         self.fabric = self.roster.fabric = fabric
         self.device = fabric.device
         self.generators.move(fabric.device)
@@ -136,7 +136,7 @@ class TrainingRun:
         return self.fabric.autocast()
 
     def columns(self, role: str) -> Columns | None:
-        """Which logit of ``role`` stands for which class; None where they are those of the data, in order."""
+        """Which logit of ``role`` stands for which class; None if they are the data's classes in order."""
         module = self.members[role].module if role in self.members else None
         return columns_of(module, self.data) if module is not None else None
 
@@ -181,7 +181,7 @@ class TrainingRun:
         self.lessons.prepare(self, batch, tuple(self.saved))
 
     def end_step(self) -> None:
-        """Let the scheme follow, and drop what was seen."""
+        """Call ``Scheme.after_step``, and drop the stored outputs."""
         self.lessons.part_losses.clear()
         self.scheme.after_step(self)
         self.answers.clear()
@@ -191,7 +191,7 @@ class TrainingRun:
         return {**self.saved, **self.updates.state_dict(), **self.generators.state_dict()}
 
     def restore(self, content: dict[str, Any], step: int) -> None:
-        """Restore what :meth:`state_dict` returned; who does not exist yet gets its state when it is made.
+        """Restore what :meth:`state_dict` returned; what does not exist yet gets its state when it is created.
 
         Raises:
             KdzooError: the checkpoint's roles or shapes are not those of this recipe.

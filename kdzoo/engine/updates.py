@@ -1,4 +1,4 @@
-"""How roles learn: optimizers and schedules of the present phase, and the update of one loss."""
+"""The updates: optimizers and schedules of the current phase, and the update for one loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Updates:
     """Trains the roles of a roster. A resumed role takes its weights and its optimizer's state from ``saved``.
 
     Attributes:
-        finite: whether every loss so far was finite; a tensor, so that a GPU need not be waited for.
+        finite: whether every loss so far was finite; a tensor, so that the host does not wait for a GPU.
     """
 
     def __init__(self, roster: Roster, fabric: Fabric, saved: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ class Updates:
         return step / max(self._phase[0] * self._phase[1], 1)
 
     def begin(self, member: Role) -> None:
-        """Make a role trainable from this step of the phase on, with what a checkpoint has of it."""
+        """Make a role trainable from this step of the phase, with its state from a checkpoint if there is one."""
         if self._phase is None:
             return  # it begins with the first phase
         member.set_mode()
@@ -82,7 +82,7 @@ class Updates:
         }
 
     def restore(self, step: int) -> None:
-        """Give every role that exists what the checkpoint has of it; the phase stands at ``step``.
+        """Restore every existing role from the checkpoint; the phase is at ``step``.
 
         Raises:
             KdzooError: the checkpoint's roles or shapes are not those of this recipe.

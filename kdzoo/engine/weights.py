@@ -19,11 +19,11 @@ from kdzoo.errors import KdzooError
 _PICKLED = (".pth", ".pt", ".bin", ".tar")
 _ENVELOPES = ("state_dict", "model")
 _PREFIXES = ("_orig_mod.", "module.", "model.")
-"""What torch.compile, DistributedDataParallel and Backbone put before every key."""
+"""The prefixes that torch.compile, DistributedDataParallel and Backbone add to every key."""
 
 
 def load_weights(backbone: Backbone, path: Path) -> None:
-    """Load the weights in ``path`` into ``backbone``; every parameter and buffer must be there and fit.
+    """Load the weights in ``path`` into ``backbone``; every parameter and buffer must be present and fit.
 
     Args:
         backbone: the network; it keeps its device and its dtypes.
@@ -67,7 +67,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"checkpoint {path}: corrupt, or holds more than tensors and plain values, which is not loaded; "
             "save the state dict alone, best as .safetensors"
         ) from None
-    except Exception as error:  # a damaged pickle raises whatever its damage leads to
+    except Exception as error:  # a damaged pickle can raise any exception
         reason = (str(error).splitlines() or [""])[0]
         raise KdzooError(
             f"checkpoint {path}: cannot be read ({type(error).__name__}: {reason}); is it whole?"

@@ -1,4 +1,4 @@
-"""Tells the journal and the observers of a run what happens in it."""
+"""Passes the events of a run to its journal and its observers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kdzoo.observers.journal import Journal
 
 
 class Announcer:
-    """The one to whom every part of a run reports.
+    """Gets every event of a run and passes it on.
 
     Args:
-        observers: who is told.
-        main: whether this process does so; the others of a run are silent.
+        observers: the run's observers.
+        main: whether this is the main process; the others pass nothing on.
     """
 
     def __init__(self, observers: Iterable[Observer], *, main: bool) -> None:
@@ -26,13 +26,13 @@ class Announcer:
         self._observers = Observers(observers if main else (), self._warn)
 
     def begin(self, metrics: Path, position: Sequence[Any] | None) -> None:
-        """Begin the journal, or go on with it where a checkpoint was taken.
+        """Begin the journal, or continue it from a checkpoint.
 
-        Its first event is the next one; what was told earlier follows, unless it is there from before.
+        Its first event is the next one; earlier events follow, unless the journal has them already.
 
         Args:
             metrics: the journal's file.
-            position: what :meth:`position` was when the checkpoint was taken; None without one.
+            position: the checkpoint's :meth:`position`; None without a checkpoint.
         """
         if not self._main:
             return
@@ -44,7 +44,7 @@ class Announcer:
             self._early.clear()
 
     def notify(self, event: Event) -> None:
-        """Tell of ``event``: the journal first, since it is the source of truth."""
+        """Pass ``event`` on: first to the journal, since it is the source of truth."""
         if not self._main:
             return
         if self._journal is None:
@@ -56,7 +56,7 @@ class Announcer:
         self._observers.observe(event)
 
     def position(self) -> list[Any]:
-        """How far the journal is, for a checkpoint."""
+        """The journal's position, for a checkpoint."""
         assert self._journal is not None
         return self._journal.position()
 

@@ -14,7 +14,7 @@ from kdzoo.yaml_text import to_yaml
 
 
 def student_card(recipe: Recipe, result: Mapping[str, Any]) -> str:
-    """Markdown: what this model is, how good it is, how it was made."""
+    """Markdown: the model, its accuracy, its recipe."""
     student, teacher = recipe.roles["student"].model, recipe.roles.get("teacher")
     made = f"distilled from {teacher.model}" if teacher else "trained without a teacher"
     method = markdown_text(recipe.method or recipe.algorithm.name)

@@ -1,4 +1,4 @@
-"""Doing a job, whoever asked for it: a user, a student's run that needs a teacher, or a suite."""
+"""Running a job, for a user, for a student's run that needs a teacher, or for a suite."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def conduct(
     listeners: Sequence[Listener] = (),
     notes: Sequence[str] = (),
 ) -> Mapping[str, Any]:
-    """Do the jobs of the teachers that this one needs and the cache lacks, then this one; its result.
+    """Train the teachers that are missing in the cache, then run this job; its result.
 
     Args:
         planned: the job.
-        resources: with what it is done.
-        resume: go on from the folder's checkpoint if it has one; a finished job returns its result at once, unless
+        resources: the shared resources.
+        resume: continue from the folder's checkpoint if it has one; a finished job returns its result at once, unless
             its student is damaged: that is exported again.
-        listeners: are told what happens in this run, and not in those of its teachers.
-        notes: warnings that the run begins with.
+        listeners: listeners of this run, and not of those of its teachers.
+        notes: warnings to give at the start.
 
     Raises:
-        Differs: the folder holds another run.
+        Differs: the folder contains another run.
         KdzooError: bad input, another process that writes the folder, or a loss that is not finite; the folder keeps
             the last good checkpoint.
     """
@@ -47,7 +47,7 @@ def conduct(
     try:
         with _owned(place, resources) as note:
             place.check_new(resume)
-            resources.fabric.barrier()  # else a slow process takes the files of a quick one for another run's
+            resources.fabric.barrier()  # otherwise a slow process mistakes the files of a fast one for another run's
             notes = [*notes, *note]
             if resume and (done := finished(place.path)) is not None:
                 if (spoilt := damage(place.path, done)) is None:
@@ -65,10 +65,10 @@ def conduct(
 
 
 def train_teacher(planned: Planned, resources: Resources) -> None:
-    """Train a teacher unless the cache has it: from where an interrupted run stopped, anew if that is damaged.
+    """Train a teacher unless the cache has it: resume an interrupted run, or restart it if that is damaged.
 
     Raises:
-        KdzooError: bad input, or a loss of the teacher's that is not finite.
+        KdzooError: bad input, or a teacher's loss that is not finite.
     """
     with alone(planned, resources):
         if resources.fabric.broadcast(is_trained(planned)):
@@ -93,7 +93,7 @@ def _train(planned: Planned, resources: Resources) -> None:
 
 @contextmanager
 def _owned(place: RunFolder, resources: Resources) -> Iterator[list[str]]:
-    """While the main process owns the folder; what should be known about that."""
+    """Own the folder in the main process inside the block; gives warnings about it."""
     owner = Owner(place.path)
     refusal: str | None = None
     try:
@@ -110,7 +110,7 @@ def _owned(place: RunFolder, resources: Resources) -> Iterator[list[str]]:
 
 
 def _check_same(planned: Planned, resources: Resources) -> None:
-    """Compare a finished run with the job as far as that can be done without opening the data."""
+    """Compare a finished run with the job, as far as possible without opening the data."""
     before = read_identity(planned.folder)
     if before is None:
         return

@@ -1,4 +1,4 @@
-"""A trained student in timm's layout, for anybody who has timm and not kdzoo."""
+"""A trained student in timm's layout, to be used with timm, without kdzoo."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def export_student(
     """Write the student's weights and description and ``README.md``, all of them or none.
 
     A backbone is written in timm's layout: ``timm.create_model("local-dir:FOLDER", pretrained=True)`` and timm's
-    own preprocessing, as ``config.json`` states it, give the logits that it gives. An assembled student is written
+    own preprocessing, as described in ``config.json``, give the same logits. An assembled student is written
     as a program; see :mod:`kdzoo.jobs.program`. An existing folder is replaced.
 
     Args:
-        student: the network, on any device, in any memory format; it is left as it is.
+        student: the network, on any device, in any memory format; it is not changed.
         folder: where to.
         classes: the class names in the order of the logits.
-        card: Markdown that says what the model is; how it is loaded is added to it.
-        image_shape: (C, H, W) of the images that an assembled student gets.
-        extend: writes further files into the folder that it is given, and returns Markdown about them.
+        card: Markdown that describes the model; the code that loads it is added.
+        image_shape: (C, H, W) of an assembled student's images.
+        extend: writes further files into the given folder, and returns Markdown about them.
 
     Raises:
         KdzooError: the folder cannot be written.
@@ -109,7 +109,7 @@ def _write(backbone: Backbone, folder: Path, classes: Sequence[str]) -> None:
 
 
 def _unshare(_: nn.Module, state: dict[str, Tensor], *__: object) -> None:
-    """Make the tensors contiguous and their own, as safetensors wants: channels_last and tied ones are not."""
+    """Make the tensors contiguous and separate, as safetensors requires: channels_last and tied ones are not."""
     for key, tensor in state.items():
         state[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 

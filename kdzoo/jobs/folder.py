@@ -15,7 +15,7 @@ from kdzoo.recipe.identity import IDENTITY_FILE
 
 
 class RunFolder:
-    """Where everything about a run is: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoint/``, ``student/``, ...
+    """The folder of a run: ``recipe.yaml``, ``metrics.jsonl``, ``checkpoint/``, ``student/``, ...
 
     Raises:
         KdzooError: the folder cannot be made or written.
@@ -31,21 +31,21 @@ class RunFolder:
         self._made = [one for one in (self.checkpoint, path, *path.parents) if not one.exists()]
         try:
             self.checkpoint.mkdir(parents=True, exist_ok=True)
-            probe = path / f".writable-{os.getpid()}"  # two processes of one run ask at the same time
+            probe = path / f".writable-{os.getpid()}"  # two processes of one run may do this at the same time
             probe.write_text("x")
             probe.unlink()
         except OSError as error:
             raise KdzooError(f"{path}: cannot write the output folder: {error.strerror or error}") from None
 
     def check_new(self, resume: bool) -> None:
-        """Refuse a folder with a run in it, unless that is to go on."""
+        """Refuse a folder with a run in it, unless it is to be resumed."""
         if self.metrics.exists() and not resume:
             raise KdzooError(
                 f"{self.path}: already holds a run; pass --resume to go on with it, or another --output"
             )
 
     def clear(self) -> None:
-        """Bad input was found before there was anything to go on from: take back what was written."""
+        """Remove everything written, if bad input was found before the first checkpoint."""
         for file in (self.metrics, self.recipe, self.path / IDENTITY_FILE):
             file.unlink(missing_ok=True)
 
@@ -57,7 +57,7 @@ class RunFolder:
 
 
 def exported(folder: Path) -> dict[str, str]:
-    """Path in ``student/`` -> sha256, for a run's result; what is only written to be read is left out."""
+    """Path in ``student/`` -> sha256, for a run's result; texts for people are left out."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".md"]
     return {path.relative_to(folder).as_posix(): sha256_of(path) or "" for path in files}
 
@@ -75,7 +75,7 @@ def damage(path: Path, result: Mapping[str, Any]) -> str | None:
 
 
 def finished(path: Path) -> dict[str, Any] | None:
-    """The result of the run in the folder ``path``; None if there is no run or it has not ended."""
+    """The result of the run in the folder ``path``; None if there is no run or it is not finished."""
     metrics = path / "metrics.jsonl"
     if not metrics.exists():
         return None

@@ -1,4 +1,4 @@
-"""The identity of a job: its recipe, what its data hold, and which distributions provide its components."""
+"""The identity of a job: its recipe, the content of its data, and the distributions of its components."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def identity_of(
 
     Args:
         recipe: a resolved recipe.
-        data: what it is run on, opened; None leaves out what only opened data tell.
+        data: the opened data; None leaves out their content.
         found: its components.
-        processes: in which it is run; None leaves it out.
-        weights_only: leave out what decides the figures and not the weights.
+        processes: number of processes; None leaves it out.
+        weights_only: leave out what affects only the figures, not the weights.
     """
     return identify(
         recipe,
@@ -49,17 +49,17 @@ def identity_of(
 
 
 def facts_of(data: DataSet) -> DataFacts:
-    """What an opened data set adds to its settings."""
+    """Content hash, image size and augmentation of an opened data set."""
     return DataFacts(
         f"{'files' if data.streams else 'pixels'} {data.content_hash}", data.img_size, data.augment
     )
 
 
 def provider(distribution: str, version: str) -> str:
-    """A distribution with the version by which its results are known.
+    """A distribution with the part of its version that identifies results.
 
-    The core and the packages that are released with it are known by their minor version, every other one by its
-    whole version: only its authors know which of its releases change a number.
+    For the core and the packages released with it that is the minor version, for every other one the whole version:
+    only its authors know which of its releases change a number.
     """
     ours = canonicalize_name(distribution) in released_with_the_core()
     return f"{distribution} {series(version) if ours else version}"

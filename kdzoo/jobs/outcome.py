@@ -1,4 +1,4 @@
-"""What a finished run leaves: its result, its provenance, the exported student."""
+"""The outcome of a finished run: its result, its provenance, the exported student."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from kdzoo.recipe.identity import Identity
 def measure(
     run: TrainingRun, algorithm: Algorithm, position: Position, known: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Read the test split: the last epoch and the one that validation chose, under different names.
+    """Evaluate the last epoch and the one chosen by validation on the test split, under different names.
 
-    Every figure is of the student as it is exported; where the last phase did not validate it, that is done here.
-    Those of the last epoch come out of one pass; what they are class by class is written to ``figures.json``.
+    Every figure is that of the exported student; if the last phase did not validate it, that is done here.
+    Those of the last epoch come from one pass; the figures of each class are written to ``figures.json``.
 
     Args:
-        run: trained to the end.
-        algorithm: what trained it; it and the scheme may add figures of their own.
-        position: where training ended.
-        known: role -> test accuracy of teachers that were measured when they were trained.
+        run: the trained run.
+        algorithm: its algorithm; it and the scheme may add figures.
+        position: the position at the end of training.
+        known: role -> test accuracy of teachers trained by kdzoo.
     """
     classes = run.data.classes
     own = run.members.get("teacher")

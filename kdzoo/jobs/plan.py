@@ -1,4 +1,4 @@
-"""Jobs before they are done: a student's, and those of the teachers that it needs."""
+"""Planned jobs: a student's, and those of the teachers that it needs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kdzoo.recipe.model import Component, Recipe, RoleConfig
 
 @dataclass(frozen=True)
 class Planned:
-    """A job to do.
+    """A planned job.
 
     Attributes:
         recipe: a resolved recipe.
-        folder: where everything is written.
-        job: what the run is for.
-        weights_only: whether only its weights are wanted, as of a teacher: what decides when one looks at figures is
-            not part of its identity.
+        folder: the run's folder.
+        job: the purpose of the run.
+        weights_only: whether only its weights are needed, as for a teacher: settings of the evaluation are then not
+            part of its identity.
     """
 
     recipe: Recipe
@@ -35,7 +35,7 @@ class Planned:
 
 
 def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
-    """The recipe that trains ``role`` alone, on every label of what it reads, with the run's data and optimizer.
+    """The recipe that trains ``role`` alone, on all labels, with the run's data and optimizer.
 
     The seed is the role's own: one teacher serves every seed of the students.
     """
@@ -73,15 +73,15 @@ def plan_teacher(
     progress: Progress | None = None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Planned:
-    """The job that trains a teacher in the cache, in a folder that carries the hash of what decides its weights.
+    """The job that trains a teacher in the cache, in a folder named by the hash of what determines its weights.
 
     Args:
         recipe: the run that needs it.
         role: the network.
-        job: what the teacher's run is for.
+        job: the purpose of the teacher's run.
         resources: shared with the run that needs it.
-        progress: is told how far the decoding of its data is.
-        warn: is told if stored images are damaged.
+        progress: called with the progress of decoding its data.
+        warn: called if stored images are damaged.
     """
     alone = teacher_recipe(recipe, role)
     identity = identity_of(
@@ -95,7 +95,7 @@ def plan_teacher(
 
 
 def teacher_folder(role: RoleConfig, identity: Identity) -> Path:
-    """Where the cache keeps the teacher with this identity."""
+    """The cache folder of the teacher with this identity."""
     return cache_folder() / "teachers" / f"{readable(role.model)}-{identity.key[:16]}"
 
 

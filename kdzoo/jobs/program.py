@@ -49,19 +49,19 @@ def write_program(
     image_shape: tuple[int, int, int],
     name: str = "",
 ) -> str:
-    """Write ``model.pt2`` and ``config.json``; Markdown that says how it is used.
+    """Write ``model.pt2`` and ``config.json``; Markdown about its use.
 
     Args:
-        student: the network; it is left as it is.
-        folder: where to.
+        student: the network, which is not changed.
+        folder: the folder to write to.
         classes: the class names in the order of the logits.
         image_shape: (C, H, W) of its images.
-        name: of the folder when all is written; default: the one that it has.
+        name: the final name of the folder; default: its current name.
 
     """
     network = _Logits(copy.deepcopy(student)).cpu().eval()
     for tensor in (*network.parameters(), *network.buffers()):
-        # torch.export takes a tensor whose strides are not the usual ones for a part of another.
+        # torch.export treats a tensor with other strides as a view of another.
         tensor.data = tensor.detach().clone(memory_format=torch.contiguous_format)
     with torch.no_grad():
         program = torch.export.export(

@@ -1,4 +1,4 @@
-"""What made a result: versions, data, weights, code, machine, time."""
+"""The provenance of a result: versions, data, weights, code, machine, time."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Clock:
 
     @property
     def wall(self) -> float:
-        """Seconds on the wall."""
+        """Wall time in seconds."""
         return self.wall_before + time.monotonic() - self._wall
 
     @property
     def process(self) -> float:
-        """Seconds of processor time of this process, all threads together."""
+        """Processor time of this process in seconds, summed over threads."""
         return self.process_before + time.process_time() - self._process
 
     def result(self, device: torch.device) -> dict[str, float]:
-        """What the run has cost so far."""
+        """The times of the run so far."""
         return {
             "seconds": self.wall,
             "process_seconds": self.process,
@@ -47,7 +47,7 @@ class Clock:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, kdzoo and the libraries that decide numbers."""
+    """Versions of Python, kdzoo and the libraries that affect numbers."""
     found = {"python": platform.python_version(), "kdzoo": __version__}
     for name in ("torch", "timm", "lightning-fabric", "numpy", "wandb"):
         try:
@@ -63,7 +63,7 @@ def distributions(plugins: Iterable[Plugin]) -> dict[str, str]:
 
 
 def data_plugins(recipe: Recipe, zoo: Zoo) -> list[Plugin]:
-    """The plugin that brings the recipe's data set, if one does."""
+    """The plugin that provides the recipe's data set, if any."""
     brought = recipe.data.dataset in zoo.components("dataset")
     return [zoo.find("dataset", recipe.data.dataset).plugin] if brought else []
 

@@ -1,4 +1,4 @@
-"""With what the jobs of one plan are done."""
+"""The shared resources of a plan's jobs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kdzoo.zoo import Zoo
 
 @dataclass(frozen=True)
 class Resources:
-    """What jobs that are done one after the other share.
+    """Resources shared by jobs that run one after the other.
 
     Attributes:
-        zoo: where components are found.
+        zoo: the available components.
         fabric: device and processes.
-        once: the samples that were found and decoded for one of them.
-        stop: asks them to save and stop.
+        once: the samples that one of them has found and decoded.
+        stop: the request to save and stop.
     """
 
     zoo: Zoo
@@ -34,7 +34,7 @@ class Resources:
 
     @property
     def main(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is the main process, which writes."""
         return bool(self.fabric.global_rank == 0)
 
     def open(
@@ -43,7 +43,7 @@ class Resources:
         progress: Progress | None = None,
         warn: Callable[[str], None] = lambda message: None,
     ) -> DataSet:
-        """The data of a recipe; what it shares with another job's data is neither found nor decoded anew."""
+        """The data of a recipe; parts shared with another job's data are found and decoded only once."""
         return open_data(
             recipe.data,
             seed=recipe.seed,

@@ -1,4 +1,4 @@
-"""One job from its first file to its last: what happens around the loop."""
+"""One job from its first file to its last, around the training loop."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ from kdzoo.stopping import Stopped
 
 
 class Session:
-    """A job that is being done: :meth:`open`, then :meth:`enroll` until no teacher is missing, then :meth:`run`.
+    """A running job: :meth:`open`, then :meth:`enroll` until no teacher is missing, then :meth:`run`.
 
-    A context manager: what fails inside is told to the observers, and leaves nothing behind if there was nothing yet.
+    A context manager: observers get its errors, and after bad input a folder without a checkpoint is cleared.
 
     Args:
         planned: the job.
         place: its folder.
-        resources: with what it is done.
-        train_teacher: does the job of a teacher for which an algorithm asks when training has begun.
-        listeners: are told what happens in the run.
-        notes: warnings that the run begins with.
+        resources: the shared resources.
+        train_teacher: trains a teacher that an algorithm requests during training.
+        listeners: listeners of the run.
+        notes: warnings to give at the start.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class Session:
         self.announcer.close()
 
     def open(self) -> None:
-        """See that every role's model exists; open the data and the checkpoint.
+        """Check that every role's model exists; open the data and the checkpoint.
 
         Raises:
             Differs: the checkpoint is that of another run.
-            KdzooError: nothing is called as a model is, or the data or the checkpoint cannot be opened.
+            KdzooError: a model is unknown, or the data or the checkpoint cannot be opened.
         """
         tell = self.announcer.notify
         for role in self.recipe.roles.values():
@@ -136,8 +136,8 @@ class Session:
     def enroll(self) -> list[Planned]:
         """Build and enroll the networks; the jobs of the teachers that have to be trained first.
 
-        While there are any, the networks are gone again: the scheme was asked which teachers it wants, and everything
-        that is wrong with it was found before hours are spent on them.
+        While there are any, the networks are dropped again: this enrolment was only to find the scheme's
+        teachers, and mistakes before hours are spent on training them.
         """
         torch.use_deterministic_algorithms(self.recipe.deterministic)
         self._missing = []
@@ -191,7 +191,7 @@ class Session:
         return result
 
     def _doubts(self) -> Iterator[str]:
-        """What the user should know before hours are spent."""
+        """Warnings before the training."""
         if self.saved is not None:
             return
         if (world := self.fabric.world_size) > 1:
@@ -210,7 +210,7 @@ class Session:
         self.announcer.notify(Warned(message))
 
     def _build(self) -> tuple[TrainingRun, Loop]:
-        """The run, nobody enrolled yet, and its loop."""
+        """The run, before any enrolment, and its loop."""
         recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
         self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher, zoo)
         scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
@@ -221,7 +221,7 @@ class Session:
         return run, Loop(run, self.checkpoint, self._bookkeeping, self.resources.stop)
 
     def _bookkeeping(self) -> dict[str, Any]:
-        """What a checkpoint holds beside the training state."""
+        """The content of a checkpoint in addition to the training state."""
         return {
             "journal": self.announcer.position(),
             "seconds": [self.clock.wall, self.clock.process],
@@ -229,10 +229,10 @@ class Session:
         }
 
     def _teacher(self, role: str, config: RoleConfig) -> Path | None:
-        """The folder of a trained teacher's weights; None where its training is another job, to be done first.
+        """The folder of a trained teacher's weights; None if it has to be trained first, by another job.
 
         Raises:
-            Differs: it is not the teacher that the checkpoint was taken with.
+            Differs: the checkpoint was taken with another teacher.
         """
         tags = self.planned.job.tags[1:]
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)

@@ -1,4 +1,4 @@
-"""A teacher that hardly knows the task: worth a warning before hours are spent on its student."""
+"""A warning about a teacher hardly better than chance, before hours are spent on its student."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kdzoo.engine.run import TrainingRun
 
 
 def answers(module: nn.Module, classes: int) -> bool:
-    """Whether it is a network on this task, and not a specialist on a part of it."""
+    """Whether it is a network for this task, and not for a part of its classes."""
     return isinstance(module, Backbone) and module.num_classes == classes
 
 
 def near_chance(run: TrainingRun, known: Mapping[str, float]) -> Iterator[str]:
-    """A warning for each network that only teaches and is right hardly more often than by chance.
+    """A warning for each frozen network whose accuracy is hardly better than chance.
 
-    Its accuracy is measured on the validation split, or on the test split where there is none.
+    Its accuracy is measured on the validation split, or on the test split if there is none.
 
     Args:
-        run: with its roles enrolled.
-        known: role -> accuracy in percent of teachers that were measured when they were trained.
+        run: the run, after enrolment.
+        known: role -> accuracy in percent of teachers trained by kdzoo.
     """
     chance = 100.0 / len(run.data.classes)
     limit = min(chance + 0.1 * (100.0 - chance), 5.0 * chance)

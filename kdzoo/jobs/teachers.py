@@ -1,4 +1,4 @@
-"""The teacher cache: a teacher is trained once and found again by the hash of what decides its weights."""
+"""The teacher cache: a teacher is trained once and found by the hash of what determines its weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kdzoo.recipe.identity import CONTENT, Difference, Identity, named, read_ide
 
 
 def is_trained(planned: Planned) -> bool:
-    """Whether the cache has this teacher, whole."""
+    """Whether the cache has this teacher, undamaged."""
     try:
         result = finished(planned.folder)
     except Damaged:
@@ -30,7 +30,7 @@ def weights_of(planned: Planned) -> Path:
 
 
 def alone(planned: Planned, resources: Resources) -> FileLock | nullcontext[None]:
-    """While one process trains this teacher, no other does; of a run of several, the main one holds the lock."""
+    """A lock, so that only one process trains this teacher; in a run of several processes the main one holds it."""
     if not resources.main:
         return nullcontext()
     planned.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def alone(planned: Planned, resources: Resources) -> FileLock | nullcontext[None
 
 
 def why_anew(planned: Planned, identity: Identity) -> str | None:
-    """Why a teacher of the same recipe that the cache has does not do; None if it has none.
+    """Why the cached teacher of the same recipe cannot be used; None if there is none.
 
     A teacher of another recipe is another teacher, which needs no explanation.
     """

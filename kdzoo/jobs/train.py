@@ -1,4 +1,4 @@
-"""From a recipe to a finished folder: the one way in which anything is trained."""
+"""From a recipe to a finished folder: the only way to train."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int = 1) 
 
 
 def _die_with_parent(parent: int) -> None:
-    """End this process when the one that started it has died; else it would wait for it for half an hour."""
+    """End this process when its parent has died; otherwise it would wait for it for half an hour."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)

@@ -168,7 +168,7 @@ def test_backbones_are_listed_with_their_plugin_first(install, kdzoo, tmp_path):
 def test_a_word_is_about_backbones(kdzoo):
     refused = kdzoo("list", "kd")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "'kd' goes with --backbones" in refused.err
+    assert "'kd' needs --backbones" in refused.err
 
 
 def test_a_category_of_a_plugin_s_own_comes_last(install, kdzoo):

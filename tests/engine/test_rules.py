@@ -210,7 +210,7 @@ def test_a_weight_per_sample_with_one_loss_for_the_batch_is_refused(make_run, ba
     each = Lesson("student", "teacher", torch.ones(len(batch)))
     run = make_run("rkd", lessons=lambda run, batch: [each])
     with pytest.raises(
-        KdzooError, match=r"weighs each sample; knowledge 'rkd' gives one loss for the whole batch"
+        KdzooError, match=r"has a weight for each sample; knowledge 'rkd' gives one loss for the whole batch"
     ):
         run.teach(batch)
 

@@ -73,7 +73,7 @@ def test_weights_of_samples_are_refused_by_the_part_that_has_one_loss_for_the_ba
     each = Lesson("student", "teacher", torch.ones(len(batch)))
     run = make_run("kd", knowledge=SUM, lessons=lambda run, batch: [each])
     batch = run.begin_step(0, batch)
-    with pytest.raises(KdzooError, match="weighs each sample; knowledge 'rkd' gives one loss"):
+    with pytest.raises(KdzooError, match="has a weight for each sample; knowledge 'rkd' gives one loss"):
         run.teach(batch)
 
 

@@ -62,7 +62,7 @@ def _is_path(annotation: Any) -> bool:
     "algorithm",
     "observer",
     looks_for="an exemption without a reason, or from a check that there is not",
-    mend="Say in a sentence why the check does not hold: exempt = {'batch-order': 'why'}.",
+    mend="Give the reason in a sentence: exempt = {'batch-order': 'why'}.",
 )
 def exempt_without_reason(subject: Subject) -> Iterator[Wrong]:
     """Check the class attribute ``exempt``."""

@@ -18,11 +18,11 @@ class SemCKD(Knowledge):
     """Each layer of the student learns from all layers of the teacher, weighted by learned attention.
 
     Args:
-        soft_weight: weight of KL(teacher || student) on the logits beside the layers' loss, which weighs 1.
-        temperature: of that divergence, which is multiplied by temperature².
-        points: how many values describe how alike a sample is to its batch.
-        form: ``code`` takes the mean over the student's layers as the authors' code, to which the method's weight of
-            400 belongs; ``paper`` takes the sum.
+        soft_weight: weight of KL(teacher || student) on the logits, relative to the layers' loss.
+        temperature: temperature of that divergence, which is multiplied by temperature².
+        points: number of values that describe a sample's similarities to its batch.
+        form: ``code`` takes the mean over the student's layers, as in the authors' code, and fits the method's weight
+            of 400; ``paper`` takes the sum.
         stages: the student's layers, counted from the deepest, -1, shallow to deep.
         teacher_stages: the teacher's layers, of any number; None means the same numbers.
     """

@@ -24,7 +24,7 @@ class ConfidenceAware(Teachers):
         """Enroll the student and every teacher."""
         refuse_mixing(
             run,
-            "scheme 'confidence-aware' weighs teachers by class ids",
+            "scheme 'confidence-aware' weights teachers by class ids",
             instead="take scheme entropy-weighted",
         )
         super().enroll(run)

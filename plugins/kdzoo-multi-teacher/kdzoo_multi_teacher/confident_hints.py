@@ -81,7 +81,7 @@ class ConfidentHints(Algorithm):
         """Hint role -> teacher role."""
         refuse_mixing(
             run,
-            "algorithm 'confident-hints' weighs maps by class ids",
+            "algorithm 'confident-hints' weights maps by class ids",
             instead="set algorithm.feature_weight to 0",
         )
         teachers = [role for role in run.roles if role.startswith("teacher")]

@@ -121,7 +121,7 @@ class Search(Algorithm):
 def search_images(run: Run, batches: int) -> list[Batch]:
     """Batches for scoring candidates, labelled or not, always the same in a run.
 
-    Of the validation split if there is one, else the first of the training split's first epoch, not mixed.
+    From the validation split if there is one, else from the training split's first epoch, without mixup or CutMix.
     """
     if run.data.val is not None:
         return list(islice(run.data.val, batches))

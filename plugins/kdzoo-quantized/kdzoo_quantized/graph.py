@@ -85,7 +85,7 @@ def traced(
         The graph, which returns a tuple; its stages; whether the tuple ends with the embedding.
 
     Raises:
-        KdzooError: torch.export cannot follow the model, or the model computes its weights.
+        KdzooError: torch.export cannot trace the model, or the model computes its weights in each pass.
 
     """
     own = plain_copy(backbone)
@@ -105,7 +105,7 @@ def traced(
 
 
 def weights_of(graph: fx.GraphModule) -> list[fx.Node]:
-    """What each convolution and linear layer takes for its weight."""
+    """The node of each convolution's and linear layer's weight."""
     layers: list[Any] = [node for node in graph.graph.nodes if node.target in _WEIGHED]
     return [node.args[1] for node in layers]
 
@@ -115,7 +115,7 @@ def _refuse_computed_weights(graph: fx.GraphModule, model: str) -> None:
     computed = [weight for weight in layers if weight.op != "get_attr"]
     if computed:
         raise KdzooError(
-            f"model {model!r} computes the weights of {len(computed)} of its {len(layers)} layers anew in each pass, "
+            f"model {model!r} computes the weights of {len(computed)} of its {len(layers)} layers in each pass, "
             "as weight standardisation does, and torchao leaves those in float; take a student that stores them"
         )
 

@@ -54,8 +54,8 @@ class WeightAverage(Scheme):
         self.weight = Ramp(0.0, 1.0, until=ramp_up, shape="sigmoid")
 
     def enroll(self, run: Run) -> None:
-        """Enroll the student and its average, which begins as a copy."""
-        refuse_mixing(run, "scheme 'ema' shows the average each image under another augmentation")
+        """Enroll the student and its average, which starts as a copy."""
+        refuse_mixing(run, "scheme 'ema' gives the average another view of each image")
         student = run.enroll("student", run.build("student"))
         modality = run.recipe.roles["student"].modality  # a copy does not know what it reads
         run.enroll("ema", copy.deepcopy(student), learns=False, modality=modality)

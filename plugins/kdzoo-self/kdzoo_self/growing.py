@@ -14,12 +14,12 @@ from kdzoo.api import Algorithm, Batch, Phase, Ramp, Run
 
 
 class GrowingTrust(Algorithm):
-    """(1 - alpha) x supervised loss + alpha x distillation loss; alpha grows from epoch to epoch.
+    """(1 - alpha) x task loss + alpha x distillation loss; alpha grows from epoch to epoch.
 
-    It is 0 in the first epoch, in which a student has no past to learn from, and ``alpha`` x t / E in epoch t of E.
+    It is 0 in the first epoch, where there is no past prediction, and ``alpha`` x t / E in epoch t of E.
 
     Args:
-        alpha: what it is in the last epoch.
+        alpha: its value in the last epoch.
     """
 
     name = "growing-trust"
@@ -41,12 +41,12 @@ class GrowingTrust(Algorithm):
         yield Phase("distill", run.data.train, step, epochs)
 
     def share(self, progress: float, epochs: int) -> float:
-        """Alpha in the epoch at ``progress``.
+        """The weight of the distillation loss in the current epoch.
 
         Args:
-            progress: of the phase, in [0, 1).
-            epochs: of the phase.
+            progress: progress of the phase, in [0, 1).
+            epochs: number of epochs of the phase.
 
         """
-        before = math.floor(progress * epochs + 1e-9)  # a hair's breadth for what division rounds off
+        before = math.floor(progress * epochs + 1e-9)  # the epsilon absorbs rounding of the division
         return self.alpha((before + 1) / epochs) if before else 0.0

@@ -39,7 +39,7 @@ class LastBatch(Algorithm):
 
     def phases(self, run: Run) -> Iterator[Phase]:
         """One phase over the training split."""
-        refuse_mixing(run, "algorithm 'last-batch' shows each batch a second time under another augmentation")
+        refuse_mixing(run, "algorithm 'last-batch' repeats each batch with another augmentation")
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             joint = self._join(run, batch)

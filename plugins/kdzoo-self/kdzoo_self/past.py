@@ -26,8 +26,8 @@ class OwnPast(Scheme):
         self._seen: tuple[Tensor, Tensor] | None = None
 
     def enroll(self, run: Run) -> None:
-        """Enroll the student, and its past as a teacher that is looked up."""
-        refuse_mixing(run, "scheme 'own-past' remembers the last answer to each image")
+        """Enroll the student, and its past logits as a derived teacher."""
+        refuse_mixing(run, "scheme 'own-past' remembers the last prediction for each image")
         run.enroll("student", run.build("student"))
         run.derive("past", lambda batch: self._look_up(run, batch))
 

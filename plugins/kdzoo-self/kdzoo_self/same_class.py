@@ -23,7 +23,7 @@ class SameClass(Scheme):
         self._pair: tuple[Batch, Batch] | None = None
 
     def enroll(self, run: Run) -> None:
-        """Enroll the student, and its answers to the partners as a teacher."""
+        """Enroll the student, and its predictions for the partners as a derived teacher."""
         refuse_mixing(run, "scheme 'same-class' pairs each image with another one of its class")
         run.enroll("student", run.build("student"))
         run.derive("partner", lambda batch: self._answer(run, batch))

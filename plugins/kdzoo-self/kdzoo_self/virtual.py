@@ -35,7 +35,7 @@ class VirtualTeacher(Scheme):
         self.form: Literal["paper", "code"] = form
 
     def enroll(self, run: Run) -> None:
-        """Enroll the student, and the teacher as a computation."""
+        """Enroll the student and the derived teacher."""
         refuse_mixing(run, "scheme 'virtual' makes its teacher from class ids")
         run.enroll("student", run.build("student"))
         run.derive("virtual", lambda batch: self._answer(run, batch))

@@ -29,9 +29,9 @@ def ofa_loss(
     Args:
         student: (B, K) logits.
         teacher: (B, K) logits.
-        target: as for :func:`dkd_loss`; without label the teacher's most likely class counts. The largest class of a
-            mixture is the one that is enhanced; the cross-entropy in the paper's form is that with the mixture.
-        gamma: γ > 0; above 1 it enhances a target of which the teacher is sure.
+        target: as for :func:`dkd_loss`; without a label, it is the teacher's most likely class. For a mixed label it
+            is the largest class, and the cross-entropy in the paper's form is that with the mixed label.
+        gamma: γ > 0; above 1 gives more weight to a target of which the teacher is confident.
         form: the paper's formula or that of the authors' code.
         reduction: ``"none"`` for (B,), ``"mean"`` for the mean over the batch.
 
