@@ -26,7 +26,8 @@ def size(run: TrainingRun, role: str) -> dict[str, int]:
     operations that torch counts: those of convolutions, matrix products and attention.
     """
     module = run.members[role].module
-    with _asked(run, role) as image, FlopCounterMode(display=False) as counter:
+    # With a graph: without one, torch's counter fails on parameters that are arguments, such as a class token.
+    with _asked(run, role) as image, torch.enable_grad(), FlopCounterMode(display=False) as counter:
         module(image)
     tensors = [*module.parameters(), *module.buffers()]
     return {
