@@ -60,17 +60,16 @@ class Owner:
         if self._lock.is_locked:
             with suppress(OSError):
                 self._name.unlink(missing_ok=True)
-                Path(self._lock.lock_file).unlink(
-                    missing_ok=True
-                )  # still locked: who waits for it makes a new one
+                # Still locked: who waits for it makes a new one.
+                Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """:meth:`take` it, and :meth:`release` it in the end."""
+    def held(self) -> Iterator[str | None]:
+        """:meth:`take` it, and :meth:`release` it in the end; :attr:`note`."""
         self.take()
         try:
-            yield
+            yield self.note
         finally:
             self.release()
 

@@ -55,7 +55,7 @@ class SuiteProgress:
         self._bar.stop()
 
     def begin(self, schedule: Schedule, again: Iterable[str] = ()) -> None:
-        """Print what the suite will do, and ``again``: why some runs are repeated."""
+        """Print what the suite will do, and ``again``: what should be known first, as why runs are repeated."""
         if schedule.skipped and not self.quiet:
             self._say(f"{schedule.skipped} runs are finished already")
         for line in again if not self.quiet else ():

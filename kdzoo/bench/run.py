@@ -88,12 +88,15 @@ class SuiteSession:
         began = time.monotonic()
         _make(self.folder)
         with (
-            Owner(self.folder).held(),
+            Owner(self.folder).held() as note,
             progress,
             Pool(self._function, self._environments(), logs=self.folder / "logs") as pool,
         ):
             self._record()
-            progress.begin(self.schedule, why_again(self.schedule.waiting, self._plan.tasks))
+            progress.begin(
+                self.schedule,
+                [*([note] if note else ()), *why_again(self.schedule.waiting, self._plan.tasks)],
+            )
             while not self.schedule.over:
                 while pool.idle and (task := self.schedule.take()) is not None:
                     pool.submit(task.key, task)

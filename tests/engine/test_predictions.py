@@ -18,6 +18,8 @@ from kdzoo.engine.predictions import Predictions, count, predictions
 from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
 from kdzoo.testing.watch import KeepRun
+from kdzoo.zoo import Zoo
+from tests.jobs.runs import small
 
 CLASSES = tuple("abcd")
 
@@ -181,3 +183,11 @@ def test_the_colours_of_a_confusion_matrix():
 
     assert cell(0, 1) == pytest.approx([8, 69, 148])
     assert cell(0, 0) == cell(1, 0) == cell(1, 1) == [255, 255, 255]
+
+
+def test_the_size_of_a_vision_transformer(tmp_path):
+    """Its class token is an argument of a module, which torch's counter refuses outside of a graph."""
+    few = {"data.train_per_class": 2, "data.test_per_class": 2}
+    recipe = small("baseline", **{"roles.student.model": "test_vit3", **few})
+    result = train(recipe, tmp_path / "run", zoo=Zoo())
+    assert result["size/student/multiply_adds"] > result["size/student/parameters"]

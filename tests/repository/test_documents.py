@@ -88,3 +88,5 @@ def test_commands_run(command, pictures, monkeypatch):
         extra += ["--output", f"runs/{len(list(pictures.glob('runs/*')))}"]
     monkeypatch.setattr("sys.argv", ["kdzoo", *command, *extra])
     assert exit_code(entry.main) == 0
+    for file in pictures.glob("runs/*/checkpoint/*.ckpt"):  # of all cards together: 25 GB
+        file.unlink()
