@@ -11,7 +11,9 @@ from kdzoo.cli.output import console, print_json, print_line
 
 _DAY = 86400.0
 
-cache = typer.Typer(help="Show or prune what is kept between runs: decoded images, trained teachers and their answers.")
+cache = typer.Typer(
+    help="Show or prune what is kept between runs: decoded images, trained teachers and their answers."
+)
 
 
 @cache.callback(invoke_without_command=True)

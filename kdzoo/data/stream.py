@@ -230,9 +230,7 @@ class TrainStream(Stream):
     def _traced(self, batch: Batch, step: int, steps: int, chosen: Tensor) -> Batch:
         """The batch with its origin."""
         versions = {name: image._version for name, image in batch.inputs.items()}
-        origin = Origin(
-            self.epoch, step, steps, self.split.index[chosen], batch.inputs, versions, self._part
-        )
+        origin = Origin(self.epoch, step, steps, self.split.index[chosen], batch.inputs, versions, self._part)
         return replace(batch, origin=origin)
 
     def _batches(self) -> Sequence[Tensor]:

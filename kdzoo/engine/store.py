@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Origin, Output

@@ -137,8 +137,7 @@ def _flat(answer: Tensor, nhwc: bool) -> Tensor:
 
 
 def _sums(answers: Tensor, index: Tensor) -> list[int]:
-    found = [zlib.crc32(index.contiguous().numpy().tobytes())]
-    flat = answers.contiguous().view(-1).view(torch.uint8).numpy() if answers.numel() else b""
-    found.append(zlib.crc32(json.dumps([list(answers.shape), str(answers.dtype)]).encode()))
-    found += [zlib.crc32(flat[start : start + _CHUNK]) for start in range(0, len(flat), _CHUNK)]
-    return found
+    shape = json.dumps([list(answers.shape), str(answers.dtype)]).encode()
+    flat = memoryview(answers.contiguous().view(-1).view(torch.uint8).numpy())
+    chunks = (flat[start : start + _CHUNK] for start in range(0, len(flat), _CHUNK))
+    return [zlib.crc32(shape), zlib.crc32(index.contiguous().numpy().tobytes()), *map(zlib.crc32, chunks)]

@@ -27,9 +27,7 @@ def open_store(
     if not recipe.store_gb or data.streams:
         return None
     decides: dict[str, Any] = {
-        name: value
-        for name, value in identity.fields.items()
-        if name in _FIELDS or name.startswith("data.")
+        name: value for name, value in identity.fields.items() if name in _FIELDS or name.startswith("data.")
     }
     decides |= {"format": _FORMAT, "kdzoo": __version__, "rank": fabric.global_rank}
     decides |= {name: version(name) for name in ("torch", "timm")}
@@ -41,6 +39,7 @@ def _device(device: torch.device) -> str:
     """The kind of device: other kernels, or another number of threads, may give other last bits."""
     if device.type == "cuda":
         tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        return f"{torch.cuda.get_device_name(device)}, cuDNN {torch.backends.cudnn.version()}, TF32 {tf32}"
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch gives it no type
+        return f"{torch.cuda.get_device_name(device)}, cuDNN {cudnn}, TF32 {tf32}"
     flags = torch.backends.cpu.get_cpu_capability()
     return f"{device.type}, {flags}, {torch.get_num_threads()} threads"
