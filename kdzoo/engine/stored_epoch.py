@@ -138,6 +138,6 @@ def _flat(answer: Tensor, nhwc: bool) -> Tensor:
 
 def _sums(answers: Tensor, index: Tensor) -> list[int]:
     shape = json.dumps([list(answers.shape), str(answers.dtype)]).encode()
-    flat = memoryview(answers.contiguous().view(-1).view(torch.uint8).numpy())
+    flat = answers.contiguous().view(-1).view(torch.uint8).numpy().data
     chunks = (flat[start : start + _CHUNK] for start in range(0, len(flat), _CHUNK))
     return [zlib.crc32(shape), zlib.crc32(index.contiguous().numpy().tobytes()), *map(zlib.crc32, chunks)]
