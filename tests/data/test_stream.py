@@ -79,7 +79,7 @@ def test_a_view_does_not_depend_on_batch_size_processes_or_decoding(make_folder,
 
 
 def test_later_epochs_repeat_the_views_of_the_first_ones(make_folder, open_):
-    folder = make_folder(train=10)
+    folder = make_folder(train=10, test=5)
     fresh = open_(folder, augment=GEOMETRY).train
     stream = open_(folder, augment=GEOMETRY, views=3).train
 
