@@ -13,7 +13,7 @@ from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.resources import Resources
 from kdzoo.places import cache_folder
 from kdzoo.recipe.identity import Identity
-from kdzoo.recipe.model import Component, Recipe, RoleConfig
+from kdzoo.recipe.model import Component, EarlyStoppingConfig, EmaConfig, Recipe, RoleConfig
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
             "seed": role.seed,
             "smoothing": 0.0,
             "compile": False,
+            "ema": EmaConfig(),
+            "early_stopping": EarlyStoppingConfig(),
         }
     )
 

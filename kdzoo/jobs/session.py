@@ -112,6 +112,11 @@ class Session:
         for role in self.recipe.roles.values():
             find_model(role.model, self.resources.zoo)
         self.data = self.resources.open(self.recipe, self._progress, self._warn)
+        if self.recipe.early_stopping.patience is not None and self.data.val is None:
+            raise KdzooError(
+                "early_stopping.patience needs a validation split, for the test split has no part in training: set "
+                "data.val_fraction, or add val/ to the folder"
+            )
         if not self.planned.weights_only:  # the run that needs the teacher has said it
             for note in self.data.notes:
                 tell(Noted(note))
@@ -174,6 +179,10 @@ class Session:
         seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
+        if position.stopped:
+            settings = self.recipe.early_stopping
+            why = f"{settings.metric} has not risen in {position.waited} validations (early_stopping)"
+            self.announcer.notify(Noted(f"stopped after epoch {position.epochs_before}: {why}"))
         result = measure(run, algorithm, position, self.teacher_accuracy)
         if self.networks.sources.get("teacher"):
             result["teacher_path"] = self.networks.sources["teacher"]

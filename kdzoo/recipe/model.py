@@ -282,7 +282,15 @@ class OptimConfig(Section):
     lr_base_scale: Literal["linear", "sqrt"] | None = Field(
         None, description="how lr_base follows the images; default: sqrt for Adam and its kin, else linear"
     )
-    weight_decay: NonNegativeFloat = Field(0.05, description="weight decay; not applied to biases and norms")
+    weight_decay: NonNegativeFloat = Field(0.05, description="weight decay; see filter_bias_and_bn")
+    filter_bias_and_bn: bool = Field(
+        True, description="biases and norms (parameters of one dimension) do not decay; false: every parameter does"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="learning rate of each layer of a timm network, as a part of that of the layer above it; heads and "
+        "connectors have the whole",
+    )
     momentum: Probability = Field(0.9, description="momentum, where the optimizer has one")
     opt_kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of the optimizer")
     sched: Literal["cosine", "tanh", "poly", "step", "multistep", "wsd", "constant", "none"] = Field(
@@ -298,6 +306,37 @@ class OptimConfig(Section):
     )
     decay_rate: PositiveFloat = Field(0.1, description="step and multistep: factor")
     clip_grad: PositiveFloat | None = Field(None, description="largest gradient norm of the role")
+    grad_accum_steps: PositiveInt = Field(
+        1, description="steps whose gradients are averaged for one update; an epoch's last update may have fewer"
+    )
+
+
+class EmaConfig(Section):
+    """The exponential moving average of each student's weights and buffers, as timm's ``ModelEmaV3`` computes it."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="decay of an update; the students end each phase with their averages, which are what is exported; "
+        "default: no average",
+    )
+    warmup: bool = Field(False, description="begin with a small decay, 1 - (1 + updates)^(-2/3), that rises to decay")
+
+    @model_validator(mode="after")
+    def _averages(self) -> EmaConfig:
+        if self.warmup and self.decay is None:
+            raise ValueError("warmup is that of an average: set decay too")
+        return self
+
+
+class EarlyStoppingConfig(Section):
+    """Ends a phase whose validation figure no longer rises. What the test split says has no part in it."""
+
+    patience: PositiveInt | None = Field(
+        None, description="validations without a better figure after which a phase ends; default: it is trained whole"
+    )
+    metric: Annotated[str, Field(pattern=r"^val/")] = Field(
+        "val/accuracy", description="the figure, larger is better, as the epochs record it"
+    )
 
 
 class Recipe(Section):
@@ -311,6 +350,8 @@ class Recipe(Section):
     roles: dict[RoleName, RoleConfig] = Field(description="the networks, by role: student, teacher, ...")
     data: DataConfig = Field(DataConfig(), description="the images")
     optim: OptimConfig = Field(OptimConfig(), description="optimizer and schedule")
+    ema: EmaConfig = Field(EmaConfig(), description="moving average of the students' weights")
+    early_stopping: EarlyStoppingConfig = Field(EarlyStoppingConfig(), description="when a phase ends early")
     epochs: PositiveInt = Field(20, description="epochs of the student")
     seed: NonNegativeInt = Field(0, description="seed of the run's random numbers")
     smoothing: Probability = Field(0.0, description="label smoothing of the task loss")
