@@ -251,7 +251,9 @@ class Loop:
         at, run = self.position, self.run
         self._look()
         connectors = (role.module for role in run.connectors.values())
-        averages = [one.average.buffers(one.module) for one in run.members.values() if one.average is not None]
+        averages = [
+            one.average.buffers(one.module) for one in run.members.values() if one.average is not None
+        ]
         average_buffers(run.fabric, [*run.roles.values(), *batch_norms(connectors)], chain(*averages))
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
@@ -276,12 +278,12 @@ class Loop:
         """End the phase if its validation figure has not risen for so long as the recipe waits."""
         at, settings = self.position, self.run.recipe.early_stopping
         value = metrics.get(settings.metric)
-        if settings.patience is None or (value is None and "val/accuracy" not in metrics):
+        if settings.patience is None:
             return
-        if value is None:
-            raise KdzooError(
-                f"{UnknownName('figure', settings.metric, metrics.keys())} (early_stopping.metric of phase {phase.name!r})"
-            )
+        if value is None:  # a later phase without this figure is trained whole
+            if at.phase == 0 and "val/accuracy" in metrics:
+                raise KdzooError(f"early_stopping.metric: {UnknownName('figure', settings.metric, metrics)}")
+            return
         if at.best is None or value > at.best:
             at.best, at.waited = value, 0
         else:

@@ -59,7 +59,7 @@ class Role:
     probes: tuple[Probe, ...] = ()
     reads: str | None = None
     read_stages: tuple[int, ...] = ()
-    ema: EmaConfig = EmaConfig()
+    ema: EmaConfig = field(default_factory=EmaConfig)
     average: Average | None = None
     unaveraged: dict[str, Tensor] | None = None
     optimizer: torch.optim.Optimizer | None = None
@@ -185,7 +185,7 @@ def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.Optimi
 
 
 def _by_layer(module: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
-    """timm's groups of parameters by depth for each timm network in ``module``; other parameters have the whole rate."""
+    """The groups of :func:`timm.optim.param_groups_layer_decay` for each network; other parameters have the whole rate."""
     groups: list[dict[str, Any]] = []
     inside: set[int] = set()
     for network in (part.model for part in module.modules() if isinstance(part, Backbone)):

@@ -199,7 +199,8 @@ class TrainingRun:
     def averaged(self) -> Iterator[bool]:
         """Every student with the average of its weights inside the block; whether there is one."""
         with ExitStack() as stack:
-            yield any([stack.enter_context(member.averaged()) for member in self.members.values()])
+            found = [stack.enter_context(member.averaged()) for member in self.members.values()]
+            yield any(found)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizers and generators, as tensors and plain values."""

@@ -74,7 +74,8 @@ class Session:
         self._notes = notes
         self.planned, self.place, self.resources = planned, place, resources
         self._train_teacher = train_teacher
-        self._listeners = [Reporter(self._notify), *listeners]
+        label = "teacher" if planned.weights_only else None
+        self._listeners = [Reporter(self._notify, label), *listeners]
         self.recipe, self.fabric = planned.recipe, resources.fabric
         self.clock = Clock()
         self.found = components_of(self.recipe, resources.zoo)
@@ -136,7 +137,7 @@ class Session:
             and self.saved is None
             and (why := why_anew(self.planned, self.identity))
         ):
-            tell(Warned(f"the teacher is trained anew: {why}"))
+            tell(why)
 
     def enroll(self) -> list[Planned]:
         """Build and enroll the networks; the jobs of the teachers that have to be trained first.

@@ -149,11 +149,38 @@ class RoleConfig(Section):
     lr: PositiveFloat | None = Field(
         None, description="learning rate of a teacher that is trained here; default: the recipe's"
     )
+    optim: OwnOptimConfig | None = Field(
+        None,
+        description="optimizer and schedule of a teacher that is trained here: the keys that differ from optim",
+    )
+    augment: AugmentConfig | None = Field(
+        None,
+        description="how images are varied for a teacher that is trained here; default: as data.augment says",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"model": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> RoleConfig:
+        if self.lr is not None and self.optim is not None and {"lr", "lr_base"} & self.optim.model_fields_set:
+            raise ValueError("lr and optim set the learning rate both: leave one out")
+        return self
+
+    def own_optim(self, common: OptimConfig) -> OptimConfig:
+        """The settings of a teacher that is trained here: its own before the ``common`` ones."""
+        own = (
+            {}
+            if self.optim is None
+            else {name: getattr(self.optim, name) for name in self.optim.model_fields_set}
+        )
+        if self.lr is not None:
+            own["lr"] = self.lr
+        if "lr" in own:
+            own.setdefault("lr_base", None)
+        return common.model_copy(update=own)
 
 
 class AugmentConfig(Section):
@@ -284,11 +311,12 @@ class OptimConfig(Section):
     )
     weight_decay: NonNegativeFloat = Field(0.05, description="weight decay; see filter_bias_and_bn")
     filter_bias_and_bn: bool = Field(
-        True, description="biases and norms (parameters of one dimension) do not decay; false: every parameter does"
+        True,
+        description="biases and norms (parameters of one dimension) do not decay; false: every parameter does",
     )
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None,
-        description="learning rate of each layer of a timm network, as a part of that of the layer above it; heads and "
+        description="learning rate of each layer of a timm network as a part of that of the layer above; heads and "
         "connectors have the whole",
     )
     momentum: Probability = Field(0.9, description="momentum, where the optimizer has one")
@@ -307,8 +335,20 @@ class OptimConfig(Section):
     decay_rate: PositiveFloat = Field(0.1, description="step and multistep: factor")
     clip_grad: PositiveFloat | None = Field(None, description="largest gradient norm of the role")
     grad_accum_steps: PositiveInt = Field(
-        1, description="steps whose gradients are averaged for one update; an epoch's last update may have fewer"
+        1,
+        description="steps whose gradients are averaged for one update; an epoch's last update may have fewer",
     )
+
+
+class OwnOptimConfig(OptimConfig):
+    """The keys of :class:`OptimConfig` in which a teacher's training differs; the others are the recipe's."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+
+
+RoleConfig.model_rebuild()
 
 
 class EmaConfig(Section):
@@ -316,10 +356,12 @@ class EmaConfig(Section):
 
     decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None,
-        description="decay of an update; the students end each phase with their averages, which are what is exported; "
+        description="decay of an update; the students end each phase with their averages, which are exported; "
         "default: no average",
     )
-    warmup: bool = Field(False, description="begin with a small decay, 1 - (1 + updates)^(-2/3), that rises to decay")
+    warmup: bool = Field(
+        False, description="begin with a small decay, 1 - (1 + updates)^(-2/3), that rises to decay"
+    )
 
     @model_validator(mode="after")
     def _averages(self) -> EmaConfig:
@@ -332,7 +374,8 @@ class EarlyStoppingConfig(Section):
     """Ends a phase whose validation figure no longer rises. What the test split says has no part in it."""
 
     patience: PositiveInt | None = Field(
-        None, description="validations without a better figure after which a phase ends; default: it is trained whole"
+        None,
+        description="validations without a better figure after which a phase ends; default: it is trained whole",
     )
     metric: Annotated[str, Field(pattern=r"^val/")] = Field(
         "val/accuracy", description="the figure, larger is better, as the epochs record it"
@@ -376,4 +419,10 @@ class Recipe(Section):
     def _has_student(cls, roles: dict[str, RoleConfig]) -> dict[str, RoleConfig]:
         if "student" not in roles:
             raise ValueError("a recipe needs the role 'student': pass --student MODEL")
+        for name, role in roles.items():
+            if not name.startswith("teacher") and (role.optim is not None or role.augment is not None):
+                raise ValueError(
+                    f"{name}: optim and augment are those of a teacher that is trained here; other roles have the "
+                    "recipe's, optim and data.augment"
+                )
         return roles

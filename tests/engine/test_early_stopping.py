@@ -67,8 +67,12 @@ def test_a_run_says_where_it_stopped_and_one_that_is_resumed_stops_there_too(sma
     job, stop = small_recipe("baseline", **STOPPING), Stop()
     whole = train(job, tmp_path / "whole", zoo=Zoo())
     assert whole["epochs"] == whole["epoch/stopped"] < 12, "at such a rate nothing is learnt"
-    notes = [row["message"] for row in read_journal(tmp_path / "whole" / "metrics.jsonl") if row["event"] == "note"]
-    said = f"stopped after epoch {whole['epochs']}: val/accuracy has not risen in 1 validations (early_stopping)"
+    notes = [
+        row["message"] for row in read_journal(tmp_path / "whole" / "metrics.jsonl") if row["event"] == "note"
+    ]
+    said = (
+        f"stopped after epoch {whole['epochs']}: val/accuracy has not risen in 1 validations (early_stopping)"
+    )
     assert said in notes
     stop.asked = 15
     with pytest.raises(Stopped):

@@ -62,15 +62,25 @@ def test_the_average_is_evaluated_and_exported_and_its_teacher_is_not_averaged(s
 
     seen = Weights()
     result = train(small_recipe("kd", **EMA), tmp_path / "run", zoo=Zoo(), listeners=[seen])
-    plain = train(small_recipe("kd", **{**EMA, "ema.decay": None, "ema.warmup": False}), tmp_path / "plain", zoo=Zoo())
-    assert result["test/without_ema"] == plain["test/last"], "training is the same with and without an average"
+    plain = train(
+        small_recipe("kd", **{**EMA, "ema.decay": None, "ema.warmup": False}), tmp_path / "plain", zoo=Zoo()
+    )
+    assert result["test/without_ema"] == plain["test/last"], (
+        "training is the same with and without an average"
+    )
     assert result["val/chosen"] >= result["val/last"]
     model = timm.create_model(f"local-dir:{tmp_path / 'run' / 'student'}", pretrained=True)
     exported = {name.removeprefix("model."): one for name, one in seen.exported.items()}
     assert all(torch.equal(one, exported[name]) for name, one in model.state_dict().items())
     assert any(not torch.equal(one, seen.plain[f"model.{name}"]) for name, one in model.state_dict().items())
-    rows = [row["metrics"] for row in read_journal(tmp_path / "run" / "metrics.jsonl") if row["event"] == "epoch"]
-    theirs = [row["metrics"] for row in read_journal(tmp_path / "plain" / "metrics.jsonl") if row["event"] == "epoch"]
+    rows = [
+        row["metrics"] for row in read_journal(tmp_path / "run" / "metrics.jsonl") if row["event"] == "epoch"
+    ]
+    theirs = [
+        row["metrics"]
+        for row in read_journal(tmp_path / "plain" / "metrics.jsonl")
+        if row["event"] == "epoch"
+    ]
     assert [row["val/accuracy_without_ema"] for row in rows] == [row["val/accuracy"] for row in theirs]
     assert rows[-1]["val/accuracy"] == result["val/last"]
     assert "moving average, decay 0.9" in (tmp_path / "run" / "student" / "README.md").read_text()
@@ -102,7 +112,9 @@ class StopAt(Listener):
             self.stop.asked = 15
 
 
-@pytest.mark.parametrize("settings", [EMA, {**EMA, "optim.grad_accum_steps": 2}], ids=["ema", "groups of two"])
+@pytest.mark.parametrize(
+    "settings", [EMA, {**EMA, "optim.grad_accum_steps": 2}], ids=["ema", "groups of two"]
+)
 def test_stopped_in_an_epoch_and_resumed_equals_uninterrupted_bit_for_bit(settings, small_recipe, tmp_path):
     job, stop = small_recipe("kd", **settings), Stop()
     whole = train(job, tmp_path / "whole", zoo=Zoo())
@@ -113,5 +125,8 @@ def test_stopped_in_an_epoch_and_resumed_equals_uninterrupted_bit_for_bit(settin
     again = train(job, tmp_path / "cut", zoo=Zoo(), resume=True)
     for key in ("test/last", "test/without_ema", "val/last", "test/chosen"):
         assert again[key] == whole[key], key
-    hashes = [json.loads((tmp_path / run / "provenance.json").read_text())["student_hash"] for run in ("whole", "cut")]
+    hashes = [
+        json.loads((tmp_path / run / "provenance.json").read_text())["student_hash"]
+        for run in ("whole", "cut")
+    ]
     assert hashes[0] == hashes[1]

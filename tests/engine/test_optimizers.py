@@ -30,7 +30,10 @@ def test_layer_decay_has_timms_groups(name):
 @pytest.mark.parametrize("sched", ["cosine", "none"])
 def test_the_rates_of_layers_follow_the_schedule_and_other_modules_have_the_whole(sched):
     both = nn.ModuleDict(
-        {"network": Backbone(timm.create_model("test_resnet"), input_size=(160, 160)), "connector": nn.Linear(3, 3)}
+        {
+            "network": Backbone(timm.create_model("test_resnet"), input_size=(160, 160)),
+            "connector": nn.Linear(3, 3),
+        }
     )
     config = OptimConfig(lr=0.01, layer_decay=0.5, warmup_epochs=0, sched=sched)
     role = Role("student", both, config)
