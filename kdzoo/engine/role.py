@@ -185,7 +185,7 @@ def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.Optimi
 
 
 def _by_layer(module: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
-    """The groups of :func:`timm.optim.param_groups_layer_decay` for each network; other parameters have the whole rate."""
+    """Groups of ``timm.optim.param_groups_layer_decay`` for each network; other parameters have the whole rate."""
     groups: list[dict[str, Any]] = []
     inside: set[int] = set()
     for network in (part.model for part in module.modules() if isinstance(part, Backbone)):

@@ -22,6 +22,7 @@ from kdzoo.api.observer import (
     Warned,
 )
 from kdzoo.backbone import find_model
+from kdzoo.data.dataset import DataSet
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
 from kdzoo.engine.gallery import Gallery
@@ -33,6 +34,7 @@ from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.files import file_digest
 from kdzoo.jobs.announcer import Announcer
+from kdzoo.jobs.batch_size import settle
 from kdzoo.jobs.folder import RunFolder, exported, finished
 from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
@@ -42,7 +44,7 @@ from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.suspicion import near_chance
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.recipe.identity import Difference, Differs
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.recipe.writing import dump, write
 from kdzoo.seeds import derive_seed, seed_everything
 from kdzoo.stopping import Stopped
@@ -112,7 +114,9 @@ class Session:
         tell = self.announcer.notify
         for role in self.recipe.roles.values():
             find_model(role.model, self.resources.zoo)
-        self.data = self.resources.open(self.recipe, self._progress, self._warn)
+        self.recipe, self.data, chosen = settle(self.recipe, self._open, self.resources)
+        if chosen is not None:
+            tell(Noted(chosen))
         if self.recipe.early_stopping.patience is not None and self.data.val is None:
             raise KdzooError(
                 "early_stopping.patience needs a validation split, for the test split has no part in training: set "
@@ -212,6 +216,9 @@ class Session:
 
     def _notify(self, event: Event) -> None:
         self.announcer.notify(event)
+
+    def _open(self, recipe: Recipe) -> DataSet:
+        return self.resources.open(recipe, self._progress, self._warn)
 
     def _progress(self, label: str, done: int, total: int) -> None:
         self.announcer.notify(Preparing(label, done, total))

@@ -17,6 +17,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_serializer,
     model_validator,
@@ -32,6 +34,19 @@ Side = Annotated[int, Field(gt=0, le=4096)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
 """Of a method or a suite, which is also a part of a folder's name: one that begins with a dot may lead elsewhere."""
+
+
+AUTO = 0
+"""A batch size that is to be found when the run begins."""
+
+
+def _or_auto(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return AUTO if value == "auto" else check(value)
+
+
+BatchSize = Annotated[
+    int, Field(gt=0, le=2**31), WrapValidator(_or_auto), PlainSerializer(lambda size: size or "auto")
+]
 
 
 class Section(BaseModel):
@@ -261,7 +276,11 @@ class DataConfig(Section):
     withhold_train: bool = Field(
         False, description="open no training image, for methods that work without data; train/ may be missing"
     )
-    batch_size: PositiveInt = Field(128, le=2**31, description="samples per step and process")
+    batch_size: BatchSize = Field(
+        128,
+        description="samples per step and process, or auto: the most that fit into memory; where it is not given and "
+        "an image folder has few images, a power of two from 16 that makes 20 steps an epoch",
+    )
     workers: NonNegativeInt | None = Field(
         None, description="decoding threads, or processes where the set streams; default: one per core"
     )

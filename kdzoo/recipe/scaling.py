@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdzoo.recipe.model import OptimConfig, Recipe
+from kdzoo.recipe.model import AUTO, OptimConfig, Recipe
 
 
 def scaled(recipe: Recipe, processes: int) -> Recipe:
@@ -14,6 +14,8 @@ def scaled(recipe: Recipe, processes: int) -> Recipe:
         recipe: a complete recipe.
         processes: each takes ``data.batch_size`` images in a step.
     """
+    if recipe.data.batch_size == AUTO:
+        return recipe  # until it is found
     images = recipe.data.batch_size * processes
     roles = {
         name: role.model_copy(update={"optim": role.optim.model_copy(update={"lr": rate})})
