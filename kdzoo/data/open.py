@@ -168,6 +168,7 @@ def open_data(
             *_few_steps(config, train),
         ),
         streams=not shelved,
+        found=tuple(shelves.found),
         unreadable=skipped,
     )
 

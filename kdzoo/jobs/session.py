@@ -39,6 +39,7 @@ from kdzoo.jobs.folder import RunFolder, exported, finished
 from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
 from kdzoo.jobs.plan import Planned, plan_teacher
+from kdzoo.jobs.preface import about_data, about_teachers
 from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.suspicion import near_chance
@@ -83,6 +84,8 @@ class Session:
         self.found = components_of(self.recipe, resources.zoo)
         self.teacher_accuracy: dict[str, float] = {}
         self._teacher_files: dict[str, str | None] = {}
+        self._teacher_folders: dict[str, Path] = {}
+        self._new_teachers: set[str] = set()
         self._missing: list[Planned] | None = None
         observers = [resources.zoo.find("observer", name).component() for name in self.recipe.observers]
         self.announcer = Announcer(observers, main=resources.main)
@@ -123,10 +126,10 @@ class Session:
                 "data.val_fraction, or add val/ to the folder"
             )
         if not self.planned.weights_only:  # the run that needs the teacher has said it
-            for note in self.data.notes:
+            for note in (*self.data.notes, *about_data(self.data, self.recipe.data.batch_size)):
                 tell(Noted(note))
-        for path in self.data.skipped:
-            tell(Warned(f"{path}: unreadable image, left out"))
+            for path in self.data.skipped:
+                tell(Warned(f"{path}: unreadable image, left out"))
         self.identity = identity_of(
             self.recipe,
             facts_of(self.data),
@@ -179,6 +182,9 @@ class Session:
             if (now := self.identity.notes.get(name)) != before:
                 note = f"begun with {name} {before}, now {now}: the last bits of a number may differ"
                 self.announcer.notify(Warned(note))
+        teachers = self.teacher_accuracy, self._teacher_folders, self._new_teachers
+        for note in about_teachers(self.recipe.roles, *teachers):
+            self.announcer.notify(Noted(note))
         for note in self._doubts():
             self.announcer.notify(Warned(note))
         seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
@@ -255,11 +261,12 @@ class Session:
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
         planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self._warn)
         if not is_trained(planned):
+            self._new_teachers.add(role)
             if self._missing is not None:
                 self._missing.append(planned)
                 return None
             self._train_teacher(planned, self.resources)
-        weights = weights_of(planned)
+        weights, self._teacher_folders[role] = weights_of(planned), planned.folder
         now = self._teacher_files[role] = file_digest(weights / "model.safetensors")
         before = (self.saved or {}).get("teachers", {}).get(role, now)
         if before != now:
