@@ -24,9 +24,8 @@ def about_data(data: DataSet, batch_size: int) -> Iterator[str]:
         f" of {len(data.classes):,} classes ({', '.join(names)}{', ...' * (len(data.classes) > _SHOWN)})"
     )
     left_out = f"; {len(data.skipped):,} unreadable left out" if data.skipped else ""
-    steps = (
-        "" if data.training is None else f"; {len(data.training):,} steps of {batch_size:,} images an epoch"
-    )
+    count = 0 if data.training is None else len(data.training)
+    steps = f"; {count:,} step{'s' * (count > 1)} of {batch_size:,} images an epoch" if count else ""
     yield f"data: {images} images{classes * bool(data.classes)}, {data.img_size} px{left_out}{steps}"
     if data.found:
         yield f"decoded images found in {cache.folder()}: {', '.join(data.found)}"

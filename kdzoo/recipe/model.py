@@ -281,6 +281,9 @@ class DataConfig(Section):
         description="samples per step and process, or auto: the most that fit into memory; where it is not given and "
         "an image folder has few images, a power of two from 16 that makes 20 steps an epoch",
     )
+    drop_last: bool = Field(
+        True, description="leave out the rest of an epoch that fills no batch; false: it is a smaller batch"
+    )
     workers: NonNegativeInt | None = Field(
         None, description="decoding threads, or processes where the set streams; default: one per core"
     )

@@ -27,9 +27,8 @@ def test_data_and_teacher_are_told_and_where_they_were_found(
     (teacher,) = teachers(cache)
     data = (
         "data: 6 training, 2 validation and 4 test images of 2 classes (cat, dog), 32 px; 1 unreadable left out; "
-        "2 steps of 4 images an epoch"
+        "1 step of 4 images an epoch"
     )
-    print(*said(tmp_path / "first"), sep="\n")
     assert data in said(tmp_path / "first")
     assert data in said(tmp_path / "second")
     found = f"decoded images found in {cache / 'datasets'}: train, test"

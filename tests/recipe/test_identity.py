@@ -46,6 +46,7 @@ NUMBERS = [
     "data.labels_per_class",
     "data.withhold_train",
     "data.batch_size",
+    "data.drop_last",
     "data.augment.crop",
     "data.augment.scale",
     "data.augment.ratio",
