@@ -14,7 +14,7 @@ from kdzoo.recipe.model import EmaConfig
 _WARMUP_POWER = 2 / 3
 
 
-class Average:
+class MovingAverage:
     """The average over the updates of a phase: what timm's ``ModelEmaV3`` computes, without a second module.
 
     Args:
@@ -33,7 +33,7 @@ class Average:
         self._decay, self._warmup = decay, warmup
 
     @classmethod
-    def of(cls, config: EmaConfig) -> Average | None:
+    def of(cls, config: EmaConfig) -> MovingAverage | None:
         """A new average; None if the recipe wants none."""
         return None if config.decay is None else cls(config.decay, config.warmup)
 

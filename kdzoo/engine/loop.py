@@ -252,7 +252,9 @@ class Loop:
         self._look()
         connectors = (role.module for role in run.connectors.values())
         averages = [
-            one.average.buffers(one.module) for one in run.members.values() if one.average is not None
+            one.moving_average.buffers(one.module)
+            for one in run.members.values()
+            if one.moving_average is not None
         ]
         average_buffers(run.fabric, [*run.roles.values(), *batch_norms(connectors)], chain(*averages))
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from kdzoo.api.batch import Output
 from kdzoo.api.network import Backbone
 from kdzoo.api.probe import Probe
-from kdzoo.engine.ema import Average, copied, with_weights
+from kdzoo.engine.ema import MovingAverage, copied, with_weights
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import EmaConfig, OptimConfig
 
@@ -39,8 +39,8 @@ class Role:
         probes: the tapped probes.
         reads: the role whose output it reads instead of images; None = images.
         read_stages: of that role, shallow to deep.
-        ema: the average of its weights that is kept if it is a student.
-        average: of its weights in the present phase; None without one.
+        model_ema: the average of its weights that is kept if it is a student.
+        moving_average: of its weights in the present phase; None without one.
         unaveraged: its weights at the end of the phase before, if it goes on with their average.
         optimizer: of the present phase.
         schedule: of the present phase.
@@ -59,8 +59,8 @@ class Role:
     probes: tuple[Probe, ...] = ()
     reads: str | None = None
     read_stages: tuple[int, ...] = ()
-    ema: EmaConfig = field(default_factory=EmaConfig)
-    average: Average | None = None
+    model_ema: EmaConfig = field(default_factory=EmaConfig)
+    moving_average: MovingAverage | None = None
     unaveraged: dict[str, Tensor] | None = None
     optimizer: torch.optim.Optimizer | None = None
     schedule: TimmSchedule | None = None
@@ -91,29 +91,29 @@ class Role:
 
     def start_phase(self, epochs: int, steps: int) -> None:
         """A fresh optimizer, schedule and average for a phase of ``epochs`` x ``steps`` updates."""
-        self.optimizer = self.schedule = self.average = self.unaveraged = None
+        self.optimizer = self.schedule = self.moving_average = self.unaveraged = None
         self.parameters = [one for one in self.module.parameters() if one.requires_grad]
         if self.optim is None or not self.parameters:
             return
         self.optimizer = make_optimizer(self.module, self.optim)
         self.schedule = make_schedule(self.optimizer, self.optim, epochs, steps)
         if self.student:
-            self.average = Average.of(self.ema)
+            self.moving_average = MovingAverage.of(self.model_ema)
 
     def end_phase(self) -> None:
         """Take the average of the phase's weights, if there is one."""
-        if self.average is not None and self.average.updates:
+        if self.moving_average is not None and self.moving_average.updates:
             self.unaveraged = copied(self.module.state_dict())
-            self.module.load_state_dict(self.average.tensors)
-        self.average = None
+            self.module.load_state_dict(self.moving_average.tensors)
+        self.moving_average = None
 
     @contextmanager
     def averaged(self) -> Iterator[bool]:
         """The average in place of the weights inside the block, if there is one; whether there is."""
-        if self.average is None or not self.average.updates:
+        if self.moving_average is None or not self.moving_average.updates:
             yield False
             return
-        with with_weights(self.module, self.average.tensors):
+        with with_weights(self.module, self.moving_average.tensors):
             yield True
 
     def state_dict(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Role:
         return {
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict() if self.optimizer else None,
-            "average": self.average.state_dict() if self.average else None,
+            "moving_average": self.moving_average.state_dict() if self.moving_average else None,
             "unaveraged": self.unaveraged,
         }
 
@@ -130,8 +130,8 @@ class Role:
         self.module.load_state_dict(saved["module"])
         if self.optimizer is not None and saved["optimizer"] is not None:
             self.optimizer.load_state_dict(saved["optimizer"])
-        if self.average is not None and saved.get("average") is not None:
-            self.average.load_state_dict(saved["average"])
+        if self.moving_average is not None and saved.get("moving_average") is not None:
+            self.moving_average.load_state_dict(saved["moving_average"])
         self.unaveraged = saved.get("unaveraged")
 
     def at_step(self, step: int) -> None:
@@ -155,8 +155,8 @@ class Role:
             nn.utils.clip_grad_norm_(self.parameters, self.optim.clip_grad)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update(self.module)
+        if self.moving_average is not None:
+            self.moving_average.update(self.module)
 
 
 def make_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:

@@ -113,7 +113,7 @@ class TrainingRun:
             stored=train_mode is not None or not self.networks.from_file(module),
             reads=reads,
             read_stages=tuple(sorted(stages)),
-            ema=self.recipe.ema,
+            model_ema=self.recipe.model_ema,
         )
         self.roster.enroll(member)
         if reads is not None:

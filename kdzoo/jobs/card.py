@@ -19,7 +19,7 @@ def student_card(recipe: Recipe, result: Mapping[str, Any]) -> str:
     made = f"distilled from {teacher.model}" if teacher else "trained without a teacher"
     method = markdown_text(recipe.method or recipe.algorithm.name)
     averaged = result.get("test/without_ema") is not None
-    what = f"moving average, decay {recipe.ema.decay:g}" if averaged else "last epoch"
+    what = f"moving average, decay {recipe.model_ema.decay:g}" if averaged else "last epoch"
     rows = [(f"test accuracy of these weights (the {what})", result.get("test/last"))]
     if averaged:
         rows.append(("test accuracy of the last epoch without the average", result["test/without_ema"]))

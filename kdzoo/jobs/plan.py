@@ -61,7 +61,7 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
             "seed": role.seed,
             "smoothing": 0.0,
             "compile": False,
-            "ema": EmaConfig(),
+            "model_ema": EmaConfig(),
             "early_stopping": EarlyStoppingConfig(),
         }
     )

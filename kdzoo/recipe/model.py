@@ -415,7 +415,7 @@ class Recipe(Section):
     roles: dict[RoleName, RoleConfig] = Field(description="the networks, by role: student, teacher, ...")
     data: DataConfig = Field(DataConfig(), description="the images")
     optim: OptimConfig = Field(OptimConfig(), description="optimizer and schedule")
-    ema: EmaConfig = Field(EmaConfig(), description="moving average of the students' weights")
+    model_ema: EmaConfig = Field(EmaConfig(), description="moving average of the students' weights")
     early_stopping: EarlyStoppingConfig = Field(EarlyStoppingConfig(), description="when a phase ends early")
     epochs: PositiveInt = Field(20, description="epochs of the student")
     seed: NonNegativeInt = Field(0, description="seed of the run's random numbers")

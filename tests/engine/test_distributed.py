@@ -14,7 +14,7 @@ from kdzoo.recipe.writing import write
 
 METHODS = ("fitnet", "dml", "kd")
 CHANGES = {
-    "dml": {"ema.decay": 0.9, "optim.grad_accum_steps": 2},
+    "dml": {"model_ema.decay": 0.9, "optim.grad_accum_steps": 2},
     "kd": {"roles.teacher.checkpoint": None, "roles.teacher.epochs": 1},  # trains its teacher first
 }
 

@@ -8,7 +8,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from kdzoo.engine.ema import Average, with_weights
+from kdzoo.engine.ema import MovingAverage, with_weights
 from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
@@ -24,7 +24,7 @@ def bits(state):
 def test_it_equals_timms_over_updates_of_a_network_with_batch_norm(warmup):
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=4)
-    theirs, ours = ModelEmaV3(model, decay=0.9, use_warmup=warmup), Average(0.9, warmup)
+    theirs, ours = ModelEmaV3(model, decay=0.9, use_warmup=warmup), MovingAverage(0.9, warmup)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for step in range(1, 7):
         model(torch.randn(4, 3, 32, 32)).square().mean().backward()
@@ -47,7 +47,13 @@ def test_a_block_has_other_weights_and_leaves_those_of_before():
     assert all(torch.equal(before[name], one) for name, one in module.state_dict().items())
 
 
-EMA = {"ema.decay": 0.9, "ema.warmup": True, "epochs": 2, "data.train_per_class": 5, "data.test_per_class": 4}
+EMA = {
+    "model_ema.decay": 0.9,
+    "model_ema.warmup": True,
+    "epochs": 2,
+    "data.train_per_class": 5,
+    "data.test_per_class": 4,
+}
 
 
 def last_checkpoint(folder):
@@ -63,7 +69,9 @@ def test_the_average_is_evaluated_and_exported_and_its_teacher_is_not_averaged(s
     seen = Weights()
     result = train(small_recipe("kd", **EMA), tmp_path / "run", zoo=Zoo(), listeners=[seen])
     plain = train(
-        small_recipe("kd", **{**EMA, "ema.decay": None, "ema.warmup": False}), tmp_path / "plain", zoo=Zoo()
+        small_recipe("kd", **{**EMA, "model_ema.decay": None, "model_ema.warmup": False}),
+        tmp_path / "plain",
+        zoo=Zoo(),
     )
     assert result["test/without_ema"] == plain["test/last"], (
         "training is the same with and without an average"

@@ -28,14 +28,14 @@ def messages(folder: Path) -> list[str]:
 def test_its_own_keys_win_and_the_others_are_the_runs(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "optim.opt": "sgd", "optim.lr": 0.1, "optim.weight_decay": 0.01, "data.augment.hflip": 0.5,
-        "ema.decay": 0.9, "early_stopping.patience": 2, "roles.teacher.epochs": 7,
+        "model_ema.decay": 0.9, "early_stopping.patience": 2, "roles.teacher.epochs": 7,
         "roles.teacher.optim.lr": 0.3, "roles.teacher.optim.sched": "step", "roles.teacher.augment.crop": 1,
     }  # fmt: skip
     recipe = small("kd", **settings)
     alone = teacher_recipe(recipe, recipe.roles["teacher"])
     optim = alone.optim
     assert (optim.opt, optim.lr, optim.weight_decay, optim.sched) == ("sgd", 0.3, 0.01, "step")
-    assert (alone.epochs, alone.ema.decay, alone.early_stopping.patience) == (7, None, None)
+    assert (alone.epochs, alone.model_ema.decay, alone.early_stopping.patience) == (7, None, None)
     assert alone.data.augment is not None
     assert alone.data.augment.model_dump() == {"crop": 1}
     assert alone.roles["student"].optim is alone.roles["student"].augment is None
@@ -66,7 +66,11 @@ def test_it_is_trained_anew_when_its_keys_change_and_says_which(tmp_path: Path, 
     for number, (settings, count, said) in enumerate(
         [
             ({}, 1, None),
-            ({"roles.teacher.optim.opt": "adamw", "ema.decay": 0.5, "algorithm.task_weight": 0.5}, 1, None),
+            (
+                {"roles.teacher.optim.opt": "adamw", "model_ema.decay": 0.5, "algorithm.task_weight": 0.5},
+                1,
+                None,
+            ),
             ({"roles.teacher.optim.opt": "sgd"}, 2, "optim.opt was adamw and is sgd now"),
             ({"optim.opt": "sgd"}, 2, None),
             ({"optim.opt": "sgd", "roles.teacher.optim.lr": 0.01}, 3, "optim.lr was 0.002 and is 0.01 now"),
