@@ -131,6 +131,7 @@ def open_data(
         computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
         drop_last=config.drop_last,
+        views=config.views,
     )  # fmt: skip
     pixels = {
         modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()

@@ -47,6 +47,7 @@ NUMBERS = [
     "data.withhold_train",
     "data.batch_size",
     "data.drop_last",
+    "data.views",
     "data.augment.crop",
     "data.augment.scale",
     "data.augment.ratio",
