@@ -290,7 +290,7 @@ class Loop:
             at.best, at.waited = value, 0
         else:
             at.waited += 1
-        at.stopped = at.waited >= settings.patience
+        at.stopped = at.waited >= settings.patience and at.epoch < phase.epochs
 
     def _validate(self) -> dict[str, float]:
         """The accuracy of each student, of its averaged weights where the recipe averages them, and also without."""

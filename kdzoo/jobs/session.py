@@ -196,8 +196,10 @@ class Session:
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
         if position.stopped:
-            settings = self.recipe.early_stopping
-            why = f"{settings.metric} has not risen in {position.waited} validations (early_stopping)"
+            settings, waited = self.recipe.early_stopping, position.waited
+            why = (
+                f"{settings.metric} has not risen in {waited} validation{'s' * (waited > 1)} (early_stopping)"
+            )
             self.announcer.notify(Noted(f"stopped after epoch {position.epochs_before}: {why}"))
         result = measure(run, algorithm, position, self.teacher_accuracy)
         if self.networks.sources.get("teacher"):

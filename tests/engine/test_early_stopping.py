@@ -71,7 +71,7 @@ def test_a_run_says_where_it_stopped_and_one_that_is_resumed_stops_there_too(sma
         row["message"] for row in read_journal(tmp_path / "whole" / "metrics.jsonl") if row["event"] == "note"
     ]
     said = (
-        f"stopped after epoch {whole['epochs']}: val/accuracy has not risen in 1 validations (early_stopping)"
+        f"stopped after epoch {whole['epochs']}: val/accuracy has not risen in 1 validation (early_stopping)"
     )
     assert said in notes
     stop.asked = 15
