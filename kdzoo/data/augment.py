@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from kdzoo.counter_rng import below, draws, key, uniform
 from kdzoo.data import crops
+from kdzoo.data.decode import true_size, upright
+from kdzoo.data.listing import Pixels
 from kdzoo.recipe.model import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
@@ -115,28 +119,70 @@ def _within(position: Tensor, begin: Tensor, length: Tensor) -> Tensor:
 
 
 class Augment:
-    """Training views as a configuration asks for."""
+    """Training views as a configuration asks for; ``side`` is theirs in pixels where it is not the store's."""
 
-    def __init__(self, config: AugmentConfig, seed: int) -> None:
+    def __init__(self, config: AugmentConfig, seed: int, side: int | None = None) -> None:
         self._config = config
         self._seed = seed
+        self._side = side
+
+    def plain(self, store: Tensor, at: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """The images without variation, (B, C, H, W) in [0, 1]; of squashed ones of these ``sizes`` the centre."""
+        if sizes is None:
+            return plain(store, at).permute(0, 3, 1, 2)
+        side = self._side or store.shape[1]
+        found = crops.onto(store.shape[1], crops.centre(sizes), sizes)
+        mirrored = torch.zeros_like(at, dtype=torch.bool)
+        shown = crops.resample(store, at, found, side, mirrored, self._config.interpolation)
+        return shown.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+    def decoded(self, image: Image.Image, row: int, epoch: int) -> Pixels:
+        """The random resized crop of one sample, (side, side, 3) uint8, straight from its opened image.
+
+        It is decoded at a reduced scale where that leaves the crop at least as many pixels as the view has.
+        """
+        assert self._config.scale is not None
+        assert self._side is not None
+        size, index = true_size(image), torch.tensor([row])
+        sizes = torch.tensor([size])
+        found, mirrored = self._place(index, sizes, self._key(epoch, 0), self._config.scale)
+        reduction = max(1, int(found[0, 2:].min()) // self._side)
+        image.draft("RGB", (image.size[0] // reduction, image.size[1] // reduction))
+        picture = torch.from_numpy(np.array(upright(image)))[None]
+        found = crops.onto(torch.tensor([[picture.shape[2], picture.shape[1]]]), found, sizes)
+        first = torch.zeros(1, dtype=torch.int64)
+        return crops.resample(picture, first, found, self._side, mirrored, self._config.interpolation)[
+            0
+        ].numpy()
 
     def __call__(
-        self, store: Tensor, at: Tensor, index: Tensor, epoch: int, view: int = 0, color: bool = True
+        self,
+        store: Tensor,
+        at: Tensor,
+        index: Tensor,
+        epoch: int,
+        view: int = 0,
+        color: bool = True,
+        sizes: Tensor | None = None,
+        cropped: bool = False,
     ) -> Tensor:
         """The views of the samples ``index`` (B,), which lie at ``at`` (B,) in ``store`` (N, H, W, C) uint8.
 
         ``view`` 0 is what training sees; each other number draws everything anew. Without ``color`` nothing but
         the geometry changes: so another modality of the same samples stays in its place below the first.
+        ``sizes`` (B, 2) are the true widths and heights of pictures that the store has squashed; those that are
+        ``cropped`` come from :meth:`decoded`.
 
         Returns:
             (B, C, H, W) float in [0, 1], in channels_last memory unless an operation left it otherwise.
 
         """
         config = self._config
-        seeded = key("augment", self._seed, epoch, *([view] if view else []))
-        if config.scale is not None:
-            images = self._resized_crop(store, at, index, seeded, config.scale)
+        seeded = self._key(epoch, view)
+        if cropped:
+            images = plain(store, at)
+        elif config.scale is not None:
+            images = self._resized_crop(store, at, index, seeded, config.scale, sizes)
         elif config.crop or config.hflip:
             images = crop_and_flip(store, at, config.crop, draws(seeded, index, _GEOMETRY), config.hflip)
         else:
@@ -150,12 +196,31 @@ class Augment:
             images = erase(images, draws(seeded, index, _ERASE), config.erase)
         return images
 
+    def _key(self, epoch: int, view: int) -> int:
+        return key("augment", self._seed, epoch, *([view] if view else []))
+
+    def _place(
+        self, index: Tensor, sizes: Tensor, seeded: int, scale: tuple[float, float]
+    ) -> tuple[Tensor, Tensor]:
+        """The boxes (B, 4) of pictures of these sizes (B, 2), and which are mirrored (B,)."""
+        found = crops.boxes(draws(seeded, index, _RESIZED_CROP), sizes, scale, self._config.ratio)
+        return found, uniform(draws(seeded, index, _GEOMETRY)[2]) < self._config.hflip
+
     def _resized_crop(
-        self, store: Tensor, at: Tensor, index: Tensor, seeded: int, scale: tuple[float, float]
+        self,
+        store: Tensor,
+        at: Tensor,
+        index: Tensor,
+        seeded: int,
+        scale: tuple[float, float],
+        sizes: Tensor | None,
     ) -> Tensor:
-        config, side = self._config, store.shape[1]
-        sizes = torch.tensor([store.shape[2], side], device=index.device).expand(len(index), 2)
-        found = crops.boxes(draws(seeded, index, _RESIZED_CROP), sizes, scale, config.ratio)
-        mirrored = uniform(draws(seeded, index, _GEOMETRY)[2]) < config.hflip
-        views = crops.resample(store, at, found.cpu(), side, mirrored.cpu(), config.interpolation)
+        height, width = store.shape[1:3]
+        if sizes is None:
+            sizes = torch.tensor([width, height], device=index.device).expand(len(index), 2)
+            found, mirrored = self._place(index, sizes, seeded, scale)
+        else:
+            found, mirrored = self._place(index, sizes, seeded, scale)
+            found = crops.onto(height, found, sizes)
+        views = crops.resample(store, at, found, self._side or height, mirrored, self._config.interpolation)
         return views.to(torch.float32).div_(255)

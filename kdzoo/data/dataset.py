@@ -13,6 +13,7 @@ from kdzoo.data.listing import digest
 from kdzoo.data.parts import Part
 from kdzoo.data.stream import Stream, TrainStream
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.evaluation import Evaluation
 from kdzoo.recipe.model import AugmentConfig
 
 
@@ -27,6 +28,7 @@ class DataSet:
         channels: modality -> number of channels.
         img_size: height and width in pixels.
         augment: how training images are varied.
+        evaluation: how images are prepared for evaluation; None if they are taken as they are.
         hash: sha256 over what a run sees: pixels (of a set that streams: names and sizes of the files), class
             names, which samples each split has, and which labels it shows.
         content_hash: the same as if no label were withheld.
@@ -35,6 +37,7 @@ class DataSet:
         streams: whether the files are read anew in every epoch, so that the hashes know their names and sizes alone.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
         notes: decisions about the splits that the user should know of.
+        unreadable: the images that were left out, with the reason; in a set that streams, as they are met.
 
     """
 
@@ -52,7 +55,8 @@ class DataSet:
     timing: Mapping[str, float]
     notes: tuple[str, ...] = ()
     streams: bool = False
-    unreadable: Sequence[str] = field(default=(), repr=False)
+    unreadable: Mapping[str, str] = field(default_factory=dict, repr=False)
+    evaluation: Evaluation | None = None
 
     @property
     def train(self) -> TrainStream:

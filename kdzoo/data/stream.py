@@ -31,19 +31,23 @@ class Piece(NamedTuple):
         store: (N, H, W, C) uint8 on the device.
         at: (B,) int64 on the device: where in the store the images lie.
         chosen: (B,) int64 on the device: the samples' positions in their split.
+        sizes: (B, 2) int64 on the device: true widths and heights of pictures that are squashed to squares.
+        cropped: whether the images are already cropped at random and mirrored as their views are.
 
     """
 
     store: Tensor
     at: Tensor
     chosen: Tensor
+    sizes: Tensor | None = None
+    cropped: bool = False
 
 
 class Images(Protocol):
     """Where a split's images come from."""
 
-    def read(self, batches: Sequence[Tensor]) -> Iterator[Piece]:
-        """The images of each batch of positions in the split (on the CPU), in order."""
+    def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
+        """The images of each batch of positions in the split (on the CPU), in order, for this epoch."""
 
     def pick(self, chosen: Tensor) -> Piece:
         """The images at these positions (B,) in the split (on the device), at once.
@@ -109,12 +113,12 @@ class Stream:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()[self.start :]
-        reading = [images.read(batches) for images in self._images.values()]
+        reading = [images.read(batches, self.epoch) for images in self._images.values()]
         for step, together in enumerate(zip(*reading, strict=True), self.start):
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
+            views = self._views(pieces, index)
             yield self._batch(index, *self._mixed(views, self._target[chosen], step))
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
@@ -126,8 +130,8 @@ class Stream:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
         return torch.split(own, self._batch_size) if len(own) else ()
 
-    def _view(self, modality: str, piece: Piece, index: Tensor) -> Tensor:
-        return plain(piece.store, piece.at).permute(0, 3, 1, 2)
+    def _views(self, pieces: Mapping[str, Piece], index: Tensor) -> Views:
+        return {name: plain(piece.store, piece.at).permute(0, 3, 1, 2) for name, piece in pieces.items()}
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         return views, target
@@ -212,10 +216,8 @@ class TrainStream(Stream):
             if bool(outside.any()):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
         chosen = self._position.index_select(0, index)
-        views = {
-            name: self._view(name, images.pick(chosen), index, view) for name, images in self._images.items()
-        }
-        return self._batch(index, views, self.labels.index_select(0, index))
+        pieces = {name: images.pick(chosen) for name, images in self._images.items()}
+        return self._batch(index, self._views(pieces, index, view), self.labels.index_select(0, index))
 
     def __len__(self) -> int:
         return len(self._among) // (self._batch_size * self._share.world)
@@ -227,10 +229,17 @@ class TrainStream(Stream):
         everybody = order[: len(self) * self._batch_size * self._share.world]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 
-    def _view(self, modality: str, piece: Piece, index: Tensor, view: int | None = 0) -> Tensor:
+    def _views(self, pieces: Mapping[str, Piece], index: Tensor, view: int | None = 0) -> Views:
+        sizes = pieces[IMAGE].sizes  # partners are cropped where the image is
         if view is None:
-            return plain(piece.store, piece.at).permute(0, 3, 1, 2)
-        return self._augment(piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE)
+            return {name: self._augment.plain(piece.store, piece.at, sizes) for name, piece in pieces.items()}
+        return {
+            name: self._augment(
+                piece.store, piece.at, index, self.epoch, view, color=name == IMAGE, sizes=sizes,
+                cropped=piece.cropped,
+            )
+            for name, piece in pieces.items()
+        }  # fmt: skip
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         if self._mix is None:

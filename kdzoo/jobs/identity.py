@@ -51,7 +51,10 @@ def identity_of(
 def facts_of(data: DataSet) -> DataFacts:
     """Content hash, image size and augmentation of an opened data set."""
     return DataFacts(
-        f"{'files' if data.streams else 'pixels'} {data.content_hash}", data.img_size, data.augment
+        f"{'files' if data.streams else 'pixels'} {data.content_hash}",
+        data.img_size,
+        data.augment,
+        data.evaluation,
     )
 
 

@@ -222,6 +222,19 @@ class DataConfig(Section):
         None,
         description="side in pixels to decode to; default: the images' own if they are all alike, else 224",
     )
+    crop_pct: Annotated[float, Field(ge=0.1, le=1)] | None = Field(
+        None,
+        description="evaluation: the shorter side is resized to img_size / crop_pct, then the centre is cut out; "
+        "default: the student's own in timm, or 1 for tiny images of one size",
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] | None = Field(
+        None, description="evaluation: how images are resized; default: the student's own in timm"
+    )
+    canvas: Annotated[float, Field(ge=1, le=8)] = Field(
+        1.15,
+        description="random resized crops of photographs: side of the square in which the whole image is kept "
+        "decoded, as a multiple of img_size",
+    )
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="part of train used for validation where no validation split exists; 0 = none"
     )

@@ -39,6 +39,7 @@ NUMBERS = [
     "roles.*.drop_path",
     "roles.*.kwargs",
     "data.img_size",
+    "data.canvas",
     "data.val_fraction",
     "data.split_seed",
     "data.train_per_class",
