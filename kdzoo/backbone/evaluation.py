@@ -21,7 +21,7 @@ _MODES = "center", "squash"
 def evaluation_of(model: str, zoo: Zoo | None = None) -> Evaluation:
     """What timm's ``resolve_data_config`` says of a model; timm's defaults where nothing is known of it.
 
-    The crop mode ``border``, which no model of timm has, is taken as ``center``.
+    The crop mode ``border`` (of timm's deepseek_vit) is not supported, and taken as ``center``.
 
     Args:
         model: what a role's ``model`` may be.

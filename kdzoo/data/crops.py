@@ -95,7 +95,7 @@ def resample(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tens
         (B, side, side, C) uint8.
     """
     if store.device.type != "cpu":
-        return _together(store, at, found, side, mirrored, mode)
+        return together(store, at, found, side, mirrored, mode)
     views = store.new_empty((len(found), side, side, store.shape[3]))
     todo = list(zip(views, at.tolist(), found.tolist(), mirrored.tolist(), strict=True))
     threads = max(1, min(torch.get_num_threads(), len(todo)))
@@ -123,7 +123,7 @@ def whole(pixels: Pixels, side: int) -> Pixels:
     return squashed
 
 
-def _together(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str) -> Tensor:
+def together(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str) -> Tensor:
     """As :func:`resample`, by two products with matrices of weights: first across, then down, rounded after each."""
     found, mirrored = found.to(store.device), mirrored.to(store.device)
     height, width = store.shape[1:3]

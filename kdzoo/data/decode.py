@@ -172,9 +172,8 @@ def unreadable(
 
     def look(image: Image.Image) -> Pixels:
         upright(image, 1)
-        return nothing[0]
+        return np.empty((0, 0, 3), np.uint8)
 
-    nothing = np.empty((1, 0, 0, 3), np.uint8)
     return decode(listing, rows, look, np.empty((len(rows), 0, 0, 3), np.uint8), workers, report)
 
 

@@ -74,7 +74,8 @@ class Evaluated:
 
     def __call__(self, image: Image.Image) -> Pixels:
         """By timm's own transform."""
-        return self._transform(upright(image)).permute(1, 2, 0).numpy()
+        shown: Pixels = self._transform(upright(image)).permute(1, 2, 0).numpy()
+        return shown
 
     @cached_property
     def _transform(self) -> Callable[[Image.Image], Any]:

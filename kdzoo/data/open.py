@@ -82,7 +82,9 @@ def open_data(
     once = once or Once()
     source = once.get(("source", *_origin(config)), lambda: find_source(config, zoo))
     own = once.get(("own side", id(source)), partial(_own_side, config, source))
-    img_size = own if isinstance(source.train, ArrayListing) else config.img_size or own or USUAL_SIDE
+    img_size = config.img_size or own or USUAL_SIDE
+    if own is not None and isinstance(source.train, ArrayListing):
+        img_size = own
     augment = _augment(config, source, img_size, own is None)
     how = _evaluation(config, source, evaluation, own is None)
     forms = _forms(config, img_size, own is None and augment.scale is not None, how)

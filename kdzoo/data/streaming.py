@@ -54,8 +54,10 @@ class _Epoch(Dataset[Sample]):
     def __getitem__(self, item: int) -> Sample:
         position = int(self._positions[item])
         row = int(self._rows[position])
-        make = self._form if self._view is None else partial(self._view, row=row, epoch=self._epoch)
-        return Sample(position, read(self._listing, row, make))
+        return Sample(position, read(self._listing, row, partial(self._make, row)))
+
+    def _make(self, row: int, image: Image.Image) -> Pixels:
+        return self._form(image) if self._view is None else self._view(image, row, self._epoch)
 
 
 def _collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
