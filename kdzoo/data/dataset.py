@@ -37,7 +37,7 @@ class DataSet:
         streams: whether the files are read anew in every epoch, so that the hashes know their names and sizes alone.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
         notes: decisions about the splits that the user should know of.
-        unreadable: the images that were left out, with the reason; in a set that streams, as they are met.
+        unreadable: images that were left out -> why; in a set that streams, as they are met.
 
     """
 

@@ -104,7 +104,7 @@ def open_data(
 
     def meet(name: str, reason: str) -> None:
         skipped[name] = reason
-        warn(f"{name}: unreadable image, left out ({reason})")
+        warn(f"{name}: unreadable image, left out: {reason}")
 
     if shelved:
         images = {modality: _from_memory(parts, own, device, once) for modality, own in shelved.items()}

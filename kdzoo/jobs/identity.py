@@ -58,6 +58,14 @@ def facts_of(data: DataSet) -> DataFacts:
     )
 
 
+def as_opened(recipe: Recipe, data: DataSet) -> Recipe:
+    """The recipe with the augmentation and the evaluation that suit its data, where it names none."""
+    found: dict[str, object] = {"augment": data.augment}
+    if data.evaluation is not None:
+        found |= {"crop_pct": data.evaluation.crop_pct, "interpolation": data.evaluation.interpolation}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=found)})
+
+
 def provider(distribution: str, version: str) -> str:
     """A distribution with the part of its version that identifies results.
 

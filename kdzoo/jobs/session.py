@@ -34,7 +34,7 @@ from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.files import file_digest
 from kdzoo.jobs.announcer import Announcer
 from kdzoo.jobs.folder import RunFolder, exported, finished
-from kdzoo.jobs.identity import facts_of, identity_of
+from kdzoo.jobs.identity import as_opened, facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
 from kdzoo.jobs.plan import Planned, plan_teacher
 from kdzoo.jobs.provenance import Clock, data_plugins, distributions
@@ -116,7 +116,7 @@ class Session:
             for note in self.data.notes:
                 tell(Noted(note))
         for path, reason in self.data.unreadable.items():
-            tell(Warned(f"{path}: unreadable image, left out ({reason})"))
+            tell(Warned(f"{path}: unreadable image, left out: {reason}"))
         self.identity = identity_of(
             self.recipe,
             facts_of(self.data),
@@ -157,10 +157,15 @@ class Session:
             self.clock.wall_before, self.clock.process_before = saved["seconds"]
         self.announcer.begin(place.metrics, saved["journal"] if saved is not None else None)
         if self.resources.main:
-            write(self.recipe, place.recipe)
+            write(as_opened(self.recipe, self.data), place.recipe)
             self.identity.write(place.path)
         self.announcer.notify(
-            RunStarted(place.path, self.planned.job, dump(self.recipe), resumed=saved is not None)
+            RunStarted(
+                place.path,
+                self.planned.job,
+                dump(as_opened(self.recipe, self.data)),
+                resumed=saved is not None,
+            )
         )
         damaged = [f"{one}; goes on from the checkpoint before it" for one in self.checkpoint.damaged]
         for note in (*self._notes, *damaged):

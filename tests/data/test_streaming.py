@@ -70,7 +70,7 @@ def test_an_unreadable_image_is_told_when_it_is_met_and_once(make_folder, open_)
     for _ in range(2):
         list(data.train)
     (said,) = told
-    assert said.startswith(f"{victim}: unreadable image, left out (UnidentifiedImageError: ")
+    assert said.startswith(f"{victim}: unreadable image, left out: UnidentifiedImageError: ")
     assert data.skipped == (str(victim),)
 
 
@@ -114,7 +114,7 @@ def test_an_unreadable_image_is_a_row_of_the_journal(make_folder, tmp_path, cach
     train(recipe, tmp_path / "run", zoo=zoo)
     rows = read_journal(tmp_path / "run" / "metrics.jsonl")
     said = [row["message"] for row in rows if row["event"] == "warning"]
-    start = f"{victim}: unreadable image, left out (UnidentifiedImageError: "
+    start = f"{victim}: unreadable image, left out: UnidentifiedImageError: "
     assert sum(message.startswith(start) for message in said) == 1
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import yaml
 from PIL import Image
 from timm.data import create_dataset, create_loader, create_transform, resolve_model_data_config
 from torch import Tensor
@@ -20,8 +21,13 @@ from kdzoo.data.dataset import DataSet
 from kdzoo.data.form import Evaluated
 from kdzoo.data.open import open_data
 from kdzoo.jobs.export import export_student
+from kdzoo.jobs.train import train
 from kdzoo.recipe.evaluation import TIMM, WHOLE, Evaluation
-from kdzoo.recipe.model import DataConfig, RoleConfig
+from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.model import DataConfig, Recipe, RoleConfig
+from kdzoo.registry.load import load_registry
+from kdzoo.registry.resolve import resolve
+from kdzoo.zoo import Zoo
 
 CPU = torch.device("cpu")
 
@@ -109,6 +115,41 @@ def test_timm_s_loader_gives_the_same_predictions(
     card = (tmp_path / "student" / "README.md").read_text()
     shown = by_the_card(card, tmp_path / "student", folder / "test" / "dog" / "turned.jpg")
     torch.testing.assert_close(shown, own[-1].softmax(0), atol=1e-5, rtol=1e-4)
+
+
+def test_the_recipe_of_a_run_says_what_suited_its_photographs(folder: Path, tmp_path: Path) -> None:
+    zoo = Zoo()
+    settings = {
+        "data.data_dir": folder, "data.img_size": 64, "data.batch_size": 4, "epochs": 1, "observers": [],
+        "roles.student.model": "test_resnet", "data.workers": 0,
+    }  # fmt: skip
+    layers = [Layer("test", dotted(settings))]
+    recipe = resolve(zoo=zoo, registry=load_registry(zoo), method="baseline", layers=layers)
+    result = train(recipe, tmp_path / "run", zoo=zoo)
+    written = Recipe.model_validate(yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()))
+    assert written.data.augment is not None
+    assert (written.data.augment.scale, written.data.augment.color) == ((0.35, 1.0), 0.2)
+    assert (written.data.crop_pct, written.data.interpolation) == (0.95, "bilinear")
+    again = train(written, tmp_path / "run", zoo=zoo, resume=True)  # it is the same run
+    assert again["test/last"] == result["test/last"]
+    exported = timm.create_model(f"local-dir:{tmp_path / 'run' / 'student'}", pretrained=True).eval()
+    described = resolve_model_data_config(exported)
+    assert (described["crop_pct"], described["interpolation"]) == (0.95, "bilinear")
+
+
+def test_teacher_and_student_may_see_other_sizes(folder: Path, tmp_path: Path) -> None:
+    """One view, resized for each network as it is exported."""
+    config = DataConfig(data_dir=folder, img_size=96, workers=0)
+    data = open_data(config, seed=0, device=CPU, cache_dir=tmp_path, evaluation=TIMM)
+    teacher, student = (
+        untrained("test_resnet", 96),
+        build_backbone(
+            RoleConfig(model="test_efficientnet", img_size=64), num_classes=7, channels=3, img_size=96
+        ),
+    )
+    (batch, *_) = data.test
+    assert teacher.prepare(batch.inputs["image"]).shape[-1] == 96
+    assert student.prepare(batch.inputs["image"]).shape[-1] == 64
 
 
 def by_the_card(card: str, student: Path, image: Path) -> Tensor:
