@@ -133,8 +133,8 @@ class Augment:
         side = self._side or store.shape[1]
         found = crops.onto(store.shape[1], crops.centre(sizes), sizes)
         mirrored = torch.zeros_like(at, dtype=torch.bool)
-        shown = crops.resample(store, at, found, side, mirrored, self._config.interpolation)
-        return shown.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        shown = crops.resample(store, at, found, side, mirrored, self._config.interpolation, unit=True)
+        return shown.permute(0, 3, 1, 2)
 
     def decoded(self, image: Image.Image, row: int, epoch: int) -> Pixels:
         """The random resized crop of one sample, (side, side, 3) uint8, straight from its opened image.
@@ -222,5 +222,5 @@ class Augment:
         else:
             found, mirrored = self._place(index, sizes, seeded, scale)
             found = crops.onto(height, found, sizes)
-        views = crops.resample(store, at, found, self._side or height, mirrored, self._config.interpolation)
-        return views.to(torch.float32).div_(255)
+        side, mode = self._side or height, self._config.interpolation
+        return crops.resample(store, at, found, side, mirrored, mode, unit=True)

@@ -78,7 +78,9 @@ def onto(canvas: Tensor | int, found: Tensor, sizes: Tensor) -> Tensor:
     return torch.cat([begin, torch.maximum(end - begin, torch.ones_like(end))], 1).to(torch.int64)
 
 
-def resample(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str) -> Tensor:
+def resample(
+    store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str, unit: bool = False
+) -> Tensor:
     """Parts of stored images, each resized to the view's side, some of them mirrored.
 
     On a CPU image by image, in as many threads as torch has; elsewhere all at once.
@@ -91,12 +93,16 @@ def resample(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tens
         mirrored: (B,) bool.
         mode: ``bilinear`` or ``bicubic``, with antialiasing.
 
+        unit: whether to return numbers in [0, 1]; an image is divided while it is in the processor's cache.
+
     Returns:
-        (B, side, side, C) uint8.
+        (B, side, side, C) uint8, or float32.
     """
     if store.device.type != "cpu":
-        return together(store, at, found, side, mirrored, mode)
-    views = store.new_empty((len(found), side, side, store.shape[3]))
+        views = together(store, at, found, side, mirrored, mode)
+        return views.to(torch.float32).div_(255) if unit else views
+    shape = len(found), side, side, store.shape[3]
+    views = store.new_empty(shape, dtype=torch.float32 if unit else torch.uint8)
     todo = list(zip(views, at.tolist(), found.tolist(), mirrored.tolist(), strict=True))
     threads = max(1, min(torch.get_num_threads(), len(todo)))
 
@@ -105,6 +111,8 @@ def resample(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tens
             part = store[position, top : top + tall, left : left + wide].permute(2, 0, 1)[None]
             shown = F.interpolate(part, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
             view.copy_(shown.flip(1) if flip else shown)
+            if unit:
+                view.div_(255)
 
     if threads == 1:
         some(0)
