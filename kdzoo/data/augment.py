@@ -180,7 +180,7 @@ class Augment:
         config = self._config
         seeded = self._key(epoch, view)
         if cropped:
-            images = plain(store, at)
+            images = store.index_select(0, at).to(torch.float32).mul_(crops.UNIT)
         elif config.scale is not None:
             images = self._resized_crop(store, at, index, seeded, config.scale, sizes)
         elif config.crop or config.hflip:

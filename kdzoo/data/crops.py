@@ -13,6 +13,9 @@ from kdzoo.counter_rng import uniform
 from kdzoo.data.listing import Pixels
 
 _ATTEMPTS = 10
+UNIT = 1 / 255
+"""Brings 8 bits to [0, 1]; a product takes a fifth of the time of a quotient."""
+
 DRAWS = 2 * _ATTEMPTS + 2
 """Draws for each sample: area and ratio for each attempt, then the place."""
 
@@ -100,7 +103,7 @@ def resample(
     """
     if store.device.type != "cpu":
         views = together(store, at, found, side, mirrored, mode)
-        return views.to(torch.float32).div_(255) if unit else views
+        return views.to(torch.float32).mul_(UNIT) if unit else views
     shape = len(found), side, side, store.shape[3]
     views = store.new_empty(shape, dtype=torch.float32 if unit else torch.uint8)
     todo = list(zip(views, at.tolist(), found.tolist(), mirrored.tolist(), strict=True))
@@ -109,10 +112,12 @@ def resample(
     def some(first: int) -> None:
         for view, position, (left, top, wide, tall), flip in todo[first::threads]:
             part = store[position, top : top + tall, left : left + wide].permute(2, 0, 1)[None]
+            # in this memory format torch has the faster kernel, and its result is copied in one run
+            part = part.contiguous(memory_format=torch.channels_last)
             shown = F.interpolate(part, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
             view.copy_(shown.flip(1) if flip else shown)
             if unit:
-                view.div_(255)
+                view.mul_(UNIT)
 
     if threads == 1:
         some(0)
