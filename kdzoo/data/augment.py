@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from kdzoo.counter_rng import below, draws, key, uniform
 from kdzoo.data import crops
-from kdzoo.data.decode import true_size, upright
-from kdzoo.data.listing import Pixels
+from kdzoo.data.form import Crop
 from kdzoo.recipe.model import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
@@ -136,24 +133,17 @@ class Augment:
         shown = crops.resample(store, at, found, side, mirrored, self._config.interpolation, unit=True)
         return shown.permute(0, 3, 1, 2)
 
-    def decoded(self, image: Image.Image, row: int, epoch: int) -> Pixels:
-        """The random resized crop of one sample, (side, side, 3) uint8, straight from its opened image.
-
-        It is decoded at a reduced scale where that leaves the crop at least as many pixels as the view has.
-        """
+    def crops(self, index: Tensor, sizes: Tensor, epoch: int) -> list[Crop]:
+        """The random resized crops of samples (B,) of these true ``sizes`` (B, 2), to be made of opened images."""
         assert self._config.scale is not None
         assert self._side is not None
-        size, index = true_size(image), torch.tensor([row])
-        sizes = torch.tensor([size])
         found, mirrored = self._place(index, sizes, self._key(epoch, 0), self._config.scale)
-        reduction = max(1, int(found[0, 2:].min()) // self._side)
-        image.draft("RGB", (image.size[0] // reduction, image.size[1] // reduction))
-        picture = torch.from_numpy(np.array(upright(image)))[None]
-        found = crops.onto(torch.tensor([[picture.shape[2], picture.shape[1]]]), found, sizes)
-        first = torch.zeros(1, dtype=torch.int64)
-        return crops.resample(picture, first, found, self._side, mirrored, self._config.interpolation)[
-            0
-        ].numpy()
+        boxes, flips = found.tolist(), mirrored.tolist()
+        side, mode = self._side, self._config.interpolation
+        return [
+            Crop(side, tuple(size), tuple(box), flip, mode)
+            for size, box, flip in zip(sizes.tolist(), boxes, flips, strict=True)
+        ]
 
     def __call__(
         self,
@@ -171,7 +161,7 @@ class Augment:
         ``view`` 0 is what training sees; each other number draws everything anew. Without ``color`` nothing but
         the geometry changes: so another modality of the same samples stays in its place below the first.
         ``sizes`` (B, 2) are the true widths and heights of pictures that the store has squashed; those that are
-        ``cropped`` come from :meth:`decoded`.
+        ``cropped`` come from :meth:`crops`.
 
         Returns:
             (B, C, H, W) float in [0, 1], in channels_last memory unless an operation left it otherwise.

@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 from timm.data import create_transform
 
-from kdzoo.data.crops import whole
+from kdzoo.data import crops
 from kdzoo.data.decode import fit, upright
 from kdzoo.data.listing import Pixels
 from kdzoo.recipe.evaluation import Evaluation
@@ -60,7 +61,42 @@ class Canvas:
 
     def __call__(self, image: Image.Image) -> Pixels:
         """A photograph is decoded at a reduced scale of at least twice the side where its format allows."""
-        return whole(np.asarray(upright(image, 2 * self.side)), self.side)
+        return crops.whole(np.asarray(upright(image, 2 * self.side)), self.side)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of one picture, in no form of a set: what a view shows of it.
+
+    It is decoded at a reduced scale where that leaves the part at least as many pixels as the view has.
+
+    Attributes:
+        side: of the view in pixels.
+        size: true width and height of the picture.
+        box: left, top, width, height in its pixels.
+        mirrored: whether the view is its mirror image.
+        mode: ``bilinear`` or ``bicubic``.
+    """
+
+    side: int
+    size: tuple[int, ...]
+    box: tuple[int, ...]
+    mirrored: bool
+    mode: str
+
+    def __call__(self, image: Image.Image) -> Pixels:
+        """(side, side, 3) uint8."""
+        reduction = max(1, min(self.box[2:]) // self.side)
+        image.draft("RGB", (image.size[0] // reduction, image.size[1] // reduction))
+        picture = torch.from_numpy(np.array(upright(image)))[None]
+        scaled = torch.tensor([[picture.shape[2], picture.shape[1]]])
+        box = crops.onto(scaled, torch.tensor([self.box]), torch.tensor([self.size]))
+        mirrored = torch.tensor([self.mirrored])
+        shown = crops.resample(
+            picture, torch.zeros(1, dtype=torch.int64), box, self.side, mirrored, self.mode
+        )
+        view: Pixels = shown[0].numpy()
+        return view
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def open_data(
         images = {IMAGE: {
             name: Streaming(
                 part.listing, part.split.index, form=forms[name],
-                view=vary.decoded if isinstance(forms[name], Canvas) else None, workers=workers, device=device,
+                view=vary.crops if isinstance(forms[name], Canvas) else None, workers=workers, device=device,
                 tolerated=config.bad_images, what=f"the split {name}", skipped=meet, bad=bad.get(name),
             )
             for name, part in parts.items()

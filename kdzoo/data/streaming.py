@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
@@ -16,14 +15,15 @@ from timm.data import create_loader
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kdzoo.data.decode import check_readable, read
+from kdzoo.data.decode import check_readable, read, true_size
 from kdzoo.data.form import Form
 from kdzoo.data.listing import Listing, Pixels
 from kdzoo.data.stream import Piece
 from kdzoo.errors import KdzooError, ending
 
-View = Callable[[Image.Image, int, int], Pixels]
-"""From an opened image, the sample's row and the epoch to a training view's pixels (H, W, C)."""
+Make = Callable[[Image.Image], Pixels]
+View = Callable[[Tensor, Tensor, int], Sequence[Make]]
+"""From samples' rows (n,), true sizes (n, 2) and the epoch to what makes each training view of its opened image."""
 
 
 class Sample(NamedTuple):
@@ -51,13 +51,22 @@ class _Epoch(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._positions)
 
-    def __getitem__(self, item: int) -> Sample:
-        position = int(self._positions[item])
-        row = int(self._rows[position])
-        return Sample(position, read(self._listing, row, partial(self._make, row)))
+    def __getitems__(self, items: Sequence[int]) -> list[Sample]:
+        """A batch at once, which is how torch's loader asks."""
+        positions = self._positions[list(items)]
+        rows = self._rows[positions]
+        makes = [self._form] * len(rows) if self._view is None else self._makes(rows, self._view)
+        return [
+            Sample(position, make if isinstance(make, str) else read(self._listing, row, make))
+            for position, row, make in zip(positions.tolist(), rows.tolist(), makes, strict=True)
+        ]
 
-    def _make(self, row: int, image: Image.Image) -> Pixels:
-        return self._form(image) if self._view is None else self._view(image, row, self._epoch)
+    def _makes(self, rows: Tensor, view: View) -> list[Make | str]:
+        """What makes each view, by the size in the image's header; or why that cannot be read."""
+        sizes = [read(self._listing, row, true_size) for row in rows.tolist()]
+        known = torch.tensor([(1, 1) if isinstance(size, str) else size for size in sizes])
+        makes = view(rows, known, self._epoch)
+        return [size if isinstance(size, str) else make for size, make in zip(sizes, makes, strict=True)]
 
 
 def _collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:

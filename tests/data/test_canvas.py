@@ -15,7 +15,7 @@ from kdzoo.counter_rng import draws, key, uniform
 from kdzoo.data import crops
 from kdzoo.data.augment import Augment
 from kdzoo.data.decode import true_size
-from kdzoo.data.form import Canvas, Evaluated, Square
+from kdzoo.data.form import Canvas, Crop, Evaluated, Square
 from kdzoo.recipe.evaluation import TIMM
 from kdzoo.recipe.model import AugmentConfig
 
@@ -104,19 +104,17 @@ def test_a_streamed_view_is_that_of_the_canvas_up_to_resampling(
 
 def test_a_streamed_view_is_a_function_of_its_own_row_and_epoch() -> None:
     augment = Augment(AugmentConfig(scale=(0.1, 1.0), hflip=0.5), 0, 32)
-    image = place(200, 120)
-    first, again, *others = (
-        augment.decoded(image, row, epoch) for row, epoch in ((3, 1), (3, 1), (4, 1), (3, 2))
-    )
-    assert np.array_equal(first, again)
-    assert not any(np.array_equal(first, other) for other in others)
+    rows, sizes = torch.tensor([3, 4, 5]), torch.tensor([[200, 120], [80, 90], [50, 300]])
+    together = augment.crops(rows, sizes, 1)
+    alone = [augment.crops(rows[at : at + 1], sizes[at : at + 1], 1)[0] for at in range(3)]
+    assert together == alone
+    assert not {crop.box for crop in together} & {crop.box for crop in augment.crops(rows, sizes, 2)}
 
 
 def test_large_crops_are_decoded_at_a_reduced_scale(tmp_path: Path) -> None:
     place(1600, 1200).save(tmp_path / "a.jpg", quality=95)
-    whole = Augment(AugmentConfig(scale=(1.0, 1.0), ratio=(4 / 3, 4 / 3)), 0, 64)
     with Image.open(tmp_path / "a.jpg") as image:
-        shown = whole.decoded(image, 0, 0)
+        shown = Crop(64, image.size, (0, 0, *image.size), False, "bicubic")(image)
         assert image.size == (200, 150)
     assert abs(shown[32, :, 0].astype(int) - np.linspace(2, 253, 64)).max() < 4
 
