@@ -119,7 +119,7 @@ class Stream:
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            views = self._views(pieces, index)
+            views = self._shown(pieces, index)
             batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
             yield self._traced(batch, step, len(batches) + self.start, batches[step - self.start])
 
@@ -135,7 +135,7 @@ class Stream:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
         return torch.split(own, self._batch_size) if len(own) else ()
 
-    def _views(self, pieces: Mapping[str, Piece], index: Tensor) -> Views:
+    def _shown(self, pieces: Mapping[str, Piece], index: Tensor) -> Views:
         return {name: plain(piece.store, piece.at).permute(0, 3, 1, 2) for name, piece in pieces.items()}
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
@@ -146,7 +146,8 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch.
+    batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
+    epochs, images, order and mixing alike: so a teacher's answers to them are soon all known.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -169,6 +170,7 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -181,11 +183,20 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._views = views
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
         own = torch.arange(len(split), device=device)
         self._position = own.new_full((rows,), -1).index_put((self._index,), own)
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch; after ``views`` epochs it is one of those, all of them in each round, reordered."""
+        if self._views is not None and epoch >= self._views:
+            round_, place = divmod(epoch, self._views)
+            order = permutation(key("views", self._seed, round_), torch.arange(self._views))
+            epoch = int(order[place])
+        super().set_epoch(epoch, start)
 
     def select(self, index: Tensor) -> TrainStream:
         """The stream of these samples (n,) alone.
@@ -224,7 +235,7 @@ class TrainStream(Stream):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
         chosen = self._position.index_select(0, index)
         pieces = {name: images.pick(chosen) for name, images in self._images.items()}
-        return self._batch(index, self._views(pieces, index, view), self.labels.index_select(0, index))
+        return self._batch(index, self._shown(pieces, index, view), self.labels.index_select(0, index))
 
     def __len__(self) -> int:
         return len(self._among) // (self._batch_size * self._share.world)
@@ -242,7 +253,7 @@ class TrainStream(Stream):
         everybody = order[: len(self) * self._batch_size * self._share.world]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 
-    def _views(self, pieces: Mapping[str, Piece], index: Tensor, view: int | None = 0) -> Views:
+    def _shown(self, pieces: Mapping[str, Piece], index: Tensor, view: int | None = 0) -> Views:
         sizes = pieces[IMAGE].sizes  # partners are cropped where the image is
         if view is None:
             return {name: self._augment.plain(piece.store, piece.at, sizes) for name, piece in pieces.items()}
