@@ -6,24 +6,28 @@ there are and where it is computed make no difference.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.counter_rng import below, draws, key, uniform
+from kdzoo.data import color as colors
 from kdzoo.data import crops
+from kdzoo.data.auto_augment import AutoAugment
+from kdzoo.data.blur import blur, reach
+from kdzoo.data.erasing import erase
+from kdzoo.data.planes import change
 from kdzoo.recipe.model import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
 _GEOMETRY = range(0, 3)
 _ANGLE = range(3, 4)
 _COLOR = range(4, 7)
-_ERASE = range(7, 12)
 _RESIZED_CROP = range(12, 12 + crops.DRAWS)
-_ERASED_AREA = 0.02, 1 / 3
-_ERASED_LOG_RATIO = math.log(10 / 3)
+_VERTICAL = range(40, 41)
+_MORE_COLOR = range(41, 46)
+_BLUR = range(46, 47)
+# 7 to 11 and 47 to 159 are those of random erasing, from 160 on those of automatic augmentation
 
 
 def plain(store: Tensor, at: Tensor) -> Tensor:
@@ -67,6 +71,16 @@ def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: flo
     return cropped.view(batch, height, width, channels).to(torch.float32).div_(255)
 
 
+def flip_rows(images: Tensor, drawn: Tensor, vflip: float) -> Tensor:
+    """(B, C, H, W) in channels_last memory, upside down with probability ``vflip``; ``drawn`` is (B,)."""
+    batch, channels, height, width = images.shape
+    row = torch.arange(height, device=images.device)
+    flipped = (uniform(drawn) < vflip)[:, None]
+    source = row.where(~flipped, height - 1 - row) + height * torch.arange(batch, device=images.device)[:, None]
+    rows = images.permute(0, 2, 3, 1).reshape(batch * height, width * channels).index_select(0, source.view(-1))
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
 def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
     """Turn (B, C, H, W) by up to ``degrees`` either way, bilinear, black outside; ``drawn`` is (1, B)."""
     from kornia.geometry.transform import rotate as turn  # loads for seconds, and few runs need it
@@ -75,59 +89,29 @@ def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
     return turned
 
 
-def jitter(images: Tensor, drawn: Tensor, strength: float) -> Tensor:
-    """Brightness, contrast and saturation, each times a factor within 1 ± ``strength``; ``drawn`` is (3, B)."""
-    from kornia.enhance import adjust_brightness_accumulative, adjust_saturation_with_gray_subtraction
-
-    brightness, contrast, saturation = uniform(drawn, max(0.0, 1 - strength), 1 + strength)
-    images = adjust_brightness_accumulative(images, brightness)
-    # kornia's contrast takes a float mean, whose rounding depends on the batch; a sum of integers does not
-    total = (images * 65536).to(torch.int64).sum((1, 2, 3))
-    mean = (total.to(torch.float64) / (65536 * images[0].numel())).to(torch.float32)
-    contrast, mean = contrast[:, None, None, None], mean[:, None, None, None]
-    images = (images * contrast + mean * (1 - contrast)).clamp(0, 1)
-    colored: Tensor = adjust_saturation_with_gray_subtraction(images, saturation)
-    return colored
-
-
-def erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
-    """Blacken a rectangle of 2 to 33 % of the area, its sides' ratio within 0.3 to 1 / 0.3; ``drawn`` is (5, B).
-
-    Random erasing (Zhong et al. 2020, arXiv 1708.04896), with black for the fill.
-    """
-    height, width = images.shape[-2:]
-    hit, area, ratio, top, left = uniform(drawn)
-    low, high = _ERASED_AREA
-    area = (low + (high - low) * area) * height * width
-    ratio = torch.exp((2 * ratio - 1) * _ERASED_LOG_RATIO)
-    tall = (area * ratio).sqrt().clamp(max=height).round()
-    wide = (area / ratio).sqrt().clamp(max=width).round()
-    row = torch.arange(height, device=images.device)
-    column = torch.arange(width, device=images.device)
-    inside_rows = _within(row, (top * (height - tall + 1)).floor(), tall)
-    inside_columns = _within(column, (left * (width - wide + 1)).floor(), wide)
-    inside = inside_rows[:, :, None] & inside_columns[:, None, :] & (hit < probability)[:, None, None]
-    return images.masked_fill(inside[:, None], 0.0)
-
-
-def _within(position: Tensor, begin: Tensor, length: Tensor) -> Tensor:
-    return (position >= begin[:, None]) & (position < (begin + length)[:, None])
-
-
 class Augment:
     """Training views as a configuration asks for."""
 
     def __init__(self, config: AugmentConfig, seed: int) -> None:
         self._config = config
         self._seed = seed
+        self._automatic = AutoAugment(config.auto_augment) if config.auto_augment else None
 
     def __call__(
-        self, store: Tensor, at: Tensor, index: Tensor, epoch: int, view: int = 0, color: bool = True
+        self,
+        store: Tensor,
+        at: Tensor,
+        index: Tensor,
+        epoch: int,
+        view: int = 0,
+        color: bool = True,
+        weak: bool = False,
     ) -> Tensor:
         """The views of the samples ``index`` (B,), which lie at ``at`` (B,) in ``store`` (N, H, W, C) uint8.
 
         ``view`` 0 is what training sees; each other number draws everything anew. Without ``color`` nothing but
-        the geometry changes: so another modality of the same samples stays in its place below the first.
+        the geometry changes: so another modality of the same samples stays in its place below the first. A ``weak``
+        view is cropped and flipped as the view of that number, and varied no further.
 
         Returns:
             (B, C, H, W) float in [0, 1], in channels_last memory unless an operation left it otherwise.
@@ -142,13 +126,50 @@ class Augment:
         else:
             images = plain(store, at)
         images = images.permute(0, 3, 1, 2)
+        if config.vflip:
+            images = flip_rows(images, draws(seeded, index, _VERTICAL)[0], config.vflip)
+        if weak:
+            return images
         if config.rotate:
             images = rotate(images, draws(seeded, index, _ANGLE), config.rotate)
-        if config.color and color:
-            images = jitter(images, draws(seeded, index, _COLOR), config.color)
+        if self._automatic:
+            images = self._automatic(images, seeded, index, color)
+        if color:
+            self._color(images, seeded, index)
         if config.erase:
-            images = erase(images, draws(seeded, index, _ERASE), config.erase)
+            images = erase(images, seeded, index, config)
         return images
+
+    def _color(self, images: Tensor, seeded: int, index: Tensor) -> None:
+        """Colour jitter, grey, blur and solarising, in place."""
+        config = self._config
+        if not (config.color or config.hue or config.grey or config.blur or config.solarize):
+            return
+        factors = uniform(draws(seeded, index, _COLOR), max(0.0, 1 - config.color), 1 + config.color)
+        hit, hue, grey, blurred, solarized = uniform(draws(seeded, index, _MORE_COLOR))
+        jittered = hit < config.color_prob
+        factors = factors.where(jittered, 1)
+        turn = ((2 * hue - 1) * config.hue).where(jittered, 0)
+        low, high = config.blur_sigma
+        sigma = uniform(draws(seeded, index, _BLUR)[0], low, high)
+
+        def vary(part: Tensor, some: Tensor) -> Tensor:
+            if config.color:
+                for one, factor in zip((colors.brighten, colors.contrast, colors.saturate), factors, strict=True):
+                    part = one(part, factor[some])
+            if config.hue:
+                part = colors.turn_hue(part, turn[some])
+            if config.grey:
+                part = colors.fade(part, grey[some] < config.grey)
+            if config.blur:
+                rows = (blurred[some] < config.blur).nonzero()[:, 0]
+                if len(rows):
+                    part[rows] = blur(part[rows], sigma[some][rows], reach(high))
+            if config.solarize:
+                part = colors.solarize(part, solarized[some] < config.solarize)
+            return part
+
+        change(images, torch.arange(len(images), device=images.device), vary)
 
     def _resized_crop(
         self, store: Tensor, at: Tensor, index: Tensor, seeded: int, scale: tuple[float, float]
