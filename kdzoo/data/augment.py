@@ -25,8 +25,9 @@ _ANGLE = range(3, 4)
 _COLOR = range(4, 7)
 _RESIZED_CROP = range(12, 12 + crops.DRAWS)
 _VERTICAL = range(40, 41)
-_MORE_COLOR = range(41, 46)
-_BLUR = range(46, 47)
+_COLOR_HIT, _HUE = range(41, 42), range(42, 43)
+_GREY, _SOLARIZE = range(43, 44), range(44, 45)
+_BLUR_HIT, _BLUR = range(45, 46), range(46, 47)
 # 7 to 11 and 47 to 159 are those of random erasing, from 160 on those of automatic augmentation
 
 
@@ -143,33 +144,36 @@ class Augment:
     def _color(self, images: Tensor, seeded: int, index: Tensor) -> None:
         """Colour jitter, grey, blur and solarising, in place."""
         config = self._config
-        if not (config.color or config.hue or config.grey or config.blur or config.solarize):
-            return
-        factors = uniform(draws(seeded, index, _COLOR), max(0.0, 1 - config.color), 1 + config.color)
-        hit, hue, grey, blurred, solarized = uniform(draws(seeded, index, _MORE_COLOR))
-        jittered = hit < config.color_prob
-        factors = factors.where(jittered, 1)
-        turn = ((2 * hue - 1) * config.hue).where(jittered, 0)
-        low, high = config.blur_sigma
-        sigma = uniform(draws(seeded, index, _BLUR)[0], low, high)
+        if config.color or config.hue:
+            rows = self._hit(seeded, index, _COLOR_HIT, config.color_prob)
+            drawn = index if rows is None else index[rows]
+            factors = uniform(draws(seeded, drawn, _COLOR), max(0.0, 1 - config.color), 1 + config.color)
+            turn = uniform(draws(seeded, drawn, _HUE)[0], -config.hue, config.hue)
 
-        def vary(part: Tensor, some: Tensor) -> Tensor:
-            if config.color:
-                for one, factor in zip((colors.brighten, colors.contrast, colors.saturate), factors, strict=True):
-                    part = one(part, factor[some])
-            if config.hue:
-                part = colors.turn_hue(part, turn[some])
-            if config.grey:
-                part = colors.fade(part, grey[some] < config.grey)
-            if config.blur:
-                rows = (blurred[some] < config.blur).nonzero()[:, 0]
-                if len(rows):
-                    part[rows] = blur(part[rows], sigma[some][rows], reach(high))
-            if config.solarize:
-                part = colors.solarize(part, solarized[some] < config.solarize)
-            return part
+            def jitter(part: Tensor, some: Tensor) -> Tensor:
+                if config.color:
+                    brighter, farther, fuller = factors[:, some]
+                    part = colors.saturate(colors.contrast(colors.brighten(part, brighter), farther), fuller)
+                return colors.turn_hue(part, turn[some]) if config.hue else part
 
-        change(images, torch.arange(len(images), device=images.device), vary)
+            change(images, rows, jitter)
+        if config.grey:
+            change(images, self._hit(seeded, index, _GREY, config.grey), lambda part, some: colors.fade(part))
+        if config.blur:
+            rows = self._hit(seeded, index, _BLUR_HIT, config.blur)
+            low, high = config.blur_sigma
+            sigma = uniform(draws(seeded, index if rows is None else index[rows], _BLUR)[0], low, high)
+            change(images, rows, lambda part, some: blur(part, sigma[some], reach(high)))
+        if config.solarize:
+            rows = self._hit(seeded, index, _SOLARIZE, config.solarize)
+            change(images, rows, lambda part, some: colors.solarize(part))
+
+    @staticmethod
+    def _hit(seeded: int, index: Tensor, number: range, probability: float) -> Tensor | None:
+        """Which samples an operation changes; None for all, of which a GPU need not tell the host."""
+        if probability == 1:
+            return None
+        return (uniform(draws(seeded, index, number)[0]) < probability).nonzero()[:, 0]
 
     def _resized_crop(
         self, store: Tensor, at: Tensor, index: Tensor, seeded: int, scale: tuple[float, float]

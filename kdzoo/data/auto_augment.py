@@ -196,7 +196,7 @@ class AutoAugment:
             strength = magnitude.clamp(0, self._rand.largest) / _FULL
         elif self._bins:
             strength = below(drawn[2], self._bins).to(torch.float64) / (self._bins - 1)
-        return Layer(chosen, happens, strength, 1.0 - 2 * below(drawn[3], 2))
+        return Layer(chosen, happens, strength, (1 - 2 * below(drawn[3], 2)).to(torch.float64))
 
 
 def _apply(how: Callable[[Tensor, Tensor], Tensor], number: Tensor, part: Tensor, some: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ def brighten(images: Tensor, factor: Tensor) -> Tensor:
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """The distance from the mean of all values times ``factor`` (B,)."""
     # the rounding of a float mean depends on the batch; a sum of integers does not
-    total = (images * 65536).to(torch.int32).sum((1, 2, 3))
+    total = (images * 65536).to(torch.int32).sum(3, dtype=torch.int32).sum((1, 2))
     mean = (total.to(torch.float64) / (65536 * images[0].numel())).to(torch.float32)
     return images.mul_(_each(factor)).add_(_each(mean * (1 - factor))).clamp_(0, 1)
 
@@ -37,9 +37,14 @@ def turn_hue(images: Tensor, shift: Tensor) -> Tensor:
     red, green, blue = images.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
     spread = value - torch.minimum(torch.minimum(red, green), blue)
-    divisor = spread.masked_fill(spread == 0, 1)
-    hue = torch.where(value == green, (blue - red).div_(divisor).add_(2), (red - green).div_(divisor).add_(4))
-    hue = torch.where(value == red, (green - blue).div_(divisor), hue).add_(shift[:, None, None] * _SIDES)
+    divisor = spread + (1 - spread.sign())  # any number serves where the spread is 0
+    # signs instead of torch.where, which takes many times as long
+    reddest = (red - value).sign_().add_(1)
+    greenest = (green - value).sign_().add_(1).mul_(1 - reddest)
+    bluest = 1 - reddest - greenest
+    hue = (green - blue).div_(divisor).mul_(reddest)
+    hue.add_((blue - red).div_(divisor).add_(2).mul_(greenest))
+    hue.add_((red - green).div_(divisor).add_(4).mul_(bluest)).add_(shift[:, None, None] * _SIDES)
     for channel, corner in zip((red, green, blue), (5, 3, 1), strict=True):
         along = hue + corner
         along.sub_((along / _SIDES).floor_().mul_(_SIDES))
@@ -48,16 +53,15 @@ def turn_hue(images: Tensor, shift: Tensor) -> Tensor:
     return images
 
 
-def fade(images: Tensor, chosen: Tensor) -> Tensor:
-    """The luma in every channel, for the images ``chosen`` (B,) bool."""
-    if images.shape[1] == 1:
-        return images
-    return torch.where(_each(chosen), luma(images), images)
+def fade(images: Tensor) -> Tensor:
+    """The luma in every channel."""
+    return images if images.shape[1] == 1 else luma(images).expand_as(images)
 
 
-def solarize(images: Tensor, chosen: Tensor, threshold: float = 128 / 255) -> Tensor:
-    """Values of ``threshold`` and above are inverted, for the images ``chosen`` (B,) bool."""
-    return torch.where(_each(chosen) & (images >= threshold), 1 - images, images)
+def solarize(images: Tensor, threshold: float = 128 / 255) -> Tensor:
+    """Values of ``threshold`` and above are inverted."""
+    above = (images - threshold).sign_().add_(1).clamp_(max=1)
+    return (1 - 2 * images).mul_(above).add_(images)
 
 
 def luma(images: Tensor) -> Tensor:

@@ -15,18 +15,22 @@ def some_at_once(images: Tensor) -> int:
     return max(1, _NUMBERS // max(1, images[0].numel())) if images.device.type == "cpu" else len(images)
 
 
-def change(images: Tensor, rows: Tensor, how: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Replace some images of a batch by what ``how`` makes of them.
+def change(images: Tensor, rows: Tensor | None, how: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Replace images of a batch by what ``how`` makes of them.
 
     Args:
         images: (B, C, H, W), changed in place.
-        rows: (b,) int64: which images.
+        rows: (b,) int64: which images; None for all.
         how: takes contiguous images (n, C, H, W), which it may change, and their places (n,) among ``rows``.
 
     """
-    if not len(rows):
-        return
-    places = torch.arange(len(rows), device=rows.device)
+    places = torch.arange(len(images) if rows is None else len(rows), device=images.device)
     for some in torch.split(places, some_at_once(images)):
-        part = images.index_select(0, rows[some]).contiguous(memory_format=torch.contiguous_format)
-        images.index_copy_(0, rows[some], how(part, some))
+        which = some if rows is None else rows[some]
+        part = images.index_select(0, which).contiguous(memory_format=torch.contiguous_format)
+        made = how(part, some)
+        if images.device.type == "cpu":  # a quarter of the time of index_copy_
+            for row, one in zip(which.tolist(), made, strict=True):
+                images[row].copy_(one)
+        else:
+            images.index_copy_(0, which, made)

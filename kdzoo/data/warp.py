@@ -53,11 +53,10 @@ def _warp(images: Tensor, across: _Row, down: _Row, fill: int, mode: str) -> Ten
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device, dtype=torch.float64) + 0.5
     y = (torch.arange(height, device=images.device, dtype=torch.float64) + 0.5)[:, None]
-    places = []
-    for row, length in ((across, width), (down, height)):
+    grid = torch.empty(len(images), height, width, 2, device=images.device)
+    for axis, (row, length) in enumerate(((across, width), (down, height))):
         a, b, c = (torch.as_tensor(one, dtype=torch.float64, device=images.device).view(-1, 1, 1) for one in row)
-        place = (a * x + c) + b * y
-        places.append((place * (2 / length) - 1).to(torch.float32).expand(len(images), height, width))
-    grid = torch.stack(places, 3)
+        along, beside = (a * x + c) * (2 / length) - 1, b * y * (2 / length)
+        grid[..., axis] = along.to(torch.float32) + beside.to(torch.float32)
     shown = F.grid_sample(images.to(torch.float32).sub_(fill), grid, mode, align_corners=False)
     return shown.add_(fill).round_().clamp_(0, 255).to(torch.uint8)
