@@ -36,8 +36,8 @@ def plain(store: Tensor, at: Tensor) -> Tensor:
     return store.index_select(0, at).to(torch.float32).div_(255)
 
 
-def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: float) -> Tensor:
-    """Images padded by ``pad`` zeros, cropped back at random and mirrored with probability ``hflip``.
+def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: float, padding: str = "zeros") -> Tensor:
+    """Images padded by ``pad`` pixels, cropped back at random and mirrored with probability ``hflip``.
 
     The crop is one gather of whole pixel rows: the padded images, seen as one long string of bytes, have a
     window of one row's length beginning at every byte. Mirror images lie behind the originals, to be chosen
@@ -49,6 +49,7 @@ def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: flo
         pad: pixels on each side.
         drawn: (3, B) draws, for the vertical and the horizontal place of the crop and for the mirror.
         hflip: probability.
+        padding: ``zeros``, or ``reflect`` for the image mirrored at its outermost pixels.
 
     Returns:
         (B, H, W, C) float in [0, 1].
@@ -60,7 +61,7 @@ def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: flo
     if hflip > 0:
         images = torch.cat([images, images.flip(2)])
         which = which + batch * (uniform(drawn[2]) < hflip)
-    images = F.pad(images, (0, 0, pad, pad, pad, pad))
+    images = F.pad(images, (0, 0, pad, pad, pad, pad)) if padding == "zeros" else _mirrored(images, pad)
     high, wide = images.shape[1:3]
     top = below(drawn[0], 2 * pad + 1)
     left = below(drawn[1], 2 * pad + 1)
@@ -70,6 +71,14 @@ def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: flo
     windows = images.view(-1).as_strided((images.numel() - length + 1, length), (1, 1))
     cropped = windows.index_select(0, (begin * channels).view(-1))
     return cropped.view(batch, height, width, channels).to(torch.float32).div_(255)
+
+
+def _mirrored(images: Tensor, pad: int) -> Tensor:
+    for dimension in (1, 2):
+        last = images.shape[dimension] - 1
+        place = torch.arange(-pad, last + pad + 1, device=images.device).abs()
+        images = images.index_select(dimension, (last - (last - place).abs()).clamp(min=0))
+    return images
 
 
 def flip_rows(images: Tensor, drawn: Tensor, vflip: float) -> Tensor:
@@ -91,12 +100,17 @@ def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
 
 
 class Augment:
-    """Training views as a configuration asks for."""
+    """Training views as a configuration asks for.
+
+    Attributes:
+        repeats: views of a sample in an epoch's batches.
+    """
 
     def __init__(self, config: AugmentConfig, seed: int) -> None:
         self._config = config
         self._seed = seed
         self._automatic = AutoAugment(config.auto_augment) if config.auto_augment else None
+        self.repeats = config.repeats
 
     def __call__(
         self,
@@ -123,7 +137,8 @@ class Augment:
         if config.scale is not None:
             images = self._resized_crop(store, at, index, seeded, config.scale)
         elif config.crop or config.hflip:
-            images = crop_and_flip(store, at, config.crop, draws(seeded, index, _GEOMETRY), config.hflip)
+            drawn = draws(seeded, index, _GEOMETRY)
+            images = crop_and_flip(store, at, config.crop, drawn, config.hflip, config.crop_padding)
         else:
             images = plain(store, at)
         images = images.permute(0, 3, 1, 2)

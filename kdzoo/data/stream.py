@@ -20,6 +20,8 @@ from kdzoo.errors import KdzooError
 IMAGE = "image"
 """The usual modality."""
 
+_COPY_BITS = 40  # a sample's further views of an epoch draw as if they were samples beyond any index
+
 Compute = Callable[[Tensor], Tensor]
 Views = Mapping[str, Tensor]
 
@@ -114,7 +116,8 @@ class Stream:
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
+            drawn = self._drawn(index, chosen, step)
+            views = {name: self._view(name, piece, drawn) for name, piece in pieces.items()}
             yield self._batch(index, *self._mixed(views, self._target[chosen], step))
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
@@ -129,6 +132,10 @@ class Stream:
     def _view(self, modality: str, piece: Piece, index: Tensor) -> Tensor:
         return plain(piece.store, piece.at).permute(0, 3, 1, 2)
 
+    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
+        """What the draws of the views depend on."""
+        return index
+
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         return views, target
 
@@ -137,7 +144,9 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch.
+    batch is left out; a set that is smaller than a batch is one batch. With repeated augmentation (Hoffer et al. 2020,
+    arXiv 1901.09335) an epoch is as long, of fewer samples: as in timm's RepeatAugSampler the first of the shuffled
+    ones, several times in a row, in different processes.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -196,10 +205,11 @@ class TrainStream(Stream):
             raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
         return part
 
-    def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
+    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
         """These samples (B,), varied as in the present epoch; another ``view`` varies them otherwise, None not.
 
-        They keep their class ids where the epoch's batches are mixed.
+        A ``weak`` view is cropped and flipped as that view, and varied no further. They keep their class ids where
+        the epoch's batches are mixed.
 
         Raises:
             KdzooError: the images stream, or (on the CPU; elsewhere the device stops) a row is not in the split.
@@ -213,7 +223,8 @@ class TrainStream(Stream):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
         chosen = self._position.index_select(0, index)
         views = {
-            name: self._view(name, images.pick(chosen), index, view) for name, images in self._images.items()
+            name: self._view(name, images.pick(chosen), index, view, weak)
+            for name, images in self._images.items()
         }
         return self._batch(index, views, self.labels.index_select(0, index))
 
@@ -224,13 +235,29 @@ class TrainStream(Stream):
         order = self._among[
             permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
         ]
-        everybody = order[: len(self) * self._batch_size * self._share.world]
+        repeats, length = self._augment.repeats, len(self) * self._batch_size * self._share.world
+        if repeats > 1:
+            order = order[: -(-length // repeats)].repeat_interleave(repeats)[:length]
+            return order.view(len(self), self._batch_size, self._share.world)[..., self._share.rank].unbind()
+        everybody = order[:length]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 
-    def _view(self, modality: str, piece: Piece, index: Tensor, view: int | None = 0) -> Tensor:
+    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
+        repeats, world = self._augment.repeats, self._share.world
+        if repeats == 1:
+            return index
+        place = torch.arange(self._batch_size, device=index.device) + step * self._batch_size
+        copy = (place * world + self._share.rank) % repeats
+        if len(index) < len(copy):  # unreadable images are left out
+            copy = copy[torch.isin(self._batches()[step].to(index.device), chosen)]
+        return index + (copy << _COPY_BITS)
+
+    def _view(
+        self, modality: str, piece: Piece, index: Tensor, view: int | None = 0, weak: bool = False
+    ) -> Tensor:
         if view is None:
             return plain(piece.store, piece.at).permute(0, 3, 1, 2)
-        return self._augment(piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE)
+        return self._augment(piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE, weak=weak)
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         if self._mix is None:
