@@ -9,6 +9,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from kdzoo.counter_rng import below, draws, normal, uniform
+from kdzoo.data.planes import some_at_once
 from kdzoo.recipe.model import AugmentConfig
 
 MOST = 16
@@ -102,9 +103,9 @@ def _coloured(images: Tensor, numbers: Tensor) -> Tensor:
 
 def _noise(images: Tensor, seeded: int, index: Tensor, hit: Tensor) -> Tensor:
     """Normal noise in the shape of the images, for those that are hit."""
-    fill = torch.empty_like(images, memory_format=torch.contiguous_format)
-    numbers = images[0].numel()
-    for place in hit.nonzero()[:, 0].split(1):
-        drawn = draws(seeded, index[place], range(_NOISE, _NOISE + numbers))
-        fill[place] = _coloured(images, normal(drawn).view(*images.shape[2:], -1)).permute(2, 0, 1)
+    fill = torch.zeros_like(images)
+    numbers = range(_NOISE, _NOISE + images[0].numel())
+    for rows in hit.nonzero()[:, 0].split(some_at_once(images)):
+        drawn = normal(draws(seeded, index[rows], numbers)).T
+        fill[rows] = _coloured(images, drawn.reshape(len(rows), *images.shape[2:], images.shape[1])).permute(0, 3, 1, 2)
     return fill

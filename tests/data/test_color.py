@@ -47,11 +47,11 @@ def test_contrast_is_torchvision_s_about_the_mean_of_all_channels(factor):
 
 @pytest.mark.parametrize("shift", [-0.5, -0.13, 0.0, 0.05, 0.31, 0.5])
 def test_hue_is_torchvision_s(shift):
-    every = torch.cartesian_prod(*[torch.arange(0, 256, 15, dtype=torch.uint8)] * 3).T.reshape(3, 54, 91)[:, :, :90]
-    for pixels in (PIXELS, torch.cartesian_prod(*[torch.arange(0, 256, 17, dtype=torch.uint8)] * 3).T.reshape(3, 64, 64)):
+    steps = torch.arange(0, 256, 17, dtype=torch.uint8)
+    cube = torch.cartesian_prod(steps, steps, steps).T.reshape(3, 64, 64)
+    for pixels in (PIXELS, cube):
         found = color.turn_hue(pixels[None] / 255, number(shift))[0]
         assert apart(found, torchvision.adjust_hue(pixels, shift)) <= 2
-    assert every.shape == (3, 54, 90)
 
 
 def test_a_whole_turn_and_grey_are_unchanged():
@@ -61,7 +61,7 @@ def test_a_whole_turn_and_grey_are_unchanged():
 
 
 def test_grey_and_solarise_are_torchvision_s_and_pillow_s():
-    assert apart(color.fade(PICTURE[None])[0], torchvision.rgb_to_grayscale(PIXELS, 3)) <= 1
+    assert apart(color.fade(PICTURE[None])[0], torchvision.rgb_to_grayscale(PIXELS, 3)) <= 2
     found = color.solarize(PICTURE[None])[0]
     assert apart(found, torchvision.solarize(PIXELS, 128)) < 1e-3
     every = np.arange(256, dtype=np.uint8)[None]
