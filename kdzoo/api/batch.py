@@ -27,7 +27,7 @@ class Batch:
     Attributes:
         index: (B,) int64, the position of each sample in its data set, stable over epochs; -1 = synthetic.
         inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
-        target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities (a row of zeros = withheld);
+        target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities (zeros = withheld);
             None = unlabelled.
         progress: progress of the phase, from 0 at its first step to just under 1 at its last.
     """

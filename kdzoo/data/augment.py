@@ -36,7 +36,9 @@ def plain(store: Tensor, at: Tensor) -> Tensor:
     return store.index_select(0, at).to(torch.float32).div_(255)
 
 
-def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: float, padding: str = "zeros") -> Tensor:
+def crop_and_flip(
+    store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: float, padding: str = "zeros"
+) -> Tensor:
     """Images padded by ``pad`` pixels, cropped back at random and mirrored with probability ``hflip``.
 
     The crop is one gather of whole pixel rows: the padded images, seen as one long string of bytes, have a
@@ -86,8 +88,12 @@ def flip_rows(images: Tensor, drawn: Tensor, vflip: float) -> Tensor:
     batch, channels, height, width = images.shape
     row = torch.arange(height, device=images.device)
     flipped = (uniform(drawn) < vflip)[:, None]
-    source = row.where(~flipped, height - 1 - row) + height * torch.arange(batch, device=images.device)[:, None]
-    rows = images.permute(0, 2, 3, 1).reshape(batch * height, width * channels).index_select(0, source.view(-1))
+    source = (
+        row.where(~flipped, height - 1 - row) + height * torch.arange(batch, device=images.device)[:, None]
+    )
+    rows = (
+        images.permute(0, 2, 3, 1).reshape(batch * height, width * channels).index_select(0, source.view(-1))
+    )
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 

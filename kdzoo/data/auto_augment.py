@@ -93,7 +93,9 @@ def trivial_operations() -> tuple[Operation, ...]:
     """The operations of torchvision's TrivialAugmentWide in its order, black outside the image."""
 
     def moved(
-        name: str, how: Callable[[Tensor, Tensor, int, str], Tensor], number: Callable[[Tensor, Tensor], Tensor]
+        name: str,
+        how: Callable[[Tensor, Tensor, int, str], Tensor],
+        number: Callable[[Tensor, Tensor], Tensor],
     ) -> Operation:
         return Operation(name, partial(how, fill=0, mode="nearest"), number, geometric=True)
 

@@ -1,4 +1,4 @@
-"""Colours of images (B, C, H, W) in [0, 1], C = 1 or 3, each image with a number of its own. All work in place."""
+"""Colours of images (B, C, H, W) in [0, 1], C = 1 or 3, each image with a number of its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _SIDES = 6  # of the hexagon of hues
 
 
 def brighten(images: Tensor, factor: Tensor) -> Tensor:
-    """Every value times ``factor`` (B,)."""
+    """Every value times ``factor`` (B,), in place."""
     return images.mul_(_each(factor)).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """The distance from the mean of all values times ``factor`` (B,)."""
+    """The distance from the mean of all values times ``factor`` (B,), in place."""
     # the rounding of a float mean depends on the batch; a sum of integers does not
     total = (images * 65536).to(torch.int32).sum(3, dtype=torch.int32).sum((1, 2))
     mean = (total.to(torch.float64) / (65536 * images[0].numel())).to(torch.float32)
@@ -23,7 +23,7 @@ def contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def saturate(images: Tensor, factor: Tensor) -> Tensor:
-    """The distance from the luma times ``factor`` (B,)."""
+    """The distance from the luma times ``factor`` (B,), in place."""
     if images.shape[1] == 1:
         return images
     faded = luma(images).mul_(_each(1 - factor))
@@ -31,7 +31,7 @@ def saturate(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def turn_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of HSV by ``shift`` (B,), 1 being a whole turn; value and saturation stay."""
+    """Turn the hue of HSV by ``shift`` (B,), 1 being a whole turn, in place; value and saturation stay."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(1)

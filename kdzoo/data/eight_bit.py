@@ -1,7 +1,7 @@
 """Operations of automatic augmentation on 8-bit pixels, with Pillow's arithmetic.
 
-Each takes images (B, C, H, W) uint8 with C = 1 or 3 and a number for each image (B,), and returns uint8. What an image
-becomes depends on no other image of the batch.
+Each takes images (B, C, H, W) uint8 with C = 1 or 3 and a number for each image (B,), and returns uint8. What an
+image becomes depends on no other image of the batch.
 """
 
 from __future__ import annotations

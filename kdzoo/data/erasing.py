@@ -78,7 +78,10 @@ def rectangle(
     part, shape, top, left = uniform(drawn)
     low, high = area
     pixels = (low + (high - low) * part) * height * width / number
-    middle, half = (math.log(ratio[1]) + math.log(ratio[0])) / 2, (math.log(ratio[1]) - math.log(ratio[0])) / 2
+    middle, half = (
+        (math.log(ratio[1]) + math.log(ratio[0])) / 2,
+        (math.log(ratio[1]) - math.log(ratio[0])) / 2,
+    )
     tall_to_wide = torch.exp((2 * shape - 1) * half + middle)
     tall = (pixels * tall_to_wide).sqrt().clamp(max=height).round()
     wide = (pixels / tall_to_wide).sqrt().clamp(max=width).round()
@@ -107,5 +110,6 @@ def _noise(images: Tensor, seeded: int, index: Tensor, hit: Tensor) -> Tensor:
     numbers = range(_NOISE, _NOISE + images[0].numel())
     for rows in hit.nonzero()[:, 0].split(some_at_once(images)):
         drawn = normal(draws(seeded, index[rows], numbers)).T
-        fill[rows] = _coloured(images, drawn.reshape(len(rows), *images.shape[2:], images.shape[1])).permute(0, 3, 1, 2)
+        drawn = drawn.reshape(len(rows), *images.shape[2:], images.shape[1])
+        fill[rows] = _coloured(images, drawn).permute(0, 3, 1, 2)
     return fill

@@ -1,4 +1,4 @@
-"""A batch a few pictures at a time, as contiguous planes: so that what is worked on stays in the processor's cache."""
+"""Work on a batch, a few pictures at a time as contiguous planes, which stay in the processor's cache."""
 
 from __future__ import annotations
 

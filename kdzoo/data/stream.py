@@ -144,9 +144,9 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch. With repeated augmentation (Hoffer et al. 2020,
-    arXiv 1901.09335) an epoch is as long, of fewer samples: as in timm's RepeatAugSampler the first of the shuffled
-    ones, several times in a row, in different processes.
+    batch is left out; a set that is smaller than a batch is one batch. With repeated augmentation (Hoffer et al.
+    2020, arXiv 1901.09335) an epoch is as long, of fewer samples: as in timm's RepeatAugSampler the first of the
+    shuffled ones, several times in a row, in different processes.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -257,7 +257,9 @@ class TrainStream(Stream):
     ) -> Tensor:
         if view is None:
             return plain(piece.store, piece.at).permute(0, 3, 1, 2)
-        return self._augment(piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE, weak=weak)
+        return self._augment(
+            piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE, weak=weak
+        )
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         if self._mix is None:

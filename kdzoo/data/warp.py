@@ -17,9 +17,7 @@ def rotate(images: Tensor, degrees: Tensor, fill: int, mode: str) -> Tensor:
     angle = torch.deg2rad(degrees.to(torch.float64))
     cos, sin = angle.cos(), angle.sin()
     x, y = width / 2, height / 2
-    return _warp(
-        images, (cos, -sin, x - cos * x + sin * y), (sin, cos, y - sin * x - cos * y), fill, mode
-    )
+    return _warp(images, (cos, -sin, x - cos * x + sin * y), (sin, cos, y - sin * x - cos * y), fill, mode)
 
 
 def shear_x(images: Tensor, factor: Tensor, fill: int, mode: str) -> Tensor:
@@ -55,7 +53,9 @@ def _warp(images: Tensor, across: _Row, down: _Row, fill: int, mode: str) -> Ten
     y = (torch.arange(height, device=images.device, dtype=torch.float64) + 0.5)[:, None]
     grid = torch.empty(len(images), height, width, 2, device=images.device)
     for axis, (row, length) in enumerate(((across, width), (down, height))):
-        a, b, c = (torch.as_tensor(one, dtype=torch.float64, device=images.device).view(-1, 1, 1) for one in row)
+        a, b, c = (
+            torch.as_tensor(one, dtype=torch.float64, device=images.device).view(-1, 1, 1) for one in row
+        )
         along, beside = (a * x + c) * (2 / length) - 1, b * y * (2 / length)
         grid[..., axis] = along.to(torch.float32) + beside.to(torch.float32)
     shown = F.grid_sample(images.to(torch.float32).sub_(fill), grid, mode, align_corners=False)

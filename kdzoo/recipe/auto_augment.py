@@ -51,9 +51,17 @@ def parse(text: str) -> RandAugment | str:
         found = _FORM.fullmatch(part)
         if found is None or found[1] in given:
             reason = "is unknown" if found is None else "is there twice"
-            raise ValueError(f"{part!r} in {text!r} {reason}: rand- takes m, n, p, mstd, mmax and inc with a number")
+            raise ValueError(
+                f"{part!r} in {text!r} {reason}: rand- takes m, n, p, mstd, mmax and inc with a number"
+            )
         given[found[1]] = float(found[2])
-    for name, low, high in (("n", 1, _MOST_LAYERS), ("p", 0, 1), ("inc", 0, 1), ("m", 0, 100), ("mmax", 1, 100)):
+    for name, low, high in (
+        ("n", 1, _MOST_LAYERS),
+        ("p", 0, 1),
+        ("inc", 0, 1),
+        ("m", 0, 100),
+        ("mmax", 1, 100),
+    ):
         value = given.get(name, low)
         if not low <= value <= high or (name in ("n", "inc") and value != int(value)):
             raise ValueError(f"{name} in {text!r}: from {low} to {high}")

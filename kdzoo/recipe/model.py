@@ -208,9 +208,11 @@ class AugmentConfig(Section):
     erase: Probability = Field(0.0, description="probability of erasing a rectangle")
     erase_mode: Literal["black", "const", "rand", "pixel"] = Field(
         "black",
-        description="erase: filled with black, the mean colour, a random colour, or one for each pixel (timm's modes)",
+        description="erase: fill with black, or as timm: the mean colour, a random colour, one for each pixel",
     )
-    erase_count: Annotated[int, Field(ge=1, le=16)] = Field(1, description="erase: most rectangles of an image")
+    erase_count: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="erase: most rectangles of an image"
+    )
     erase_area: tuple[Probability, Probability] = Field(
         (0.02, 1 / 3), description="erase: range of the rectangles' part of the area"
     )

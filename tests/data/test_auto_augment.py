@@ -30,7 +30,11 @@ def test_the_notation_is_timm_s():
     for name in ("rand-m9-mstd0.5-inc1", "rand-n3-m7-p0.8-mmax15", "rand-mstd101-m4-inc0"):
         ours, theirs = parse(name), timm.rand_augment_transform(name)
         first = theirs.ops[0]
-        assert (ours.magnitude, ours.layers, ours.probability) == (first.magnitude, theirs.num_layers, first.prob)
+        assert (ours.magnitude, ours.layers, ours.probability) == (
+            first.magnitude,
+            theirs.num_layers,
+            first.prob,
+        )
         assert (ours.deviation, ours.largest) == (first.magnitude_std, first.magnitude_max or 10)
         names = [one.name for one in theirs.ops]
         assert ours.increasing == ("ColorIncreasing" in names)
@@ -97,23 +101,30 @@ def timm_numbers(name):
     return {one.name.removesuffix("Increasing").removesuffix("Rel"): one.numbers for one in noting}
 
 
-@pytest.mark.parametrize("name", ["rand-m9-mstd0.5-inc1", "rand-m4-n3-p0.8", "rand-m15-mstd2-mmax20-inc1", "rand-m6-mstd101"])
+@pytest.mark.parametrize(
+    "name", ["rand-m9-mstd0.5-inc1", "rand-m4-n3-p0.8", "rand-m15-mstd2-mmax20-inc1", "rand-m6-mstd101"]
+)
 def test_operations_and_their_numbers_are_distributed_as_timm_s(name):
     ours, layers = drawn(name)
     theirs = timm_numbers(name)
     assert set(ours) == set(theirs)
     probability = parse(name).probability
     happen = sum(len(one) for one in ours.values())
-    assert abs(happen - COUNT * layers * probability) < 4 * math.sqrt(COUNT * layers * probability * (1 - probability))
+    tried = COUNT * layers
+    assert abs(happen - tried * probability) < 4 * math.sqrt(tried * probability * (1 - probability))
     expected = happen / 15
-    assert sum((len(one) - expected) ** 2 / expected for one in ours.values()) < 36.1  # 99.9 % of chi-square with 14
+    assert (
+        sum((len(one) - expected) ** 2 / expected for one in ours.values()) < 36.1
+    )  # 99.9 % of chi-square with 14
     for operation, numbers in ours.items():
         if operation in ("AutoContrast", "Equalize", "Invert"):
             continue
         found, other = np.array(numbers), np.array(theirs[operation])
         points = np.unique(np.quantile(other, np.linspace(0.02, 0.98, 25)))
         apart = [abs((found <= point + 1e-9).mean() - (other <= point + 1e-9).mean()) for point in points]
-        assert max(apart) < 1.95 * math.sqrt(1 / len(found) + 1 / len(other)), operation  # Kolmogorov-Smirnov, 99.9 %
+        assert max(apart) < 1.95 * math.sqrt(1 / len(found) + 1 / len(other)), (
+            operation
+        )  # Kolmogorov-Smirnov, 99.9 %
         assert found.min() >= other.min() - 0.15 * np.ptp(other) - 1e-9
         assert found.max() <= other.max() + 0.15 * np.ptp(other) + 1e-9
 
@@ -124,7 +135,9 @@ def test_trivial_augment_is_torchvision_s():
     assert layers == 1
     assert list(space) == [one.name for one in AutoAugment("trivial-augment").operations]
     expected = COUNT / 14
-    assert sum((len(one) - expected) ** 2 / expected for one in ours.values()) < 34.5  # 99.9 % of chi-square with 13
+    assert (
+        sum((len(one) - expected) ** 2 / expected for one in ours.values()) < 34.5
+    )  # 99.9 % of chi-square with 13
     for operation, (magnitudes, signed) in space.items():
         if not magnitudes.ndim:
             continue
@@ -164,7 +177,7 @@ def test_a_view_is_a_function_of_its_own_sample(name, channels):
     automatic = AutoAugment(name)
     whole = automatic(images.clone(), KEY, index)
     assert whole.shape == images.shape
-    assert 0 <= whole.min()
+    assert whole.min() >= 0
     assert whole.max() <= 1
     assert (whole != images).flatten(1).any(1).float().mean() > 0.5
     for rows in ([3], [39, 0], [5, 4, 11, 23, 7]):

@@ -55,7 +55,9 @@ def test_hue_is_torchvision_s(shift):
 
 
 def test_a_whole_turn_and_grey_are_unchanged():
-    torch.testing.assert_close(color.turn_hue(PICTURE[None].clone(), number(1.0))[0], PICTURE, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        color.turn_hue(PICTURE[None].clone(), number(1.0))[0], PICTURE, atol=1e-5, rtol=0
+    )
     grey = PICTURE[:1].expand(3, -1, -1)[None]
     assert torch.equal(color.turn_hue(grey.clone(), number(0.3)), grey)
 

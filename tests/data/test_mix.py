@@ -15,7 +15,7 @@ CLASSES = 4
 TARGET = torch.tensor([0, -1, 1, -1, -1, 2, 3, -1, -1, 0, -1])
 
 
-def images(count=len(TARGET)):
+def images(count=11):
     """One value for each image, so that a mixture shows its parts."""
     return (2.0 ** torch.arange(count))[:, None, None, None].expand(-1, 3, 8, 8).clone()
 
@@ -24,7 +24,9 @@ def mixed(target, labels, step=0, **config):
     return Mix(AugmentConfig(**config), CLASSES, 0, labels)(images(len(target)), target, 0, step)
 
 
-@pytest.mark.parametrize("config", [{"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0, "mixup_mode": "elem"}])
+@pytest.mark.parametrize(
+    "config", [{"mixup": 0.8}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1.0, "mixup_mode": "elem"}], ids=str
+)
 def test_without_any_label_the_pictures_are_mixed_alike_and_the_target_stays(config):
     none = torch.full_like(TARGET, UNLABELLED)
     all_labels = TARGET.clamp(min=0)
@@ -84,7 +86,10 @@ def test_mixing_happens_as_often_as_asked_and_as_often_by_cutmix():
 
 def test_modes_are_timm_s():
     target = torch.arange(8) % CLASSES
-    weights = {mode: mixed(target, "all", mixup=1.0, mixup_mode=mode)[1].amax(1) for mode in ("batch", "pair", "elem")}
+    weights = {
+        mode: mixed(target, "all", mixup=1.0, mixup_mode=mode)[1].amax(1)
+        for mode in ("batch", "pair", "elem")
+    }
     assert len(weights["batch"].unique()) == 1
     torch.testing.assert_close(weights["pair"], weights["pair"].flip(0))
     assert len(weights["pair"].unique()) == 4
