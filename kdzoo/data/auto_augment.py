@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +27,13 @@ _FULL = 10  # the magnitude of timm that stands for strength 1
 _BINS = 31  # strengths of TrivialAugmentWide
 _GREY = 128  # outside the image, in timm where the network's mean is not known
 _WIDEST = 2.0  # sigma of 3-Augment's blur
+
+
+class Warp(Protocol):
+    """A function of :mod:`kdzoo.data.warp`."""
+
+    def __call__(self, images: Tensor, number: Tensor, /, fill: int, mode: str) -> Tensor:
+        """Move the pixels of images (B, C, H, W) uint8 by a number for each (B,)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def rand_operations(increasing: bool) -> tuple[Operation, ...]:
         level = (256 * strength).floor().clamp(max=256)
         return 256 - level if increasing else level
 
-    def moved(name: str, how: Callable[[Tensor, Tensor, int, str], Tensor], largest: float) -> Operation:
+    def moved(name: str, how: Warp, largest: float) -> Operation:
         return Operation(
             name, partial(how, fill=_GREY, mode="bilinear"), partial(_signed, largest=largest), geometric=True
         )
@@ -94,7 +102,7 @@ def trivial_operations() -> tuple[Operation, ...]:
 
     def moved(
         name: str,
-        how: Callable[[Tensor, Tensor, int, str], Tensor],
+        how: Warp,
         number: Callable[[Tensor, Tensor], Tensor],
     ) -> Operation:
         return Operation(name, partial(how, fill=0, mode="nearest"), number, geometric=True)
@@ -165,7 +173,7 @@ class AutoAugment:
         """What is drawn for the samples ``index`` (B,), on the CPU: the host chooses the operations."""
         count = self._rand.layers if self._rand else 1
         drawn = draws(seeded, index, range(_FIRST, _FIRST + _EACH * count)).cpu()
-        return [self._layer(one) for one in drawn.split(_EACH)]
+        return [self._layer(one) for one in torch.split(drawn, _EACH)]
 
     def __call__(self, images: Tensor, seeded: int, index: Tensor, color: bool = True) -> Tensor:
         """Augment images (B, C, H, W) in [0, 1] in place; without ``color``, geometric operations alone.

@@ -101,14 +101,15 @@ def _coloured(images: Tensor, numbers: Tensor) -> Tensor:
     mean, deviation = images.new_tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])
     if images.shape[1] == 1:
         mean, deviation = mean.mean(), deviation.mean()
-    return (numbers * deviation + mean).clamp_(0, 1)
+    colours: Tensor = (numbers * deviation + mean).clamp_(0, 1)
+    return colours
 
 
 def _noise(images: Tensor, seeded: int, index: Tensor, hit: Tensor) -> Tensor:
     """Normal noise in the shape of the images, for those that are hit."""
     fill = torch.zeros_like(images)
     numbers = range(_NOISE, _NOISE + images[0].numel())
-    for rows in hit.nonzero()[:, 0].split(some_at_once(images)):
+    for rows in torch.split(hit.nonzero()[:, 0], some_at_once(images)):
         drawn = normal(draws(seeded, index[rows], numbers)).T
         drawn = drawn.reshape(len(rows), *images.shape[2:], images.shape[1])
         fill[rows] = _coloured(images, drawn).permute(0, 3, 1, 2)
