@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from kdzoo.api.batch import UNLABELLED, Batch
+from kdzoo.api.batch import UNLABELLED, Batch, Origin
 from kdzoo.counter_rng import key, permutation
 from kdzoo.data.augment import Augment, plain
+from kdzoo.data.listing import digest
 from kdzoo.data.mix import Mix
 from kdzoo.data.split import Split
 from kdzoo.errors import KdzooError
@@ -116,14 +117,19 @@ class Stream:
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            drawn = self._drawn(index, chosen, step)
+            asked = batches[step - self.start]
+            drawn = self._drawn(index, step, asked, chosen)
             views = {name: self._view(name, piece, drawn) for name, piece in pieces.items()}
-            yield self._batch(index, *self._mixed(views, self._target[chosen], step))
+            batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
+            yield self._traced(batch, step, len(batches) + self.start, asked)
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
         seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}
         inputs = {name: one.contiguous(memory_format=self._memory_format) for name, one in seen.items()}
         return Batch(index, inputs, target)
+
+    def _traced(self, batch: Batch, step: int, steps: int, chosen: Tensor) -> Batch:
+        return batch
 
     def _batches(self) -> Sequence[Tensor]:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
@@ -132,8 +138,8 @@ class Stream:
     def _view(self, modality: str, piece: Piece, index: Tensor) -> Tensor:
         return plain(piece.store, piece.at).permute(0, 3, 1, 2)
 
-    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
-        """What the draws of the views depend on."""
+    def _drawn(self, index: Tensor, step: int, asked: Tensor, chosen: Tensor) -> Tensor:
+        """What the draws of the views depend on; ``chosen`` are those of the ``asked`` that could be read."""
         return index
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
@@ -144,9 +150,10 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch. With repeated augmentation (Hoffer et al.
-    2020, arXiv 1901.09335) an epoch is as long, of fewer samples: as in timm's RepeatAugSampler the first of the
-    shuffled ones, several times in a row, in different processes.
+    batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
+    epochs, images, order and mixing alike: so a teacher's answers to them are soon all known. With repeated
+    augmentation (Hoffer et al. 2020, arXiv 1901.09335) an epoch is as long, of fewer samples: as in timm's
+    RepeatAugSampler the first of the shuffled ones, several times in a row, in different processes.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -169,6 +176,7 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -181,10 +189,20 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._views = views
         self._among = torch.arange(len(split))  # positions in the split
+        self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
         own = torch.arange(len(split), device=device)
         self._position = own.new_full((rows,), -1).index_put((self._index,), own)
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch; after ``views`` epochs it is one of those, all of them in each round, reordered."""
+        if self._views is not None and epoch >= self._views:
+            round_, place = divmod(epoch, self._views)
+            order = permutation(key("views", self._seed, round_), torch.arange(self._views))
+            epoch = int(order[place])
+        super().set_epoch(epoch, start)
 
     def select(self, index: Tensor) -> TrainStream:
         """The stream of these samples (n,) alone.
@@ -200,6 +218,7 @@ class TrainStream(Stream):
             raise KdzooError(f"select: {len(among)} rows, not all of them of the training split")
         part = copy.copy(self)
         part._among = among
+        part._part = digest(among.tolist())[:16]
         part._batch_size = min(self._asked_batch_size, len(among) // self._share.world)
         if not part._batch_size:
             raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
@@ -231,6 +250,12 @@ class TrainStream(Stream):
     def __len__(self) -> int:
         return len(self._among) // (self._batch_size * self._share.world)
 
+    def _traced(self, batch: Batch, step: int, steps: int, chosen: Tensor) -> Batch:
+        """The batch with its origin."""
+        versions = {name: image._version for name, image in batch.inputs.items()}
+        origin = Origin(self.epoch, step, steps, self.split.index[chosen], batch.inputs, versions, self._part)
+        return replace(batch, origin=origin)
+
     def _batches(self) -> Sequence[Tensor]:
         order = self._among[
             permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
@@ -242,14 +267,14 @@ class TrainStream(Stream):
         everybody = order[:length]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 
-    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
+    def _drawn(self, index: Tensor, step: int, asked: Tensor, chosen: Tensor) -> Tensor:
         repeats, world = self._augment.repeats, self._share.world
         if repeats == 1:
             return index
         place = torch.arange(self._batch_size, device=index.device) + step * self._batch_size
         copy = (place * world + self._share.rank) % repeats
-        if len(index) < len(copy):  # unreadable images are left out
-            copy = copy[torch.isin(self._batches()[step].to(index.device), chosen)]
+        if len(chosen) < len(asked):
+            copy = copy[torch.isin(asked.to(index.device), chosen)]
         return index + (copy << _COPY_BITS)
 
     def _view(
