@@ -50,7 +50,7 @@ class Memory:
         self._position = position.to(store.device)
         self._device = device
 
-    def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
+    def read(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
         """The images of each batch of positions in the split; the same in every epoch."""
         if not batches:
             return

@@ -22,7 +22,7 @@ from kdzoo.data.defaults import default_augment, with_defaults
 from kdzoo.data.form import Canvas, Evaluated, Form, Square
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, to_device
-from kdzoo.data.mix import Mix
+from kdzoo.data.mix import Labels, Mix
 from kdzoo.data.modality import COMPUTED
 from kdzoo.data.once import Once
 from kdzoo.data.pairs import Pairs, match
@@ -356,9 +356,6 @@ def _from_memory(
 def _mix(augment: AugmentConfig, train: Split, classes: int, seed: int) -> Mix | None:
     if not (augment.mixup or augment.cutmix):
         return None
-    if bool((train.target == UNLABELLED).any()):
-        raise KdzooError(
-            "data.augment.mixup and data.augment.cutmix blend labels, and data.labels_per_class withholds some; "
-            "use one or the other"
-        )
-    return Mix(augment.mixup, augment.cutmix, classes, seed)
+    withheld = train.target == UNLABELLED
+    labels: Labels = "none" if bool(withheld.all()) else "some" if bool(withheld.any()) else "all"
+    return Mix(augment, classes, seed, labels)

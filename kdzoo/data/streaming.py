@@ -23,7 +23,7 @@ from kdzoo.errors import KdzooError, ending
 
 Make = Callable[[Image.Image], Pixels]
 View = Callable[[Tensor, Tensor, int], Sequence[Make]]
-"""From samples' rows (n,), true sizes (n, 2) and the epoch to what makes each training view of its opened image."""
+"""From what samples' draws depend on (n,), true sizes (n, 2) and the epoch to what makes views of opened images."""
 
 
 class Sample(NamedTuple):
@@ -39,11 +39,19 @@ class _Epoch(Dataset[Sample]):
     transform: object = None
 
     def __init__(
-        self, listing: Listing, rows: Tensor, positions: Tensor, form: Form, view: View | None, epoch: int
+        self,
+        listing: Listing,
+        rows: Tensor,
+        positions: Tensor,
+        drawn: Tensor,
+        form: Form,
+        view: View | None,
+        epoch: int,
     ) -> None:
         self._listing = listing
         self._rows = rows
         self._positions = positions
+        self._drawn = drawn
         self._form = form
         self._view = view
         self._epoch = epoch
@@ -53,19 +61,22 @@ class _Epoch(Dataset[Sample]):
 
     def __getitems__(self, items: Sequence[int]) -> list[Sample]:
         """A batch at once, which is how torch's loader asks."""
-        positions = self._positions[list(items)]
+        chosen = torch.tensor(items)
+        positions = self._positions[chosen]
         rows = self._rows[positions]
-        makes = [self._form] * len(rows) if self._view is None else self._makes(rows, self._view)
+        makes: Sequence[Make | str] = [self._form] * len(rows)
+        if self._view is not None:
+            makes = self._makes(rows, self._drawn[chosen], self._view)
         return [
             Sample(position, make if isinstance(make, str) else read(self._listing, row, make))
             for position, row, make in zip(positions.tolist(), rows.tolist(), makes, strict=True)
         ]
 
-    def _makes(self, rows: Tensor, view: View) -> list[Make | str]:
+    def _makes(self, rows: Tensor, drawn: Tensor, view: View) -> list[Make | str]:
         """What makes each view, by the size in the image's header; or why that cannot be read."""
         sizes = [read(self._listing, row, true_size) for row in rows.tolist()]
         known = torch.tensor([(1, 1) if isinstance(size, str) else size for size in sizes])
-        makes = view(rows, known, self._epoch)
+        makes = view(drawn, known, self._epoch)
         return [size if isinstance(size, str) else make for size, make in zip(sizes, makes, strict=True)]
 
 
@@ -123,11 +134,11 @@ class Streaming:
         self._strict = bad is None
         self._bad = dict(bad or {})
 
-    def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
+    def read(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
         """The images of each batch of positions in the split; an evaluation goes on without a batch of bad ones."""
         if not batches:
             return
-        for images, chosen, bad in self._loaded(batches, epoch):
+        for images, chosen, bad in self._loaded(batches, drawn, epoch):
             self._note(bad)
             if not len(chosen):
                 if not self._strict:
@@ -145,7 +156,7 @@ class Streaming:
             "memory; raise data.cache_gb or use fewer images (data.train_per_class)"
         )
 
-    def _loaded(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Any]:
+    def _loaded(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Any]:
         """What :func:`_collate` makes of each batch.
 
         Raises:
@@ -153,7 +164,7 @@ class Streaming:
         """
         others = multiprocessing.active_children()
         before = signal.getsignal(signal.SIGCHLD)
-        loading = iter(self._loader(batches, epoch))
+        loading = iter(self._loader(batches, drawn, epoch))
         if signal.getsignal(signal.SIGCHLD) != before:
             # torch's handler would raise in the middle of a training step; the next batch says it too
             signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
@@ -176,10 +187,10 @@ class Streaming:
                 return
             yield batch
 
-    def _loader(self, batches: Sequence[Tensor], epoch: int) -> Any:
-        together = torch.cat(list(batches))
+    def _loader(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Any:
+        positions, drawn_by = torch.cat(list(batches)), torch.cat(list(drawn))
         loader = create_loader(
-            _Epoch(self._listing, self._rows, together, self._form, self._view, epoch),
+            _Epoch(self._listing, self._rows, positions, drawn_by, self._form, self._view, epoch),
             input_size=self._form.side,
             batch_size=len(batches[0]),
             is_training=False,  # the order is decided, and the views are made on the device

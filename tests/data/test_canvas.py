@@ -102,6 +102,18 @@ def test_a_streamed_view_is_that_of_the_canvas_up_to_resampling(
         assert torch.equal(batch.inputs["image"], same.inputs["image"])
 
 
+def test_repeated_views_of_a_streamed_sample_differ_as_those_of_the_canvas(
+    photographs: Callable[..., Path], open_: Opener
+) -> None:
+    folder, settings = photographs(), {**FINE, "augment": {**CROPS, "repeats": 3}}
+    decoded, streamed = open_(folder, **settings), open_(folder, **settings, cache_gb=0)
+    for batch, same in zip(decoded.train, streamed.train, strict=True):
+        assert torch.equal(batch.index, same.index)
+        assert len(batch.index.unique()) == 2
+        assert (batch.inputs["image"] - same.inputs["image"]).abs().mean() < 0.02
+        assert (same.inputs["image"][0] - same.inputs["image"][1]).abs().mean() > 0.05
+
+
 def test_a_streamed_view_is_a_function_of_its_own_row_and_epoch() -> None:
     augment = Augment(AugmentConfig(scale=(0.1, 1.0), hflip=0.5), 0, 32)
     rows, sizes = torch.tensor([3, 4, 5]), torch.tensor([[200, 120], [80, 90], [50, 300]])
