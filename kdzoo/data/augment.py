@@ -32,6 +32,10 @@ _BLUR_HIT, _BLUR = range(45, 46), range(46, 47)
 # 7 to 11 and 47 to 159 are those of random erasing, from 160 on those of automatic augmentation
 
 
+_LARGE = 3 * 64**2
+"""Numbers of an image that is worth calls of its own."""
+
+
 def plain(store: Tensor, at: Tensor) -> Tensor:
     """The images at positions ``at`` (B,) of ``store`` (N, H, W, C) uint8 as (B, H, W, C) float in [0, 1]."""
     return store.index_select(0, at).to(torch.float32).div_(255)
@@ -104,6 +108,17 @@ def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
 
     turned: Tensor = turn(images, uniform(drawn[0], -degrees, degrees))
     return turned
+
+
+def _large_rows(images: Tensor) -> bool:
+    """Whether (B, C, H, W) are colour images on a CPU, large and with the channels last in memory."""
+    pixels = images.permute(0, 2, 3, 1)
+    return (
+        images.device.type == "cpu"
+        and pixels[0].numel() >= _LARGE
+        and pixels.shape[3] == 3
+        and pixels.is_contiguous()
+    )
 
 
 class Augment:
@@ -207,7 +222,12 @@ class Augment:
                     part = colors.saturate(colors.contrast(colors.brighten(part, brighter), farther), fuller)
                 return colors.turn_hue(part, turn[some]) if config.hue else part
 
-            change(images, rows, jitter)
+            if config.hue or not _large_rows(images):
+                change(images, rows, jitter)
+            else:
+                at = range(len(images)) if rows is None else rows.tolist()
+                for row, some in zip(at, factors.T.tolist(), strict=True):
+                    colors.jitter(images[row].permute(1, 2, 0), *some)
         if config.grey:
             change(images, self._hit(seeded, index, _GREY, config.grey), lambda part, some: colors.fade(part))
         if config.blur:

@@ -30,6 +30,22 @@ def saturate(images: Tensor, factor: Tensor) -> Tensor:
     return images.mul_(_each(factor)).add_(faded).clamp_(0, 1)
 
 
+def jitter(image: Tensor, brightness: float, contrast: float, saturation: float) -> None:
+    """:func:`brighten`, :func:`contrast` and :func:`saturate` one image, up to rounding, in a third of the time.
+
+    Args:
+        image: (H, W, 3) in [0, 1], contiguous, changed in place.
+        brightness, contrast, saturation: its factors.
+    """
+    height, pixels = image.shape[0], image.view(-1, 3)
+    pixels.mul_(brightness).clamp_(max=1)
+    # sums of rows do not depend on the number of threads, nor does the sum of a few numbers
+    mean = float(image.view(height, -1).sum(1).double().sum()) / image.numel()
+    pixels.mul_(contrast).add_(mean * (1 - contrast)).clamp_(0, 1)
+    weights = image.new_tensor(_LUMA)[:, None] * (1 - saturation) + saturation * torch.eye(3)
+    torch.clamp(pixels @ weights, 0, 1, out=pixels)
+
+
 def turn_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue of HSV by ``shift`` (B,), 1 being a whole turn, in place; value and saturation stay."""
     if images.shape[1] == 1:
