@@ -113,12 +113,8 @@ def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
 def _large_rows(images: Tensor) -> bool:
     """Whether (B, C, H, W) are colour images on a CPU, large and with the channels last in memory."""
     pixels = images.permute(0, 2, 3, 1)
-    return (
-        images.device.type == "cpu"
-        and pixels[0].numel() >= _LARGE
-        and pixels.shape[3] == 3
-        and pixels.is_contiguous()
-    )
+    large = pixels[0].numel() >= _LARGE and pixels.shape[3] == 3
+    return large and images.device.type == "cpu" and pixels.is_contiguous()
 
 
 class Augment:

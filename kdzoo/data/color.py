@@ -35,7 +35,10 @@ def jitter(image: Tensor, brightness: float, contrast: float, saturation: float)
 
     Args:
         image: (H, W, 3) in [0, 1], contiguous, changed in place.
-        brightness, contrast, saturation: its factors.
+        brightness: factor of its values.
+        contrast: factor of their distance from their mean.
+        saturation: factor of their distance from the luma.
+
     """
     height, pixels = image.shape[0], image.view(-1, 3)
     pixels.mul_(brightness).clamp_(max=1)
