@@ -58,10 +58,11 @@ class SuiteData:
         )
         for note in data.notes:
             self._tell(note)
-        if data.skipped:
-            count = len(data.skipped)
+        if data.unreadable:
+            count = len(data.unreadable)
+            (name, reason), *_ = data.unreadable.items()
             self._tell(
-                f"{count} unreadable image{'s' if count > 1 else ''} left out, such as {data.skipped[0]}"
+                f"{count} unreadable image{'s' if count > 1 else ''} left out, such as {name} ({reason})"
             )
         return facts_of(data)
 

@@ -88,11 +88,11 @@ def open_data(
 
     shelves = Shelves(config, img_size, cache_dir, progress, warn, once)
     parts, shelved = _decode(source, pairs, config, shelves)
-    skipped = [*_unreadable(source, pairs, shelved)]
+    unreadable = dict(_unreadable(source, pairs, shelved))
 
-    def meet(name: str) -> None:
-        skipped.append(name)
-        warn(f"{name}: unreadable image, left out")
+    def meet(name: str, reason: str) -> None:
+        unreadable[name] = reason
+        warn(f"{name}: unreadable image, left out: {reason}")
 
     if shelved:
         images = {modality: _from_memory(parts, own, device, once) for modality, own in shelved.items()}
@@ -168,7 +168,8 @@ def open_data(
             *_few_steps(config, train),
         ),
         streams=not shelved,
-        unreadable=skipped,
+        unreadable=unreadable,
+        unlabelled=not config.withhold_train and not (source.train.targets >= 0).any(),
     )
 
 
@@ -183,6 +184,9 @@ def _origin(config: DataConfig) -> tuple[Hashable, ...]:
         config.cache_gb,
         config.withhold_train,
         config.class_depth,
+        config.unlabelled,
+        config.allow_missing,
+        config.labels_file,
         config.test_fraction,
         config.split_seed,
     )
@@ -253,13 +257,13 @@ def _decode(
     return {name: part.without(left_out[part.origin]) for name, part in parts.items()}, shelved
 
 
-def _unreadable(source: Source, pairs: Mapping[str, Pairs], shelved: Shelved) -> Iterator[str]:
-    """The names of images that could not be read; one that has no partner was reported as such."""
+def _unreadable(source: Source, pairs: Mapping[str, Pairs], shelved: Shelved) -> Iterator[tuple[str, str]]:
+    """Each image that could not be read, and why; one that has no partner was reported as such."""
     for modality, own in shelved.items():
         for name, shelf in own.items():
             listing = getattr(source if modality == IMAGE else pairs[modality].source, name)
             alone = pairs[modality].alone[name] if modality in pairs else ()
-            yield from (listing.names[row] for row in shelf.bad if row not in alone)
+            yield from ((listing.names[row], reason) for row, reason in shelf.bad.items() if row not in alone)
 
 
 def _from_memory(

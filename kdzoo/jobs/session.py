@@ -115,8 +115,8 @@ class Session:
         if not self.planned.weights_only:  # the run that needs the teacher has said it
             for note in self.data.notes:
                 tell(Noted(note))
-        for path in self.data.skipped:
-            tell(Warned(f"{path}: unreadable image, left out"))
+        for path, reason in self.data.unreadable.items():
+            tell(Warned(f"{path}: unreadable image, left out: {reason}"))
         self.identity = identity_of(
             self.recipe,
             facts_of(self.data),

@@ -215,8 +215,19 @@ class DataConfig(Section):
     class_depth: PositiveInt = Field(
         1, description="so many folders below a split name the class of an image"
     )
+    unlabelled: bool = Field(
+        False,
+        description="take every picture of the image folder, in whatever sub-folder, as one without a label, for "
+        "methods that need none",
+    )
+    allow_missing: bool = Field(False, description="accept classes that have no image in some split")
+    labels_file: Path | None = Field(
+        None,
+        description="a CSV or parquet file with the columns path (below data_dir), label and perhaps split (train, "
+        "val or test), in place of class folders",
+    )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="part of each class that is the test split where the image folder has no splits"
+        0.2, description="part of each class that is the test split where the images come in no splits"
     )
     img_size: Side | None = Field(
         None,
