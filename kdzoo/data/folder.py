@@ -27,8 +27,8 @@ def scan(data_dir: Path, config: DataConfig) -> Source:
     is left to be cut from train. Class folders without any split folder are split: of each class a seeded
     ``config.test_fraction`` is the test split; so are pictures without classes.
 
-    With ``config.withhold_train`` the training folder is not looked into, and may be missing: the classes are those of
-    the other splits.
+    With ``config.withhold_train`` the training folder is not looked into, and may be missing: the classes are those
+    of the other splits.
 
     Raises:
         KdzooError: a folder is missing or empty, images lie outside class folders, there is one class only, a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 
@@ -21,14 +22,10 @@ _PLUGINS = {"pillow-heif": (".heic", ".heif"), "pillow-jxl-plugin": (".jxl",)}
 
 def _register_plugins() -> None:
     """Let Pillow read HEIC and JPEG XL, if its plugins are installed."""
-    try:
+    with suppress(ImportError, AttributeError):
         import_module("pillow_heif").register_heif_opener()
-    except (ImportError, AttributeError):
-        pass
-    try:
+    with suppress(ImportError):
         import_module("pillow_jxl")  # registers itself
-    except ImportError:
-        pass
 
 
 _register_plugins()

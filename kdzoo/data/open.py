@@ -169,7 +169,7 @@ def open_data(
         ),
         streams=not shelved,
         unreadable=unreadable,
-        unlabelled=not config.withhold_train and not (source.train.targets >= 0).any(),
+        unlabelled=not (config.withhold_train or source.labelled),
     )
 
 

@@ -36,8 +36,11 @@ def task_loss(logits: Tensor, target: Tensor, columns: Columns | None, smoothing
     return total / (target != UNLABELLED).sum().clamp(min=1)
 
 
-def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
-    """Top-1 accuracy in percent over the labelled samples of ``split``, in eval mode, over all processes."""
+def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float | None:
+    """Top-1 accuracy in percent over the labelled samples of ``split``, in eval mode, over all processes.
+
+    None if there are none.
+    """
     counts = torch.zeros(2, device=run.device, dtype=torch.float64)
     columns = run.columns(role)
     with run.measuring():
@@ -54,4 +57,4 @@ def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
         summed = run.fabric.all_reduce(counts, reduce_op="sum")
         assert isinstance(summed, Tensor)
         counts = summed
-    return 100.0 * float(counts[0]) / max(float(counts[1]), 1.0)
+    return 100.0 * float(counts[0]) / float(counts[1]) if counts[1] else None
