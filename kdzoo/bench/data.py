@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kdzoo.api.observer import Event, Preparing, Warned
 from kdzoo.data.once import Once
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.model import DataConfig
 
@@ -56,6 +57,10 @@ class SuiteData:
             warn=self._tell,
             once=self._once,
         )
+        if not bool((data.test.split.target >= 0).any()):
+            raise KdzooError(
+                f"data_dir {config.data_dir}: the test images have no labels, and a suite compares test accuracies"
+            )
         for note in data.notes:
             self._tell(note)
         if data.unreadable:

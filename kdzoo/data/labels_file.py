@@ -58,7 +58,7 @@ def scan(data_dir: Path, file: Path, config: DataConfig) -> Source:
     for row in rows:
         label = NO_LABEL if config.unlabelled else row.label
         found.setdefault(row.split, {}).setdefault(label, []).append(f"{data_dir}/{row.path}")
-    splits = {
+    splits: dict[str, dict[str, list[str]]] = {
         split: {
             label: sorted(found[split][label], key=lambda name: (natural_key(name), name))
             for label in in_order(found[split])

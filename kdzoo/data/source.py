@@ -38,8 +38,8 @@ def find_source(config: DataConfig, zoo: Zoo | None = None) -> Source:
     if name != "folder" and (given := _only_of_folders(config)):
         raise KdzooError(f"data.{given} is for image folders (data.data_dir); {name!r} takes none")
     if name in ("digits", "folder") or timm_source.reads(name):
-        if config.options:
-            raise KdzooError(f"data.options are for data sets of plugins; {name!r} takes none")
+        if config.options and name in ("digits", "folder"):
+            raise KdzooError(f"data.options are for data sets of plugins and of timm; {name!r} takes none")
         if name == "digits":
             if data_dir is not None:
                 raise KdzooError(
@@ -53,7 +53,7 @@ def find_source(config: DataConfig, zoo: Zoo | None = None) -> Source:
             if config.labels_file is not None:
                 return labels_file.scan(data_dir, config.labels_file.expanduser(), config)
             return folder.scan(data_dir, config)
-        return timm_source.scan(name, data_dir, config.img_size, config.cache_gb * 1e9)
+        return timm_source.scan(name, data_dir, config)
     zoo = zoo or Zoo()
     brought = zoo.components("dataset")
     if name not in brought:

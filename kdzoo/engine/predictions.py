@@ -61,8 +61,7 @@ class Predictions:
     @property
     def agreement(self) -> float:
         """Share of samples for which student and teacher predict the same class, right or wrong."""
-        same, samples = self.agreements.tolist()
-        return 100.0 * same / max(samples, 1.0)
+        return 100.0 * float(self.agreements[0]) / max(float(self.agreements[1]), 1.0)
 
     @property
     def teacher(self) -> float | None:

@@ -47,5 +47,6 @@ def _described(folder: Path) -> tuple[int, tuple[str, ...] | None]:
     names = content.get("label_names") if isinstance(content, dict) else None
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
         return 0, None
-    fits = isinstance(names, list) and len(names) == number and all(isinstance(name, str) for name in names)
-    return number, tuple(names) if fits and number else None
+    if not isinstance(names, list) or len(names) != number or not number:
+        return number, None
+    return number, tuple(str(name) for name in names)
