@@ -137,7 +137,11 @@ def _create(name: str, root: Path | None, options: Mapping[str, Any], split: str
 
 
 def _classes(dataset: Any) -> tuple[str, ...]:
-    class_ids = getattr(getattr(dataset, "reader", None), "class_to_idx", None)
-    if class_ids:
+    """The class names, if the library knows them; empty if not."""
+    reader = getattr(dataset, "reader", None)
+    if class_ids := getattr(reader, "class_to_idx", None):
         return tuple(str(name) for name in sorted(class_ids, key=class_ids.__getitem__))
-    return tuple(str(name) for name in getattr(dataset, "classes", ()))
+    # a stream of Hugging Face that was not prepared knows its columns once it has been read
+    features = getattr(getattr(reader, "ds", None), "features", None) or {}
+    label = features.get(getattr(reader, "target_key", None))
+    return tuple(str(name) for name in getattr(label, "names", None) or getattr(dataset, "classes", ()))
