@@ -80,6 +80,8 @@ FLAGS: Mapping[str, Flag] = {
         Flag("train_per_class", "data.train_per_class", DATA),
         Flag("test_per_class", "data.test_per_class", DATA),
         Flag("labels_per_class", "data.labels_per_class", DATA),
+        Flag("sampling", "data.sampling", DATA),
+        Flag("class_weights", "data.class_weights", DATA),
         Flag("batch_size", "data.batch_size", DATA, ("--batch-size", "-b")),
         Flag("workers", "data.workers", DATA, ("--workers", "-j")),
         Flag("epochs", "epochs", OPTIMISATION),

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.cores import available_cores
+from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
 from kdzoo.data.decode import Progress, sniff_side
 from kdzoo.data.defaults import default_augment, with_defaults
+from kdzoo.data.doubts import doubts
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, to_device
 from kdzoo.data.mix import Mix
@@ -76,6 +78,9 @@ def open_data(
     started = time.perf_counter()
     once = once or Once()
     source = once.get(("source", *_origin(config)), lambda: find_source(config, zoo))
+    once.get(
+        ("doubts", id(source)), lambda: [warn(one) for one in doubts(source, config, cache.folder(cache_dir))]
+    )
     img_size = _side(config, source)
     pairs = {
         name: once.get(
@@ -130,6 +135,7 @@ def open_data(
         device=device, channels_last=channels_last, share=Share(rank, world), paired=paired["train"],
         computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
+        balance=_balance(config, parts["train"].split),
     )  # fmt: skip
     pixels = {
         modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()
@@ -207,6 +213,12 @@ def _few_steps(config: DataConfig, train: TrainStream | None) -> Iterator[str]:
             f"{len(train.split)} training images at data.batch_size {config.batch_size} are {steps} an epoch; "
             "a smaller batch (such as 32) learns more in as many epochs"
         )
+
+
+def _balance(config: DataConfig, train: Split) -> bool:
+    if config.sampling and bool((train.target == UNLABELLED).any()):
+        raise KdzooError("data.sampling balanced needs the label of every training image, and some have none")
+    return config.sampling is not None
 
 
 def _channels(listing: Listing) -> int:

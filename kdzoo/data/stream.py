@@ -14,11 +14,14 @@ from kdzoo.api.batch import UNLABELLED, Batch
 from kdzoo.counter_rng import key, permutation
 from kdzoo.data.augment import Augment, plain
 from kdzoo.data.mix import Mix
+from kdzoo.data.sampling import balanced
 from kdzoo.data.split import Split
 from kdzoo.errors import KdzooError
 
 IMAGE = "image"
 """The usual modality."""
+
+_COPY_BITS = 40  # a sample that comes again in an epoch draws as if it were one beyond any index
 
 Compute = Callable[[Tensor], Tensor]
 Views = Mapping[str, Tensor]
@@ -114,7 +117,8 @@ class Stream:
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
+            drawn = self._drawn(index, chosen, step)
+            views = {name: self._view(name, piece, drawn) for name, piece in pieces.items()}
             yield self._batch(index, *self._mixed(views, self._target[chosen], step))
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
@@ -129,6 +133,10 @@ class Stream:
     def _view(self, modality: str, piece: Piece, index: Tensor) -> Tensor:
         return plain(piece.store, piece.at).permute(0, 3, 1, 2)
 
+    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
+        """What the draws of the views depend on."""
+        return index
+
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         return views, target
 
@@ -137,7 +145,8 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch.
+    batch is left out; a set that is smaller than a batch is one batch. With ``balance`` each class comes equally
+    often, see :func:`kdzoo.data.sampling.balanced`.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -160,6 +169,7 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
+        balance: bool = False,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -172,6 +182,7 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._balance = balance
         self._among = torch.arange(len(split))  # positions in the split
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
         own = torch.arange(len(split), device=device)
@@ -221,9 +232,26 @@ class TrainStream(Stream):
         return len(self._among) // (self._batch_size * self._share.world)
 
     def _batches(self) -> Sequence[Tensor]:
-        order = self._among[
-            permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
-        ]
+        if self._balance:
+            return self._dealt(self._among[self._balanced()[0]])
+        return self._dealt(
+            self._among[permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])]
+        )
+
+    def _balanced(self) -> tuple[Tensor, Tensor]:
+        """The order of the epoch, and how often each sample came before in it."""
+        return balanced(self.split.target[self._among], self.split.index[self._among], self._seed, self.epoch)
+
+    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
+        if not self._balance:
+            return index
+        copies = self._dealt(self._balanced()[1])[step].to(index.device)
+        if len(index) < len(copies):  # unreadable images are left out
+            copies = copies[torch.isin(self._batches()[step].to(index.device), chosen)]
+        return index + (copies << _COPY_BITS)
+
+    def _dealt(self, order: Tensor) -> Sequence[Tensor]:
+        """The batches of this process."""
         everybody = order[: len(self) * self._batch_size * self._share.world]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 

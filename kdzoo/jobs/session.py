@@ -177,6 +177,9 @@ class Session:
         seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
+        if self.recipe.data.class_weights and "class_weights" not in vars(run):
+            name = self.recipe.algorithm.name
+            self._warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
         result = measure(run, algorithm, position, self.teacher_accuracy)
         if self.networks.sources.get("teacher"):
             result["teacher_path"] = self.networks.sources["teacher"]

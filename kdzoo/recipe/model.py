@@ -242,6 +242,16 @@ class DataConfig(Section):
     labels_per_class: NonNegativeInt | None = Field(
         None, description="keep so many training labels of each class and withhold the rest"
     )
+    sampling: Literal["balanced"] | None = Field(
+        None,
+        description="balanced: an epoch is as long as without, and has each class equally often; default: each "
+        "training image once",
+    )
+    class_weights: Literal["balanced"] | None = Field(
+        None,
+        description="balanced: weigh the task loss of each class by the inverse of its number of labelled training "
+        "images, with mean 1 over the images",
+    )
     withhold_train: bool = Field(
         False, description="open no training image, for methods that work without data; train/ may be missing"
     )
