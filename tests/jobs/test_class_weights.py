@@ -32,24 +32,28 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
-class FirstStep(Listener):
-    """Keeps the first batch, what the student answered, and the recorded loss."""
+class Steps(Listener):
+    """Keeps each batch, what the student answered, and the recorded losses."""
 
     def __init__(self):
-        self.steps = []
+        self.logits, self.steps = None, []
+
+    def seen(self, run, role, batch, output):
+        if role == "student":
+            self.logits = output.logits.detach()
 
     def step_ended(self, run, batch, figures, moment):
-        self.steps.append((batch, figures, run.see("student", batch).logits.detach()))
+        self.steps.append((batch, figures, self.logits))
 
 
 def run(folder, place, algorithm="distill", **settings):
     given = {
         "data.data_dir": folder, "data.batch_size": 12, "data.val_fraction": 0, "observers": [], "epochs": 1,
-        "data.class_weights": "balanced", "roles.student.model": "test_vit", "optim.lr": 1e-12,
+        "data.class_weights": "balanced", "roles.student.model": "test_vit",
         "algorithm.name": algorithm, **settings,
     }  # fmt: skip
     recipe = resolve(zoo=ZOO, registry=REGISTRY, method="baseline", layers=[Layer("test", dotted(given))])
-    first = FirstStep()
+    first = Steps()
     train(recipe, place, zoo=ZOO, listeners=[first])
     rows = read_journal(place / "metrics.jsonl")
     return first.steps, [row["message"] for row in rows if row["event"] == "warning"]
@@ -65,5 +69,5 @@ def test_the_task_loss_is_torch_s_with_balanced_weights(folder, tmp_path):
 
 
 def test_an_algorithm_with_a_task_loss_of_its_own_is_told(folder, tmp_path):
-    _, warnings = run(folder, tmp_path / "run", "timm-task")
+    _, warnings = run(folder, tmp_path / "run", "timm-task", **{"roles.teacher.model": "test_vit"})
     assert "data.class_weights had no effect: algorithm 'timm-task' has a task loss of its own" in warnings
