@@ -22,9 +22,9 @@ _PLUGINS = {"pillow-heif": (".heic", ".heif"), "pillow-jxl-plugin": (".jxl",)}
 
 def _register_plugins() -> None:
     """Let Pillow read HEIC and JPEG XL, if its plugins are installed."""
-    with suppress(ImportError, AttributeError):
+    with suppress(Exception):  # one that cannot be used is as good as none
         import_module("pillow_heif").register_heif_opener()
-    with suppress(ImportError):
+    with suppress(Exception):
         import_module("pillow_jxl")  # registers itself
 
 
@@ -53,6 +53,8 @@ def _begins_like_one(file: str) -> bool:
         with open(file, "rb") as opened:
             start = opened.read(16)
     except OSError:
+        return False
+    if len(start) < 16:
         return False
     tests = (Image.OPEN[name][1] for name in _FORMATS if name in Image.OPEN)
     return any(test is not None and test(start) is True for test in tests)
