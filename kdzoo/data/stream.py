@@ -188,6 +188,7 @@ class TrainStream(Stream):
         self._augment = augment
         self._mix = mix
         self._balance = balance
+        self._turn: tuple[int, tuple[Tensor, Tensor]] | None = None
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
@@ -207,7 +208,7 @@ class TrainStream(Stream):
         if not len(among) or bool((among < 0).any()):
             raise KdzooError(f"select: {len(among)} rows, not all of them of the training split")
         part = copy.copy(self)
-        part._among = among
+        part._among, part._turn = among, None
         part._part = digest(among.tolist())[:16]
         part._batch_size = min(self._asked_batch_size, len(among) // self._share.world)
         if not part._batch_size:
@@ -252,8 +253,11 @@ class TrainStream(Stream):
         )
 
     def _balanced(self) -> tuple[Tensor, Tensor]:
-        """The order of the epoch, and how often each sample came before in it."""
-        return balanced(self.split.target[self._among], self.split.index[self._among], self._seed, self.epoch)
+        """The order of the epoch, and how often each sample came before in it; sorted once an epoch."""
+        if self._turn is None or self._turn[0] != self.epoch:
+            target, index = self.split.target[self._among], self.split.index[self._among]
+            self._turn = self.epoch, balanced(target, index, self._seed, self.epoch)
+        return self._turn[1]
 
     def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
         if not self._balance:
