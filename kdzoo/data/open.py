@@ -133,6 +133,7 @@ def open_data(
         computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
         balance=_balance(config, parts["train"].split),
+        views=config.views,
     )  # fmt: skip
     pixels = {
         modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()
