@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -132,4 +132,4 @@ class Answers:
             )
         with torch.set_grad_enabled(graph), self._autocast():
             answer: Output = member.module(*inputs)
-        return answer
+        return answer if answer.has_logits else replace(answer, logits=None, role=role)
