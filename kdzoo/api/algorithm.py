@@ -53,6 +53,10 @@ class Algorithm(ABC):
     """Whether it uses the role ``teacher`` even without knowledge. A recipe without knowledge and without such an
     algorithm has no teacher."""
 
+    reads_logits: ClassVar[bool] = True
+    """Whether it reads a teacher's logits; if False, the knowledge decides. A teacher for other classes whose logits
+    nothing reads is used without a classifier."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -23,6 +23,10 @@ class Knowledge(nn.Module, ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["response", "feature", "relation"]]
 
+    reads_logits: ClassVar[bool | None] = None
+    """Whether it reads the teacher's logits, so that a teacher for other classes gets a new head; default: it does if
+    its ``kind`` is response."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

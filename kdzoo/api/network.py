@@ -97,6 +97,12 @@ class Backbone(nn.Module):
             )
         return found[0]
 
+    def normalise(self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> None:
+        """Take other values for :attr:`mean` and :attr:`std`: one for each channel, or one for all."""
+        for name, values in (("mean", mean), ("std", std)):
+            if values is not None:
+                getattr(self, name).copy_(_per_channel(values, self.channels))
+
     def train_head_only(self, only: bool = True) -> None:
         """Train nothing but the classifier from now on: the rest stays in eval mode and without gradients.
 

@@ -35,6 +35,10 @@ class Scheme(ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["offline", "online", "self"]]
 
+    reads_logits: ClassVar[bool] = True
+    """Whether it, or what it derives from teachers, reads a teacher's logits; if False, the knowledge decides. A
+    teacher for other classes whose logits nothing reads is used without a classifier."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -11,6 +11,7 @@ class Offline(Scheme):
     """One frozen teacher, one student. Without a teacher in the recipe the student learns alone."""
 
     name = "offline"
+    reads_logits = False
     kind = "offline"
 
     def enroll(self, run: Run) -> None:

@@ -40,7 +40,8 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
     The seed is the role's own: one teacher serves every seed of the students.
     """
     optim = recipe.optim.model_copy(update={"lr": role.lr} if role.lr else {})
-    alone = role.model_copy(update={"epochs": None, "lr": None, "seed": 0})
+    own = {"head": None, "trust": False, "train": "head" if role.train == "head" else None}
+    alone = role.model_copy(update={"epochs": None, "lr": None, "seed": 0, **own})
     data = recipe.data
     read = {
         "labels_per_class": None,

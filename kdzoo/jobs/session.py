@@ -23,7 +23,7 @@ from kdzoo.api.observer import (
 )
 from kdzoo.backbone import find_model
 from kdzoo.engine.checkpoint import CheckpointFile
-from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
+from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, reads_logits, scheme_of
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
@@ -212,7 +212,9 @@ class Session:
     def _build(self) -> tuple[TrainingRun, Loop]:
         """The run, before any enrolment, and its loop."""
         recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
-        self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher, zoo)
+        self.networks = Networks(
+            recipe, self.data, self.fabric.device, self._teacher, zoo, reads_logits=reads_logits(recipe, zoo)
+        )
         scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
         gallery = Gallery(self.place.path, tell, writes=self.resources.main)
         run = TrainingRun(

@@ -24,7 +24,7 @@ def with_random_teachers(recipe: Recipe) -> Recipe:
             named.setdefault(f"teacher{number}", own)
     roles = {
         name: role.model_copy(update={"checkpoint": _weights(role.model_dump_json(), data)})
-        if name.startswith("teacher") and role.checkpoint is None and not role.pretrained
+        if name.startswith("teacher") and role.checkpoint is None and not (role.pretrained or role.weights)
         else role
         for name, role in named.items()
     }
