@@ -100,8 +100,13 @@ class Backbone(nn.Module):
     def normalise(self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> None:
         """Take other values for :attr:`mean` and :attr:`std`: one for each channel, or one for all."""
         for name, values in (("mean", mean), ("std", std)):
-            if values is not None:
-                getattr(self, name).copy_(_per_channel(values, self.channels))
+            if values is None:
+                continue
+            if len(values) not in (1, self.channels):
+                raise KdzooError(
+                    f"{name} has {len(values)} numbers; model {self.name!r} reads {self.channels} channels"
+                )
+            getattr(self, name).copy_(_per_channel(values, self.channels))
 
     def train_head_only(self, only: bool = True) -> None:
         """Train nothing but the classifier from now on: the rest stays in eval mode and without gradients.

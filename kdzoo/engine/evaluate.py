@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api.batch import UNLABELLED, Batch
+from kdzoo.backbone import Backbone
 from kdzoo.engine.columns import Columns
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def task_loss(logits: Tensor, target: Tensor, columns: Columns | None, smoothing
         logits, target, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
     )
     return total / (target != UNLABELLED).sum().clamp(min=1)
+
+
+def classifies(module: nn.Module) -> bool:
+    """Whether the network has a classifier."""
+    return not isinstance(module, Backbone) or module.num_classes > 0
 
 
 def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:

@@ -16,7 +16,7 @@ from kdzoo.api.algorithm import Algorithm, Phase
 from kdzoo.api.batch import Batch
 from kdzoo.engine.average import average_buffers, batch_norms
 from kdzoo.engine.checkpoint import CheckpointFile
-from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.evaluate import accuracy, classifies
 from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import Damaged, KdzooError, NotFinite
@@ -265,6 +265,8 @@ class Loop:
         assert run.data.val is not None
         metrics = {}
         for role in run.students:
+            if not classifies(run.roles[role]):
+                continue
             value = accuracy(run, role, run.data.val)
             metrics["val/accuracy" if role == "student" else f"val/accuracy/{role}"] = value
         at.last_val = metrics.get("val/accuracy")

@@ -209,6 +209,11 @@ class Networks:
                 return self._modalities[part]
         return "image"
 
+    def path(self, role: str) -> Path | None:
+        """The file or folder that the weights of ``role`` come from."""
+        path = Path(self.sources.get(role, "").removeprefix(FOLDER)).expanduser()
+        return path if role in self.sources and path.exists() else None
+
     def from_file(self, module: nn.Module) -> bool:
         """Whether the module's weights are those of a file, so that a checkpoint need not hold them."""
         return module in self._from_file

@@ -96,9 +96,9 @@ def student_classes(role: str, config: RoleConfig, classes: Sequence[str]) -> in
     """
     if config.train == "never":
         raise KdzooError(f"roles.{role}.train=never: this role is trained; use head or full")
-    if config.train == "head" and config.weights is None and not config.pretrained:
-        if config.checkpoint is None and not config.model.startswith(FOLDER):
-            raise KdzooError(
-                f"roles.{role}.train=head: a head alone needs a trained network below: give weights"
-            )
+    given = config.weights or config.pretrained or config.checkpoint or config.model.startswith(FOLDER)
+    if config.train == "head" and not given:
+        raise KdzooError(
+            f"roles.{role}.train=head: a head alone needs a trained network below it: give weights"
+        )
     return 0 if config.head is False else len(classes)

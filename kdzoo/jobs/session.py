@@ -39,7 +39,7 @@ from kdzoo.jobs.outcome import measure, write_outcome
 from kdzoo.jobs.plan import Planned, plan_teacher
 from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
-from kdzoo.jobs.suspicion import near_chance
+from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.recipe.identity import Difference, Differs
 from kdzoo.recipe.model import RoleConfig
@@ -169,14 +169,16 @@ class Session:
             if (now := self.identity.notes.get(name)) != before:
                 note = f"begun with {name} {before}, now {now}: the last bits of a number may differ"
                 self.announcer.notify(Warned(note))
+        for note in self.networks.notes.values():
+            self.announcer.notify(Noted(note))
         for note in self._doubts():
             self.announcer.notify(Warned(note))
         seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
         result = measure(run, algorithm, position, self.teacher_accuracy)
-        if self.networks.sources.get("teacher"):
-            result["teacher_path"] = self.networks.sources["teacher"]
+        if (teacher := self.networks.path("teacher")) is not None:
+            result["teacher_path"] = str(teacher)
         result |= self.clock.result(self.fabric.device)
         result["plugins"] = distributions(one.plugin for one in self.found if one.kind != "backbone")
         if self.resources.main:
@@ -198,7 +200,7 @@ class Session:
             images, optim = self.recipe.data.batch_size, self.recipe.optim
             scales = "" if optim.lr_base else " as for one (optim.lr_base scales it)"
             yield f"{world} processes of {images} images: {world * images} a step; lr {optim.lr:g}{scales}"
-        yield from near_chance(self.training, self.teacher_accuracy)
+        yield from warned_or_refused(near_chance(self.training, self.teacher_accuracy))
 
     def _notify(self, event: Event) -> None:
         self.announcer.notify(event)

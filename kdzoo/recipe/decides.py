@@ -120,8 +120,7 @@ def series(version: str) -> str:
 
 
 def is_trained_here(role: str, config: RoleConfig) -> bool:
-    """Whether a run that needs this role trains it first, whatever its data: a teacher without weights, or one that is
-    to be trained."""
+    """Whether a run that needs this role trains it first: a teacher without weights, or one that is to be trained."""
     if not role.startswith("teacher") or config.checkpoint is not None:
         return False
     return config.train in ("head", "full") if _source(config) else config.train != "never"

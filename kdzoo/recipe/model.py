@@ -127,11 +127,12 @@ Knowledges = Annotated[
 def _numbers(value: Any) -> Any:
     """``0.5``, or ``0.5,0.4,0.3`` as on a command line, as several."""
     if isinstance(value, str):
-        return [part for part in value.replace(",", " ").split()]
+        return list(value.replace(",", " ").split())
     return [value] if isinstance(value, int | float) else value
 
 
-Normalisation = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(_numbers)]
+Mean = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(_numbers)]
+Std = Annotated[tuple[PositiveFloat, ...], Field(min_length=1), BeforeValidator(_numbers)]
 """A number for each channel, or one for all."""
 
 
@@ -164,11 +165,11 @@ class RoleConfig(Section):
         None,
         description="class names of its weights in the order of the logits, where their file does not know them",
     )
-    mean: Normalisation | None = Field(
+    mean: Mean | None = Field(
         None,
         description="subtracted from images in [0, 1]; default: what the weights' config.json or timm says",
     )
-    std: Normalisation | None = Field(None, description="divides after that; default: as for mean")
+    std: Std | None = Field(None, description="divides after that; default: as for mean")
     trust: bool = Field(False, description="use a teacher whose accuracy on validation images is near chance")
     img_size: Side | None = Field(
         None,
