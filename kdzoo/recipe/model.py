@@ -365,6 +365,10 @@ class Recipe(Section):
     deterministic: bool = Field(False, description="deterministic kernels on a GPU (always so on a CPU)")
     eval_every: PositiveInt = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegativeFloat = Field(60.0, description="least time between two checkpoints")
+    store_gb: NonNegativeFloat = Field(
+        1.0,
+        description="GB of a frozen teacher's answers that are kept for later runs with the same views; 0 = none",
+    )
     observers: tuple[str, ...] = Field(("console", "wandb"), description="who records the run, by name")
 
     @property
