@@ -198,3 +198,12 @@ def test_a_whole_teacher_is_trained_from_weights(tmp_path: Path, cache: Path) ->
         for one in (weights, folder / "student")
     )
     assert not torch.equal(before["conv1.0.weight"], after["conv1.0.weight"])
+
+
+def test_features_are_stored_and_replayed(tmp_path: Path, trained: Path) -> None:
+    """Embeddings and maps of a teacher without a classifier, bit for bit."""
+    given = {"roles.teacher.weights": str(trained), "roles.teacher.head": False, "store_gb": 1}
+    for knowledge in ("rkd", "fitnet"):
+        first, second = (run(tmp_path, knowledge, f"{knowledge}-{turn}", **given) for turn in (1, 2))
+        assert (first["teacher/replayed"], second["teacher/replayed"]) == (0, second["teacher/asked"])
+        assert student_hash(tmp_path / f"{knowledge}-1") == student_hash(tmp_path / f"{knowledge}-2")
