@@ -142,7 +142,8 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch.
+    batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
+    epochs, images, order and mixing alike: so a teacher's answers to them are soon all known.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -165,6 +166,7 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -177,11 +179,20 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._views = views
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
         own = torch.arange(len(split), device=device)
         self._position = own.new_full((rows,), -1).index_put((self._index,), own)
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch; after ``views`` epochs it is one of those, all of them in each round, reordered."""
+        if self._views is not None and epoch >= self._views:
+            round_, place = divmod(epoch, self._views)
+            order = permutation(key("views", self._seed, round_), torch.arange(self._views))
+            epoch = int(order[place])
+        super().set_epoch(epoch, start)
 
     def select(self, index: Tensor) -> TrainStream:
         """The stream of these samples (n,) alone.

@@ -116,6 +116,7 @@ class Store:
                 shelf.recording[at] = Recording(origin, tensor)
             if shelf.recording[at].add(origin, tensor, seconds):
                 self._writer.write(shelf.recording.pop(at), shelf.folder / _file(*at))
+                shelf.opened.pop(at, None)
 
     def close(self) -> None:
         """Wait until everything that was recorded is written."""
@@ -172,6 +173,7 @@ class Store:
             for old in [one for one in shelf.opened if one[0] != origin.epoch]:
                 del shelf.opened[old]
             path = shelf.folder / _file(*at)
+            self._writer.finish(path)
             try:
                 shelf.opened[at] = Epoch.read(path, origin.device)
             except FileNotFoundError:

@@ -26,7 +26,7 @@ class Writer:
         self._limit = limit
         self._warn = warn
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="answers")
-        self._waiting: list[Future[None]] = []
+        self._waiting: dict[Path, Future[None]] = {}
         self._used: dict[Path, int] = {}
         self.on = limit > 0
 
@@ -51,7 +51,7 @@ class Writer:
             self.stop(f"{path.parent.name}: more than store_gb = {self._limit / 1e9:g} in all")
             return
         self._used[path.parent] = used
-        self._waiting.append(self._pool.submit(_write, recording, path))
+        self._waiting[path] = self._pool.submit(_write, recording, path)
 
     def stop(self, why: str) -> None:
         """Record no more; the run goes on."""
@@ -59,15 +59,21 @@ class Writer:
             self.on = False
             self._warn(f"the teacher's further answers are not kept: {why}")
 
+    def finish(self, path: Path) -> None:
+        """Wait until ``path`` is written, if it is being written."""
+        if path in self._waiting:
+            self._settle(0)
+
     def close(self) -> None:
         """Wait for what is being written."""
         self._settle(0)
         self._pool.shutdown()
 
     def _settle(self, left: int) -> None:
-        while len(self._waiting) > left or (self._waiting and self._waiting[0].done()):
+        while len(self._waiting) > left:
+            first = next(iter(self._waiting))
             try:
-                self._waiting.pop(0).result()
+                self._waiting.pop(first).result()
             except OSError as error:
                 self.stop(str(error.strerror or error))
 

@@ -284,6 +284,11 @@ class DataConfig(Section):
     cache_gb: NonNegativeFloat = Field(
         4.0, description="sets that decode to at most this are cached, others stream"
     )
+    views: PositiveInt | None = Field(
+        None,
+        description="make the views of so many epochs; the epochs after them repeat these in new orders. Default: "
+        "new views in every epoch",
+    )
     bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
     augment: AugmentConfig | None = Field(
         None, description="default: what suits the data set, for each key not given; {} varies nothing"

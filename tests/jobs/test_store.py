@@ -76,6 +76,15 @@ def test_other_views_are_not_replayed(change: dict[str, Any], tmp_path: Path) ->
     assert run(small("kd", **FEW, **change), tmp_path / "second")["teacher/replayed"] == 0
 
 
+def test_after_so_many_views_the_teacher_is_not_asked(tmp_path: Path) -> None:
+    long = {**FEW, "epochs": 7, "roles.teacher.epochs": 1, "data.views": 2}
+    plain = run(small("kd", **long, store_gb=0), tmp_path / "plain")
+    once = run(small("kd", **long), tmp_path / "once")
+    assert once["hash"] == plain["hash"]
+    assert (once["teacher/asked"], once["teacher/replayed"]) == (7 * 20, 5 * 20)
+    assert run(small("kd", **long), tmp_path / "again")["teacher/replayed"] == 7 * 20
+
+
 def test_mixed_pictures_are_replayed(tmp_path: Path) -> None:
     mixed = {**FEW, "data.augment.mixup": 0.5}
     first, second = (run(small("kd", **mixed), tmp_path / name) for name in "ab")
