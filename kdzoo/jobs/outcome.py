@@ -49,6 +49,8 @@ def measure(
         "method": run.recipe.method,
         "seed": run.recipe.seed,
         "epochs": position.epochs_before,
+        "test/last": None,
+        "val/last": None,
     }
     if classifies(run.roles["student"]):
         result |= _accuracies(run, position, known, teacher)
