@@ -27,6 +27,9 @@ class Knowledge(nn.Module, ABC):
     """Whether it reads the teacher's logits, so that a teacher for other classes gets a new head; default: it does if
     its ``kind`` is response."""
 
+    needs_labels: ClassVar[bool] = False
+    """Whether it teaches nothing, or something else, where no sample has a label."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -35,6 +35,8 @@ class DataSet:
         streams: whether the files are read anew in every epoch, so that the hashes know their names and sizes alone.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
         notes: decisions about the splits that the user should know of.
+        unreadable: images that were left out -> why; in a set that streams, as they are met.
+        unlabelled: whether the data set has no label for any training image, not even a withheld one.
 
     """
 
@@ -52,7 +54,8 @@ class DataSet:
     timing: Mapping[str, float]
     notes: tuple[str, ...] = ()
     streams: bool = False
-    unreadable: Sequence[str] = field(default=(), repr=False)
+    unreadable: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unlabelled: bool = False
 
     @property
     def train(self) -> TrainStream:
@@ -71,7 +74,7 @@ class DataSet:
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """The names of the unreadable images that were left out; in a set that streams, as they are met."""
+        """The names of :attr:`unreadable`."""
         return tuple(self.unreadable)
 
     @property

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.cores import available_cores
+from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
 from kdzoo.data.decode import Progress, sniff_side
 from kdzoo.data.defaults import default_augment, with_defaults
+from kdzoo.data.doubts import doubts
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, to_device
 from kdzoo.data.mix import Mix
@@ -76,6 +78,9 @@ def open_data(
     started = time.perf_counter()
     once = once or Once()
     source = once.get(("source", *_origin(config)), lambda: find_source(config, zoo))
+    once.get(
+        ("doubts", id(source)), lambda: [warn(one) for one in doubts(source, config, cache.folder(cache_dir))]
+    )
     img_size = _side(config, source)
     pairs = {
         name: once.get(
@@ -88,11 +93,11 @@ def open_data(
 
     shelves = Shelves(config, img_size, cache_dir, progress, warn, once)
     parts, shelved = _decode(source, pairs, config, shelves)
-    skipped = [*_unreadable(source, pairs, shelved)]
+    unreadable = dict(_unreadable(source, pairs, shelved))
 
-    def meet(name: str) -> None:
-        skipped.append(name)
-        warn(f"{name}: unreadable image, left out")
+    def meet(name: str, reason: str) -> None:
+        unreadable[name] = reason
+        warn(f"{name}: unreadable image, left out: {reason}")
 
     if shelved:
         images = {modality: _from_memory(parts, own, device, once) for modality, own in shelved.items()}
@@ -131,6 +136,7 @@ def open_data(
         computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
         views=config.views,
+        balance=_balance(config, parts["train"].split),
     )  # fmt: skip
     pixels = {
         modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()
@@ -169,7 +175,8 @@ def open_data(
             *_few_steps(config, train),
         ),
         streams=not shelved,
-        unreadable=skipped,
+        unreadable=unreadable,
+        unlabelled=not (config.withhold_train or source.labelled),
     )
 
 
@@ -184,6 +191,9 @@ def _origin(config: DataConfig) -> tuple[Hashable, ...]:
         config.cache_gb,
         config.withhold_train,
         config.class_depth,
+        config.unlabelled,
+        config.allow_missing,
+        config.labels_file,
         config.test_fraction,
         config.split_seed,
     )
@@ -204,6 +214,12 @@ def _few_steps(config: DataConfig, train: TrainStream | None) -> Iterator[str]:
             f"{len(train.split)} training images at data.batch_size {config.batch_size} are {steps} an epoch; "
             "a smaller batch (such as 32) learns more in as many epochs"
         )
+
+
+def _balance(config: DataConfig, train: Split) -> bool:
+    if config.sampling and bool((train.target == UNLABELLED).any()):
+        raise KdzooError("data.sampling balanced needs the label of every training image, and some have none")
+    return config.sampling is not None
 
 
 def _channels(listing: Listing) -> int:
@@ -254,13 +270,13 @@ def _decode(
     return {name: part.without(left_out[part.origin]) for name, part in parts.items()}, shelved
 
 
-def _unreadable(source: Source, pairs: Mapping[str, Pairs], shelved: Shelved) -> Iterator[str]:
-    """The names of images that could not be read; one that has no partner was reported as such."""
+def _unreadable(source: Source, pairs: Mapping[str, Pairs], shelved: Shelved) -> Iterator[tuple[str, str]]:
+    """Each image that could not be read, and why; one that has no partner was reported as such."""
     for modality, own in shelved.items():
         for name, shelf in own.items():
             listing = getattr(source if modality == IMAGE else pairs[modality].source, name)
             alone = pairs[modality].alone[name] if modality in pairs else ()
-            yield from (listing.names[row] for row in shelf.bad if row not in alone)
+            yield from ((listing.names[row], reason) for row, reason in shelf.bad.items() if row not in alone)
 
 
 def _from_memory(

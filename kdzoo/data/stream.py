@@ -15,11 +15,14 @@ from kdzoo.counter_rng import key, permutation
 from kdzoo.data.augment import Augment, plain
 from kdzoo.data.listing import digest
 from kdzoo.data.mix import Mix
+from kdzoo.data.sampling import balanced
 from kdzoo.data.split import Split
 from kdzoo.errors import KdzooError
 
 IMAGE = "image"
 """The usual modality."""
+
+_COPY_BITS = 40  # a sample that comes again in an epoch draws as if it were one beyond any index
 
 Compute = Callable[[Tensor], Tensor]
 Views = Mapping[str, Tensor]
@@ -115,7 +118,8 @@ class Stream:
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
+            drawn = self._drawn(index, chosen, step)
+            views = {name: self._view(name, piece, drawn) for name, piece in pieces.items()}
             batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
             yield self._traced(batch, step, len(batches) + self.start, batches[step - self.start])
 
@@ -134,6 +138,10 @@ class Stream:
     def _view(self, modality: str, piece: Piece, index: Tensor) -> Tensor:
         return plain(piece.store, piece.at).permute(0, 3, 1, 2)
 
+    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
+        """What the draws of the views depend on."""
+        return index
+
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         return views, target
 
@@ -144,6 +152,7 @@ class TrainStream(Stream):
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
     batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
     epochs, images, order and mixing alike: so a teacher's answers to them are soon all known.
+    With ``balance`` each class comes equally often, see :func:`kdzoo.data.sampling.balanced`.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -167,6 +176,7 @@ class TrainStream(Stream):
         augment: Augment,
         mix: Mix | None = None,
         views: int | None = None,
+        balance: bool = False,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -180,6 +190,7 @@ class TrainStream(Stream):
         self._augment = augment
         self._mix = mix
         self._views = views
+        self._balance = balance
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
@@ -245,9 +256,26 @@ class TrainStream(Stream):
         return replace(batch, origin=origin)
 
     def _batches(self) -> Sequence[Tensor]:
-        order = self._among[
-            permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
-        ]
+        if self._balance:
+            return self._dealt(self._among[self._balanced()[0]])
+        return self._dealt(
+            self._among[permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])]
+        )
+
+    def _balanced(self) -> tuple[Tensor, Tensor]:
+        """The order of the epoch, and how often each sample came before in it."""
+        return balanced(self.split.target[self._among], self.split.index[self._among], self._seed, self.epoch)
+
+    def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
+        if not self._balance:
+            return index
+        copies = self._dealt(self._balanced()[1])[step].to(index.device)
+        if len(index) < len(copies):  # unreadable images are left out
+            copies = copies[torch.isin(self._batches()[step].to(index.device), chosen)]
+        return index + (copies << _COPY_BITS)
+
+    def _dealt(self, order: Tensor) -> Sequence[Tensor]:
+        """The batches of this process."""
         everybody = order[: len(self) * self._batch_size * self._share.world]
         return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
 

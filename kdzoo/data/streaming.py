@@ -65,7 +65,7 @@ class Streaming:
         device: where the pieces are wanted.
         tolerated: largest part of unreadable images.
         what: names the split in messages.
-        skipped: takes the name of each unreadable image.
+        skipped: takes the name of each unreadable image, and why.
 
     """
 
@@ -79,7 +79,7 @@ class Streaming:
         device: torch.device,
         tolerated: float,
         what: str,
-        skipped: Callable[[str], None],
+        skipped: Callable[[str, str], None],
     ) -> None:
         self._listing = listing
         self._rows = rows
@@ -163,6 +163,6 @@ class Streaming:
             name = self._listing.names[int(self._rows[position])]
             if name not in self._bad:
                 self._bad[name] = reason
-                self._skipped(name)
+                self._skipped(name, reason)
         if bad:
             check_readable(self._bad, len(self._rows), self._tolerated, self._what)

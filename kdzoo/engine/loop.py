@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import Damaged, KdzooError, NotFinite
 from kdzoo.seeds import capture, restore
 from kdzoo.stopping import Stop, Stopped
+
+Figure = TypeVar("Figure")
 
 _STEPS_BETWEEN_LOOKS = 50
 """Interval at which the loop reads results from a GPU: each read makes the host wait."""
@@ -245,7 +247,8 @@ class Loop:
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
         last = at.epoch == phase.epochs
-        if phase.validate and run.data.val is not None and (last or at.epoch % run.recipe.eval_every == 0):
+        due = last or at.epoch % run.recipe.eval_every == 0
+        if phase.validate and due and run.data.val is not None and run.data.classes:
             metrics |= self._validate()
         run.gallery.epoch = at.total_epochs
         if phase.after_epoch is not None:
@@ -268,6 +271,8 @@ class Loop:
             if not classifies(run.roles[role]):
                 continue
             value = accuracy(run, role, run.data.val)
+            if value is None:
+                continue
             metrics["val/accuracy" if role == "student" else f"val/accuracy/{role}"] = value
         at.last_val = metrics.get("val/accuracy")
         if at.last_val is not None and (at.chosen is None or at.last_val > at.chosen.val):
@@ -300,7 +305,7 @@ def _steps(phase: Phase) -> int:
         ) from None
 
 
-def with_weights(run: TrainingRun, weights: dict[str, Tensor], measure: Callable[[], float]) -> float:
+def with_weights(run: TrainingRun, weights: dict[str, Tensor], measure: Callable[[], Figure]) -> Figure:
     """The result of ``measure`` with other weights in the student; its own are restored afterwards."""
     student = run.roles["student"]
     own = {name: one.detach().clone() for name, one in student.state_dict().items()}

@@ -61,9 +61,10 @@ def teacher_use(
         return Use(
             number, rows, note=f"{role}: its logits are {how}put in the order of the data's classes by name"
         )
-    if config.head and not classes and number:
+    wanted = config.head or reads_logits
+    if not classes and wanted and number:
         return Use(number, range(number))
-    if not classes or not (config.head or reads_logits):
+    if not classes or not wanted:
         others = f"its {number} classes are not the data's" if number else "its weights have none"
         return Use(0, note=f"{role} is used without a classifier: {others}")
     what = _differ(origin, classes)
@@ -88,8 +89,8 @@ def _differ(origin: Origin, classes: Sequence[str]) -> str:
     return f"its weights are for {origin.num_classes} classes{why}, and the data has {len(classes)}"
 
 
-def student_classes(role: str, config: RoleConfig, classes: Sequence[str]) -> int:
-    """The number of classes of a network that is trained in this run.
+def student_classes(role: str, config: RoleConfig, classes: int) -> int:
+    """The number of classes of a network that is trained in this run: ``classes``, or 0.
 
     Raises:
         KdzooError: its configuration says that it is not to be trained.
@@ -101,4 +102,4 @@ def student_classes(role: str, config: RoleConfig, classes: Sequence[str]) -> in
         raise KdzooError(
             f"roles.{role}.train=head: a head alone needs a trained network below it: give weights"
         )
-    return 0 if config.head is False else len(classes)
+    return 0 if config.head is False else classes

@@ -43,6 +43,7 @@ from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
+from kdzoo.jobs.unlabelled import check_needs_no_labels, untrained
 from kdzoo.recipe.identity import Difference, Differs
 from kdzoo.recipe.model import RoleConfig
 from kdzoo.recipe.writing import dump, write
@@ -117,11 +118,13 @@ class Session:
         for role in self.recipe.roles.values():
             find_model(role.model, self.resources.zoo)
         self.data = self.resources.open(self.recipe, self._progress, self._warn)
+        if self.data.unlabelled or not self.data.classes:
+            check_needs_no_labels(self.recipe, self.resources.zoo)
         if not self.planned.weights_only:  # the run that needs the teacher has said it
             for note in self.data.notes:
                 tell(Noted(note))
-        for path in self.data.skipped:
-            tell(Warned(f"{path}: unreadable image, left out"))
+        for path, reason in self.data.unreadable.items():
+            tell(Warned(f"{path}: unreadable image, left out: {reason}"))
         self.identity = identity_of(
             self.recipe,
             facts_of(self.data),
@@ -181,6 +184,9 @@ class Session:
         seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
+        if self.recipe.data.class_weights and "class_weights" not in vars(run):
+            name = self.recipe.algorithm.name
+            self._warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
         result = measure(run, algorithm, position, self.teacher_accuracy)
         if (teacher := self.networks.path("teacher")) is not None:
             result["teacher_path"] = str(teacher)
@@ -248,6 +254,8 @@ class Session:
         Raises:
             Differs: the checkpoint was taken with another teacher.
         """
+        if self.data.unlabelled or not self.data.classes:
+            raise untrained(role, config)
         tags = self.planned.job.tags[1:]
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
         planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self._warn)
@@ -263,6 +271,6 @@ class Session:
             difference = Difference(f"roles.{role}.weights", before, now)
             raise Differs(f"{self.place.path}: cannot resume", [difference])
         result = finished(planned.folder)
-        if result is not None:
+        if result is not None and result["test/last"] is not None:
             self.teacher_accuracy[role] = result["test/last"]
         return weights

@@ -69,7 +69,8 @@ def test_an_unreadable_image_is_told_when_it_is_met_and_once(make_folder, open_)
     assert told == []
     for _ in range(2):
         list(data.test)
-    assert told == [f"{victim}: unreadable image, left out"]
+    reason = "UnidentifiedImageError: cannot identify image file"
+    assert told == [f"{victim}: unreadable image, left out: {reason}"]
     assert data.skipped == (str(victim),)
 
 
@@ -89,7 +90,8 @@ def test_an_unreadable_image_is_a_row_of_the_journal(make_folder, tmp_path, cach
     train(recipe, tmp_path / "run", zoo=zoo)
     rows = read_journal(tmp_path / "run" / "metrics.jsonl")
     said = [row["message"] for row in rows if row["event"] == "warning"]
-    assert said.count(f"{victim}: unreadable image, left out") == 1
+    reason = "UnidentifiedImageError: cannot identify image file"
+    assert said.count(f"{victim}: unreadable image, left out: {reason}") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
