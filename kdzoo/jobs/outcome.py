@@ -49,11 +49,11 @@ def measure(
         "method": run.recipe.method,
         "seed": run.recipe.seed,
         "epochs": position.epochs_before,
-        "test/last": None,
-        "val/last": None,
     }
     if classifies(run.roles["student"]):
         result |= _accuracies(run, position, known, teacher)
+    else:
+        result |= dict.fromkeys(("test/last", "val/last", "test/macro_f1", "test/ece"))
     for component in (run.scheme, algorithm):
         with run.measuring():
             result |= component.measure(run)
