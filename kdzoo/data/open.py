@@ -13,13 +13,12 @@ from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.cores import available_cores
-from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
 from kdzoo.data.decode import Progress, sniff_side
 from kdzoo.data.defaults import default_augment, with_defaults
-from kdzoo.data.doubts import doubts
+from kdzoo.data.doubts import tell_doubts
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, to_device
 from kdzoo.data.mix import Mix
@@ -78,9 +77,7 @@ def open_data(
     started = time.perf_counter()
     once = once or Once()
     source = once.get(("source", *_origin(config)), lambda: find_source(config, zoo))
-    once.get(
-        ("doubts", id(source)), lambda: [warn(one) for one in doubts(source, config, cache.folder(cache_dir))]
-    )
+    once.get(("doubts", id(source)), partial(tell_doubts, source, config, cache_dir, warn))
     img_size = _side(config, source)
     pairs = {
         name: once.get(
@@ -135,8 +132,8 @@ def open_data(
         device=device, channels_last=channels_last, share=Share(rank, world), paired=paired["train"],
         computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
-        views=config.views,
         balance=_balance(config, parts["train"].split),
+        views=config.views,
     )  # fmt: skip
     pixels = {
         modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kdzoo.data import digits, folder, labels_file, plugin_source, timm_source
 from kdzoo.data.class_folders import ACCEPTED
 from kdzoo.data.listing import Source
+from kdzoo.data.traits import traits
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.model import DataConfig
 from kdzoo.zoo import Zoo
@@ -51,8 +54,11 @@ def find_source(config: DataConfig, zoo: Zoo | None = None) -> Source:
             if data_dir is None:
                 raise KdzooError(f"data.dataset 'folder' needs data.data_dir: {ACCEPTED}")
             if config.labels_file is not None:
-                return labels_file.scan(data_dir, config.labels_file.expanduser(), config)
-            return folder.scan(data_dir, config)
+                found = labels_file.scan(data_dir, config.labels_file.expanduser(), config)
+            else:
+                found = folder.scan(data_dir, config)
+            looked_at = found.test if config.withhold_train else found.train
+            return replace(found, notes=(*found.notes, *traits(looked_at)))
         return timm_source.scan(name, data_dir, config)
     zoo = zoo or Zoo()
     brought = zoo.components("dataset")

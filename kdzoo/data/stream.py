@@ -150,9 +150,9 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
-    epochs, images, order and mixing alike: so a teacher's answers to them are soon all known.
-    With ``balance`` each class comes equally often, see :func:`kdzoo.data.sampling.balanced`.
+    batch is left out; a set that is smaller than a batch is one batch. With ``balance`` each class comes equally
+    often, see :func:`kdzoo.data.sampling.balanced`. With ``views`` there are so many different epochs, images, order
+    and mixing alike: so a teacher's answers to them are soon all known.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -175,8 +175,8 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
-        views: int | None = None,
         balance: bool = False,
+        views: int | None = None,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -189,8 +189,9 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
-        self._views = views
         self._balance = balance
+        self._turn: tuple[int, tuple[Tensor, Tensor]] | None = None
+        self._views = views
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
@@ -218,7 +219,7 @@ class TrainStream(Stream):
         if not len(among) or bool((among < 0).any()):
             raise KdzooError(f"select: {len(among)} rows, not all of them of the training split")
         part = copy.copy(self)
-        part._among = among
+        part._among, part._turn = among, None
         part._part = digest(among.tolist())[:16]
         part._batch_size = min(self._asked_batch_size, len(among) // self._share.world)
         if not part._batch_size:
@@ -263,8 +264,11 @@ class TrainStream(Stream):
         )
 
     def _balanced(self) -> tuple[Tensor, Tensor]:
-        """The order of the epoch, and how often each sample came before in it."""
-        return balanced(self.split.target[self._among], self.split.index[self._among], self._seed, self.epoch)
+        """The order of the epoch, and how often each sample came before in it; sorted once an epoch."""
+        if self._turn is None or self._turn[0] != self.epoch:
+            target, index = self.split.target[self._among], self.split.index[self._among]
+            self._turn = self.epoch, balanced(target, index, self._seed, self.epoch)
+        return self._turn[1]
 
     def _drawn(self, index: Tensor, chosen: Tensor, step: int) -> Tensor:
         if not self._balance:

@@ -144,4 +144,6 @@ def _classes(dataset: Any) -> tuple[str, ...]:
     # a stream of Hugging Face that was not prepared knows its columns once it has been read
     features = getattr(getattr(reader, "ds", None), "features", None) or {}
     label = features.get(getattr(reader, "target_key", None))
-    return tuple(str(name) for name in getattr(label, "names", None) or getattr(dataset, "classes", ()))
+    return tuple(
+        str(name) for name in getattr(label, "names", None) or getattr(dataset, "classes", None) or ()
+    )

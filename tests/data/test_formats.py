@@ -150,3 +150,16 @@ def test_a_folder_without_images_says_what_is_there(tmp_path, open_):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(KdzooError, match=r"no images below .* \(1 \.heic, 1 \.txt"):
         open_(tmp_path)
+
+
+def test_transparent_pictures_and_animations_are_told(folder, open_):
+    train = folder / "train" / "cat"
+    for number in range(2):
+        Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(train / f"clear{number}.png")
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(train / "moving.gif", save_all=True, append_images=frames[1:])
+    note = (
+        "of 15 images looked at: 2 transparent ones, which become opaque on white; 1 animation, of which the first "
+        "frame is taken"
+    )
+    assert note in open_(folder).notes
