@@ -23,6 +23,10 @@ class Knowledge(nn.Module, ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["response", "feature", "relation"]]
 
+    reads_logits: ClassVar[bool | None] = None
+    """Whether it reads the teacher's logits, so that a teacher for other classes gets a new head; default: it does if
+    its ``kind`` is response."""
+
     needs_labels: ClassVar[bool] = False
     """Whether it teaches nothing, or something else, where no sample has a label."""
 

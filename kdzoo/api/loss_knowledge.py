@@ -32,7 +32,8 @@ class LossKnowledge(Knowledge):
     each arrow), or an instance of one (each arrow has a copy). The loss is (B,) or a scalar."""
 
     on: ClassVar[Literal["logits", "embedding"] | int] = "logits"
-    """The compared tensors: logits (B, K), embeddings (B, D), or the maps (B, C, H, W) of a stage, such as -1."""
+    """The compared tensors: logits (B, K), embeddings (B, D), or the maps (B, C, H, W) of a stage, such as -1;
+    0 is the last map."""
 
     target: ClassVar[bool] = False
     """Whether the labels are the third argument: (B,) class ids, or (B, K) probabilities where the data are mixed.

@@ -134,7 +134,8 @@ class Run(Protocol):
         Args:
             role: the name.
             like: a role whose network serves where the recipe names none for ``role``.
-            num_classes: another number of logits than the data has classes; such a network is untrained.
+            num_classes: another number of logits than the data has classes; such a network is untrained. 0 gives the
+                role's network without a classifier, with its weights.
             arguments: further arguments of ``timm.create_model``, with precedence over the recipe's; such a
                 network is untrained too.
 
@@ -177,10 +178,10 @@ class Run(Protocol):
         """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels."""
 
     def tap(self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()) -> None:
-        """Let ``role`` output more than the knowledge needs; see :meth:`see`."""
+        """Let ``role`` output more than the knowledge needs; see :meth:`see`. Stage 0 is the last map."""
 
     def see(self, role: str, batch: Batch) -> Output:
-        """The output of ``role`` for ``batch``, with every tapped stage, shallow to deep.
+        """The output of ``role`` for ``batch``, with every tapped stage, shallow to deep; stage 0 comes last.
 
         Computed once per step, until a role that it depends on is updated. A graph is built only where a
         gradient can flow.

@@ -132,7 +132,7 @@ class Lessons:
                 f"{self._scheme.name!r} is computed from others and has {shown}: choose a knowledge on logits"
             )
         features = output.features[len(output.features) - len(wanted) :]
-        return Output(output.logits, features, output.embedding if taps.embedding else None, output.extras)
+        return output.showing(features, output.embedding if taps.embedding else None, output.extras)
 
     def _lesson(self, lesson: Lesson, batch: Batch, detach: bool) -> Tensor:
         member = self._roster.members.get(lesson.teacher)

@@ -17,7 +17,7 @@ from kdzoo.api.batch import Batch
 from kdzoo.engine.average import average_buffers, batch_norms
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.ema import copied
-from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.evaluate import accuracy, classifies
 from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import Damaged, KdzooError, NotFinite, UnknownName
@@ -309,6 +309,7 @@ class Loop:
         found = {
             name if role == "student" else f"{name}/{role}": accuracy(run, role, run.data.val)
             for role in run.students
+            if classifies(run.roles[role])
         }
         return {name: value for name, value in found.items() if value is not None}
 
