@@ -19,7 +19,7 @@ from kdzoo.jobs.plan import readable, teacher_recipe
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.layers import Layer, Merged, dotted
-from kdzoo.recipe.model import DataConfig, Recipe
+from kdzoo.recipe.model import AUTO, DataConfig, Recipe
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
@@ -268,7 +268,12 @@ class Planner:
         )
         # workers have no terminal; the parent process shows the progress
         quiet = tuple(name for name in recipe.observers if name != "console")
-        return recipe.model_copy(update={"observers": quiet})
+        if recipe.data.batch_size == AUTO:
+            raise KdzooError(
+                f"{source}: data.batch_size auto is for single runs; a suite's runs need a number"
+            )
+        data = recipe.data.model_copy(update={"batch_size": recipe.data.batch_size})  # as if it were given
+        return recipe.model_copy(update={"observers": quiet, "data": data})
 
     def _teachers_of(self, recipe: Recipe, pair: str) -> list[str]:
         """The keys of the teachers that must be trained before ``recipe`` is run; new ones are planned."""

@@ -95,6 +95,14 @@ FLAGS: Mapping[str, Flag] = {
         Flag("warmup_epochs", "optim.warmup_epochs", OPTIMISATION),
         Flag("min_lr", "optim.min_lr", OPTIMISATION),
         Flag("clip_grad", "optim.clip_grad", OPTIMISATION),
+        Flag("layer_decay", "optim.layer_decay", OPTIMISATION),
+        Flag("grad_accum_steps", "optim.grad_accum_steps", OPTIMISATION),
+        Flag(
+            "model_ema", "model_ema.decay", OPTIMISATION, sets=0.9998
+        ),  # timm's decay; --model-ema-decay wins
+        Flag("model_ema_decay", "model_ema.decay", OPTIMISATION),
+        Flag("model_ema_warmup", "model_ema.warmup", OPTIMISATION, sets=True),
+        Flag("patience", "early_stopping.patience", OPTIMISATION),
         Flag("smoothing", "smoothing", OPTIMISATION),
         Flag("seed", "seed", OPTIMISATION),
         Flag("precision", "precision", MACHINE, ("--amp",), sets="bf16-mixed"),

@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic import WrapValidator
 from pydantic.fields import FieldInfo
 
 from kdzoo.cli.flags import Flag, layer
@@ -84,13 +85,28 @@ def _accepted(flag: Flag, field: FieldInfo) -> str:
 
 
 def _option(flag: Flag, default: str | None) -> inspect.Parameter:
-    kind: Any = bool if flag.sets is not None else _parsed(field_of(flag.key).annotation)
+    field = field_of(flag.key)
+    kind: Any = bool if flag.sets is not None else _parsed(field.annotation)
+    takes_words = any(isinstance(one, WrapValidator) for one in field.metadata)
     option = typer.Option(
-        *flag.typed, help=help_of(flag, default), rich_help_panel=flag.panel, show_default=False
+        *flag.typed,
+        help=help_of(flag, default),
+        rich_help_panel=flag.panel,
+        show_default=False,
+        parser=_number_or_word if takes_words else None,
+        metavar="INTEGER|auto" if takes_words else None,
     )
     wanted: Any = list[kind] if flag.repeated else kind
     annotation = Annotated[wanted | None, option]
     return inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _number_or_word(text: str) -> int | str:
+    """What the recipe checks: a whole number, or a word such as auto."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _parsed(annotation: Any) -> type:

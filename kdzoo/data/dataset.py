@@ -34,6 +34,7 @@ class DataSet:
         names: by ``Batch.index``, the path of each training image below its split, or its place in the data set.
         streams: whether the files are read anew in every epoch, so that the hashes know their names and sizes alone.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
+        found: the splits whose images had been decoded before and were found in the cache.
         notes: decisions about the splits that the user should know of.
 
     """
@@ -51,6 +52,7 @@ class DataSet:
     names: Sequence[str] = field(repr=False)
     timing: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     streams: bool = False
     unreadable: Sequence[str] = field(default=(), repr=False)
 

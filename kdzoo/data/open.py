@@ -130,6 +130,7 @@ def open_data(
         device=device, channels_last=channels_last, share=Share(rank, world), paired=paired["train"],
         computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
+        drop_last=config.drop_last,
         views=config.views,
     )  # fmt: skip
     pixels = {
@@ -169,6 +170,7 @@ def open_data(
             *_few_steps(config, train),
         ),
         streams=not shelved,
+        found=tuple(shelves.found),
         unreadable=skipped,
     )
 

@@ -61,6 +61,7 @@ class Shelves:
         warn: called with warnings.
         once: the existing shelves.
         seconds: time spent on decoding so far.
+        found: stored sets that were there already.
 
     """
 
@@ -71,6 +72,7 @@ class Shelves:
     warn: Callable[[str], None] = lambda message: None
     once: Once = field(default_factory=Once)
     seconds: float = field(default=0.0, init=False)
+    found: list[str] = field(default_factory=list, init=False)
 
     def fill(self, split: str, listing: Listing, rows: Tensor) -> Shelf:
         """These ``rows`` (ascending) of a listing, decoded now unless the cache has them.
@@ -115,6 +117,7 @@ class Shelves:
             check_readable(named, len(wanted), self.config.bad_images, f"the split {split}")
 
         part = "all" if len(wanted) == len(listing.names) else digest(wanted)
+        decoded = self.seconds
         key = digest((_FORMAT, PIL.__version__, self.img_size, listing.stamp, part))
         found = cache.fetch(
             cache.folder(self.folder),
@@ -126,6 +129,8 @@ class Shelves:
             report=compared,
         )
         check(found.bad)
+        if self.seconds == decoded:
+            self.found.append(split)
         return Shelf(found.images, rows, found.digest, found.bad, found.check)
 
     @property

@@ -142,8 +142,9 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
-    epochs, images, order and mixing alike: so a teacher's answers to them are soon all known.
+    batch is left out, or with ``drop_last=False`` is a smaller batch, of which each process takes as many; a set that
+    is smaller than a batch is one batch. With ``views`` there are so many different epochs, images, order and mixing
+    alike: so a teacher's answers to them are soon all known.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -166,6 +167,7 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
+        drop_last: bool = True,
         views: int | None = None,
     ) -> None:
         super().__init__(
@@ -179,6 +181,7 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._drop_last = drop_last
         self._views = views
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
@@ -236,7 +239,17 @@ class TrainStream(Stream):
         return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
+        return self._whole + bool(self._rest)
+
+    @property
+    def _whole(self) -> int:
         return len(self._among) // (self._batch_size * self._share.world)
+
+    @property
+    def _rest(self) -> int:
+        """The images of each process in a last, smaller batch."""
+        left = len(self._among) % (self._batch_size * self._share.world)
+        return 0 if self._drop_last else left // self._share.world
 
     def _traced(self, batch: Batch, step: int, steps: int, chosen: Tensor) -> Batch:
         """The batch with its origin."""
@@ -248,8 +261,9 @@ class TrainStream(Stream):
         order = self._among[
             permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
         ]
-        everybody = order[: len(self) * self._batch_size * self._share.world]
-        return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
+        everybody, rest = order.tensor_split([self._whole * self._batch_size * self._share.world])
+        whole = everybody.view(self._whole, self._share.world, self._batch_size)[:, self._share.rank].unbind()
+        return (*whole, rest[self._share.rank * self._rest :][: self._rest]) if self._rest else whole
 
     def _view(self, modality: str, piece: Piece, index: Tensor, view: int | None = 0) -> Tensor:
         if view is None:

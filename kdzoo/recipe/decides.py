@@ -35,6 +35,8 @@ EFFECTS: Mapping[str, Effect] = {
     "roles.*.epochs": Effect.TEACHER,
     "roles.*.seed": Effect.TEACHER,
     "roles.*.lr": Effect.TEACHER,
+    "roles.*.optim": Effect.TEACHER,
+    "roles.*.augment": Effect.TEACHER,
     "data.dataset": Effect.CONTENT,
     "data.options": Effect.CONTENT,
     "data.data_dir": Effect.CONTENT,
@@ -147,8 +149,14 @@ def _origin(role: str, config: RoleConfig, recipe: Recipe) -> dict[str, Any]:
     known = config.checkpoint is not None or (source is not None and config.train == "never")
     if role.startswith("teacher") and not known:
         fields[f"roles.{role}.epochs"] = config.epochs or recipe.epochs
-        fields[f"roles.{role}.lr"] = config.lr or recipe.optim.lr
+        own = config.own_optim(recipe.optim)
+        fields[f"roles.{role}.lr"] = own.lr
         fields[f"roles.{role}.seed"] = config.seed
+        for name, value in own:
+            if name != "lr" and f"optim.{name}" not in EFFECTS and value != getattr(recipe.optim, name):
+                fields[f"roles.{role}.optim.{name}"] = value
+        if config.augment is not None:
+            fields[f"roles.{role}.augment"] = config.augment.model_dump()
     return fields
 
 
@@ -174,9 +182,9 @@ def _leaves(section: Section, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _pattern(name: str) -> str:
-    """``roles.student.model`` as ``roles.*.model``."""
+    """``roles.student.model`` as ``roles.*.model``, ``roles.teacher.optim.lr`` as ``roles.*.optim``."""
     first, *rest = name.split(".")
-    return ".".join([first, "*", *rest[1:]]) if first == "roles" else name
+    return ".".join([first, "*", *rest[1:2]]) if first == "roles" else name
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:

@@ -191,3 +191,17 @@ def test_default_augmentation(make_folder, open_):
     photographs, scans = open_(make_folder(size=32, train=5, test=2)).augment, open_().augment
     assert (photographs.crop, photographs.hflip) == (4, 0.5)
     assert (scans.crop, scans.hflip) == (2, 0.0)
+
+
+@pytest.mark.parametrize(("world", "sizes"), [(1, [8, 8, 8, 6]), (2, [8, 7]), (3, [8, 2]), (4, [7])])
+def test_the_rest_of_an_epoch_can_be_a_smaller_batch(world, sizes, open_):
+    given = {"dataset": "digits", "train_per_class": 3, "val_fraction": 0.1, "drop_last": False}
+    shares = [open_(**given, rank=rank, world=world).train for rank in range(world)]
+    batches = [list(share) for share in shares]
+    assert [[len(one.index) for one in own] for own in batches] == [sizes] * world
+    assert [len(share) for share in shares] == [len(sizes)] * world
+    seen = [index for own in batches for one in own for index in one.index.tolist()]
+    assert len(set(seen)) == len(seen) == sum(sizes) * world
+    usual = [one.index.tolist() for one in open_(**{**given, "drop_last": True}).train]
+    if world == 1:
+        assert [one.index.tolist() for one in batches[0]][:3] == usual
