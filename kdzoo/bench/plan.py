@@ -118,7 +118,7 @@ class Planner:
         registry: provides the methods.
         layers: overrides of the suite: flags, ``--set``.
         threads: threads per run, and the default number of processes that read its images.
-        facts: opens the data of a recipe; default: without messages.
+        facts: opens the data of a recipe, for a student's ``model``; default: without messages.
 
     Raises:
         KdzooError: a layer sets a field that the plan sets.
@@ -134,7 +134,7 @@ class Planner:
         registry: Registry,
         layers: Sequence[Layer] = (),
         threads: int = 1,
-        facts: Callable[[DataConfig], DataFacts] | None = None,
+        facts: Callable[[DataConfig, str], DataFacts] | None = None,
     ) -> None:
         self.name, self.suite, self.output = name, suite, output
         self._zoo, self._registry = zoo, registry
@@ -241,7 +241,8 @@ class Planner:
 
     def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:
         found = components_of(recipe, self._zoo)
-        return identity_of(recipe, self._facts(recipe.data), found, weights_only=weights_only)
+        facts = self._facts(recipe.data, recipe.roles["student"].model)
+        return identity_of(recipe, facts, found, weights_only=weights_only)
 
     def _recipe(self, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Recipe:
         pair = self.pairs[entry.pair]

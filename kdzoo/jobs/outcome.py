@@ -25,6 +25,7 @@ from kdzoo.jobs.export import export_student
 from kdzoo.jobs.folder import RunFolder
 from kdzoo.jobs.provenance import git_commit, machine, versions
 from kdzoo.jobs.suspicion import answers
+from kdzoo.recipe.evaluation import WHOLE
 from kdzoo.recipe.identity import Identity
 
 
@@ -161,5 +162,6 @@ def write_outcome(
         classes=student.module.label_names or data.classes if run.columns("student") else data.classes,
         card=student_card(run.recipe, result),
         image_shape=(data.channels[student.modality], data.img_size, data.img_size),
+        evaluation=data.evaluation or WHOLE,
         extend=extend,
     )

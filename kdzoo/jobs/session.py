@@ -38,7 +38,7 @@ from kdzoo.jobs.announcer import Announcer
 from kdzoo.jobs.answers import open_store
 from kdzoo.jobs.batch_size import settle
 from kdzoo.jobs.folder import RunFolder, exported, finished
-from kdzoo.jobs.identity import facts_of, identity_of
+from kdzoo.jobs.identity import as_opened, facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
 from kdzoo.jobs.plan import Planned, plan_teacher
 from kdzoo.jobs.preface import about_data, about_teachers
@@ -133,8 +133,8 @@ class Session:
         if not self.planned.weights_only:  # the run that needs the teacher has said it
             for note in (*self.data.notes, *about_data(self.data, self.recipe.data.batch_size)):
                 tell(Noted(note))
-            for path in self.data.skipped:
-                tell(Warned(f"{path}: unreadable image, left out"))
+            for path, reason in self.data.unreadable.items():
+                tell(Warned(f"{path}: unreadable image, left out: {reason}"))
         self.identity = identity_of(
             self.recipe,
             facts_of(self.data),
@@ -175,10 +175,15 @@ class Session:
             self.clock.wall_before, self.clock.process_before = saved["seconds"]
         self.announcer.begin(place.metrics, saved["journal"] if saved is not None else None)
         if self.resources.main:
-            write(self.recipe, place.recipe)
+            write(as_opened(self.recipe, self.data), place.recipe)
             self.identity.write(place.path)
         self.announcer.notify(
-            RunStarted(place.path, self.planned.job, dump(self.recipe), resumed=saved is not None)
+            RunStarted(
+                place.path,
+                self.planned.job,
+                dump(as_opened(self.recipe, self.data)),
+                resumed=saved is not None,
+            )
         )
         damaged = [f"{one}; goes on from the checkpoint before it" for one in self.checkpoint.damaged]
         for note in (*self._notes, *damaged):

@@ -12,6 +12,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from kdzoo.files import file_digest
+from kdzoo.recipe.evaluation import Evaluation
 from kdzoo.recipe.identity import CONTENT, Identity
 from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig, Section
 from kdzoo.version import __version__
@@ -42,6 +43,8 @@ EFFECTS: Mapping[str, Effect] = {
     "data.data_dir": Effect.CONTENT,
     "data.class_depth": Effect.CONTENT,
     "data.test_fraction": Effect.CONTENT,
+    "data.crop_pct": Effect.MEASURES,
+    "data.interpolation": Effect.MEASURES,
     "data.workers": Effect.NOTHING,
     "data.cache_gb": Effect.NOTHING,
     "data.bad_images": Effect.CONTENT,  # what is skipped is not in the content
@@ -56,6 +59,9 @@ EFFECTS: Mapping[str, Effect] = {
 }
 """Dotted field -> its effect; ``*`` is the name of a role. Every other field decides the weights and the figures."""
 
+_OPENED = "data.img_size", "data.augment", "data.crop_pct", "data.interpolation"
+"""Fields whose defaults are known when the data are opened."""
+
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -65,11 +71,13 @@ class DataFacts:
         content: hash of what it holds.
         img_size: side in pixels that it came to.
         augment: how training images are varied, defaults filled in.
+        evaluation: how images are prepared for evaluation; None if they are taken as they are.
     """
 
     content: str
     img_size: int
     augment: AugmentConfig
+    evaluation: Evaluation | None = None
 
 
 def identify(
@@ -94,12 +102,14 @@ def identify(
         notes: see :class:`Identity`.
     """
     if data is not None:
-        known = {"img_size": data.img_size, "augment": data.augment}
+        known: dict[str, Any] = {"img_size": data.img_size, "augment": data.augment}
+        if data.evaluation is not None:
+            known |= {"crop_pct": data.evaluation.crop_pct, "interpolation": data.evaluation.interpolation}
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=known)})
     fields: dict[str, Any] = {}
     for name, value in _leaves(recipe):
         effect = EFFECTS.get(_pattern(name))
-        if data is None and name in ("data.img_size", "data.augment"):
+        if data is None and name in _OPENED:
             continue
         if effect is None or (effect is Effect.MEASURES and not weights_only):
             fields |= _flat(name, value)

@@ -25,12 +25,14 @@ from pydantic import (
 )
 
 from kdzoo.errors import shortened
+from kdzoo.recipe.auto_augment import parse
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 ComponentKind = Literal["knowledge", "scheme", "algorithm"]
 ModalityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
 Side = Annotated[int, Field(gt=0, le=4096)]
+BlurWidth = Annotated[float, Field(gt=0, le=100)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
 """Of a method or a suite, which is also a part of a folder's name: one that begins with a dot may lead elsewhere."""
@@ -241,6 +243,14 @@ class RoleConfig(Section):
         return common.model_copy(update=own)
 
 
+def _automatic(name: str) -> str:
+    parse(name)
+    return name
+
+
+AutoAugmentName = Annotated[str, AfterValidator(_automatic)]
+
+
 class AugmentConfig(Section):
     """How training images are varied; drawn as a pure function of (seed, epoch, index)."""
 
@@ -248,6 +258,9 @@ class AugmentConfig(Section):
         0,
         le=1024,
         description="pad by this many pixels of zeros, at most the image's side, then crop back at random",
+    )
+    crop_padding: Literal["zeros", "reflect"] = Field(
+        "zeros", description="crop: padded with zeros, or with the image mirrored at its border"
     )
     scale: tuple[PositiveFloat, PositiveFloat] | None = Field(
         None,
@@ -260,17 +273,59 @@ class AugmentConfig(Section):
         "bicubic", description="random resized crop: how it is resized, with antialiasing"
     )
     hflip: Probability = Field(0.0, description="probability of a left-right flip")
+    vflip: Probability = Field(0.0, description="probability of an upside-down flip")
     rotate: NonNegativeFloat = Field(0.0, description="largest rotation in degrees")
+    auto_augment: AutoAugmentName | None = Field(
+        None,
+        description="RandAugment in timm's notation (rand-m9-mstd0.5-inc1), trivial-augment or 3-augment",
+    )
     color: NonNegativeFloat = Field(0.0, description="strength of brightness, contrast and saturation jitter")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="colour jitter: largest turn of the hue, 1 being a whole turn"
+    )
+    color_prob: Probability = Field(1.0, description="probability of colour jitter")
+    grey: Probability = Field(0.0, description="probability of taking the colour away")
+    blur: Probability = Field(0.0, description="probability of a Gaussian blur")
+    blur_sigma: tuple[BlurWidth, BlurWidth] = Field(
+        (0.1, 2.0), description="blur: range of its standard deviation in pixels"
+    )
+    solarize: Probability = Field(0.0, description="probability of inverting values of 128 and above")
     erase: Probability = Field(0.0, description="probability of erasing a rectangle")
+    erase_mode: Literal["black", "const", "rand", "pixel"] = Field(
+        "black",
+        description="erase: fill with black, or as timm: the mean colour, a random colour, one for each pixel",
+    )
+    erase_count: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="erase: most rectangles of an image"
+    )
+    erase_area: tuple[Probability, Probability] = Field(
+        (0.02, 1 / 3), description="erase: range of the rectangles' part of the area"
+    )
+    erase_ratio: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.3, 1 / 0.3), description="erase: range of height / width"
+    )
+    repeats: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="views of a sample in an epoch's batches, which so have that many times fewer samples"
+    )
     mixup: NonNegativeFloat = Field(0.0, description="timm's mixup alpha")
     cutmix: NonNegativeFloat = Field(0.0, description="timm's cutmix alpha")
+    mixup_prob: Probability = Field(1.0, description="probability of mixup or cutmix")
+    mixup_switch_prob: Probability = Field(0.5, description="probability of cutmix where both are on")
+    mixup_mode: Literal["batch", "pair", "elem"] = Field(
+        "batch", description="mixed alike: a whole batch, each pair of images, or no two images"
+    )
 
     @model_validator(mode="after")
     def _one_crop(self) -> AugmentConfig:
         if self.scale is not None and self.crop:
             raise ValueError("scale asks for a random resized crop: set crop to 0, or leave scale out")
-        for name, (low, high) in (("scale", self.scale or (1.0, 1.0)), ("ratio", self.ratio)):
+        for name, (low, high) in (
+            ("scale", self.scale or (1.0, 1.0)),
+            ("ratio", self.ratio),
+            ("blur_sigma", self.blur_sigma),
+            ("erase_area", self.erase_area),
+            ("erase_ratio", self.erase_ratio),
+        ):
             if low > high:
                 raise ValueError(f"{name} is a range from {low:g} to {high:g}: give the smaller number first")
         if self.scale is not None and self.scale[1] > 1:
@@ -306,6 +361,19 @@ class DataConfig(Section):
     img_size: Side | None = Field(
         None,
         description="side in pixels to decode to; default: the images' own if they are all alike, else 224",
+    )
+    crop_pct: Annotated[float, Field(ge=0.1, le=1)] | None = Field(
+        None,
+        description="evaluation: the shorter side is resized to img_size / crop_pct, then the centre is cut out; "
+        "default: the student's own in timm, or 1 for tiny images of one size",
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] | None = Field(
+        None, description="evaluation: how images are resized; default: the student's own in timm"
+    )
+    canvas: Annotated[float, Field(ge=1, le=8)] = Field(
+        1.15,
+        description="random resized crops of photographs: side of the square in which the whole image is kept "
+        "decoded, as a multiple of img_size",
     )
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="part of train used for validation where no validation split exists; 0 = none"

@@ -171,9 +171,20 @@ def test_mixing_is_replayable_and_leaves_the_global_generators_alone(make_folder
     )
 
 
-def test_mixing_needs_labels(make_folder, open_):
-    with pytest.raises(KdzooError, match="labels_per_class"):
-        open_(make_folder(train=5, test=2), augment={"mixup": 0.2}, labels_per_class=2)
+@pytest.mark.parametrize("labels", [0, 4])
+def test_pictures_without_labels_are_mixed_too(make_folder, open_, labels):
+    folder = make_folder(train=20, test=2)
+    data = open_(folder, augment={"mixup": 1.0}, labels_per_class=labels)
+    plain = open_(folder, augment={}, labels_per_class=labels)
+    seen = 0
+    for batch, other in zip(epoch(data.train), epoch(plain.train), strict=True):
+        assert torch.equal(batch.index, other.index)
+        assert not torch.equal(batch.inputs["image"], other.inputs["image"])
+        assert batch.target.shape == ((8, 3) if labels else (8,))
+        seen += int(batch.labelled.sum())
+        assert batch.labelled.sum() <= other.labelled.sum()
+    assert (seen > 0) == (labels > 0)
+    assert torch.equal(data.fetch(batch.index).target, data.labels[batch.index])
 
 
 def test_contiguous_images_on_request(make_folder, tmp_path):
