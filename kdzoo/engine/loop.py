@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from itertools import islice
 from typing import Any, NoReturn, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kdzoo.api.algorithm import Algorithm, Phase
 from kdzoo.api.batch import Batch
@@ -269,7 +270,7 @@ class Loop:
             metrics["val/accuracy" if role == "student" else f"val/accuracy/{role}"] = value
         at.last_val = metrics.get("val/accuracy")
         if at.last_val is not None and (at.chosen is None or at.last_val > at.chosen.val):
-            weights = {name: one.detach().clone() for name, one in run.roles["student"].state_dict().items()}
+            weights = _copied(run.roles["student"])
             at.chosen = Chosen(at.total_epochs, at.last_val, weights)
         return metrics
 
@@ -301,9 +302,17 @@ def _steps(phase: Phase) -> int:
 def with_weights(run: TrainingRun, weights: dict[str, Tensor], measure: Callable[[], float]) -> float:
     """The result of ``measure`` with other weights in the student; its own are restored afterwards."""
     student = run.roles["student"]
-    own = {name: one.detach().clone() for name, one in student.state_dict().items()}
+    own = _copied(student)
     student.load_state_dict(weights)
     try:
         return measure()
     finally:
         student.load_state_dict(own)
+
+
+def _copied(module: nn.Module) -> dict[str, Any]:
+    """Its state dict; an extra state (``nn.Module.get_extra_state``) may be no tensor."""
+    return {
+        name: one.detach().clone() if isinstance(one, Tensor) else copy.deepcopy(one)
+        for name, one in module.state_dict().items()
+    }

@@ -134,7 +134,7 @@ def _found(check: Check, subject: Subject) -> Iterator[Finding]:
 @contextmanager
 def once_warned() -> Iterator[None]:
     """A warning that no filter decides is shown once, not in each of dozens of runs; the launcher's notes are not."""
-    launcher = logging.getLogger("lightning.fabric")
+    launcher = logging.getLogger("lightning_fabric")
     level = launcher.level
     with warnings.catch_warnings():
         warnings.filterwarnings("once", append=True)

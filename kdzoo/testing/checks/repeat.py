@@ -50,7 +50,8 @@ def interruptions(steps: int) -> tuple[int, ...]:
     State that is missing at a multiple of some number only, such as accumulated gradients, is missing at one of them.
     """
     later = 3 * steps // 4 + 1  # within an epoch: its start may hide missing state
-    earlier = next((one for one in range(later // 2, 1, -1) if math.gcd(one, later) == 1), None)
+    coprime = [one for one in range(2, later) if math.gcd(one, later) == 1]
+    earlier = min(coprime, key=lambda one: abs(2 * one - later), default=None)
     return (later,) if earlier is None else (earlier, later)
 
 
