@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from itertools import islice
 from typing import Any, NoReturn, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdzoo.api.algorithm import Algorithm, Phase
 from kdzoo.api.batch import Batch
@@ -175,7 +174,11 @@ class Loop:
         if set_epoch is not None:
             set_epoch(at.total_epochs, at.step)
         try:
-            yield from phase.data if set_epoch is not None else islice(phase.data, at.step, None)
+            batches = iter(phase.data) if set_epoch is not None else islice(phase.data, at.step, None)
+            yield from islice(batches, 1)
+            if set_epoch is not None:  # whoever else goes through it, also within this epoch, sees all of it
+                set_epoch(at.total_epochs, 0)
+            yield from batches
         except Exception:
             if self.stop.asked is None:
                 raise
@@ -270,7 +273,7 @@ class Loop:
             metrics["val/accuracy" if role == "student" else f"val/accuracy/{role}"] = value
         at.last_val = metrics.get("val/accuracy")
         if at.last_val is not None and (at.chosen is None or at.last_val > at.chosen.val):
-            weights = _copied(run.roles["student"])
+            weights = {name: one.detach().clone() for name, one in run.roles["student"].state_dict().items()}
             at.chosen = Chosen(at.total_epochs, at.last_val, weights)
         return metrics
 
@@ -302,17 +305,9 @@ def _steps(phase: Phase) -> int:
 def with_weights(run: TrainingRun, weights: dict[str, Tensor], measure: Callable[[], float]) -> float:
     """The result of ``measure`` with other weights in the student; its own are restored afterwards."""
     student = run.roles["student"]
-    own = _copied(student)
+    own = {name: one.detach().clone() for name, one in student.state_dict().items()}
     student.load_state_dict(weights)
     try:
         return measure()
     finally:
         student.load_state_dict(own)
-
-
-def _copied(module: nn.Module) -> dict[str, Any]:
-    """Its state dict; an extra state (``nn.Module.get_extra_state``) may be no tensor."""
-    return {
-        name: one.detach().clone() if isinstance(one, Tensor) else copy.deepcopy(one)
-        for name, one in module.state_dict().items()
-    }

@@ -35,6 +35,8 @@ class Updates:
         parameters = [parameter for member in members for parameter in member.parameters]
         self.finite &= torch.isfinite(loss.detach()).all()
         if loss.requires_grad and parameters:
+            for parameter in parameters:
+                parameter.grad = None  # of a backward pass that is not this update's
             torch.autograd.backward(loss, inputs=parameters)
             if self._fabric.world_size > 1:
                 average_gradients(self._fabric, parameters)

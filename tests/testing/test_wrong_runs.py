@@ -228,3 +228,25 @@ def test_the_interruptions_have_no_common_divisor(steps):
     assert list(stops) == sorted(set(stops))
     assert len(stops) == 1 or not any(all(one % k == 0 for one in stops) for k in range(2, steps + 2))
     assert len(stops) == 2 or steps < 3
+
+
+def test_figures_of_a_whole_split_are_the_same_after_a_resume(found, plain):
+    class Counting(plain):
+        """Counts images within the first epoch after a resume, and at the end."""
+
+        name = "counting"
+
+        def phases(self, run):
+            (phase,) = super().phases(run)
+
+            def step(batch):
+                seen = sum(len(one) for one in run.data.train)
+                return {**phase.step(batch), "seen": torch.tensor(float(seen))}
+
+            yield Phase("counting", run.data.train, step, run.recipe.epochs)
+            yield Phase("test", run.data.test, lambda batch: {}, run.recipe.epochs)
+
+        def measure(self, run):
+            return {f"test/{name}": sum(map(len, getattr(run.data, name))) for name in ("train", "test")}
+
+    assert [str(one) for one in found(Counting, "resume", **{"data.batch_size": 4})] == []
