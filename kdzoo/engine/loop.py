@@ -175,9 +175,10 @@ class Loop:
             set_epoch(at.total_epochs, at.step)
         try:
             batches = iter(phase.data) if set_epoch is not None else islice(phase.data, at.step, None)
-            yield from islice(batches, 1)
+            first = list(islice(batches, 1))
             if set_epoch is not None:  # whoever else goes through it, also within this epoch, sees all of it
                 set_epoch(at.total_epochs, 0)
+            yield from first
             yield from batches
         except Exception:
             if self.stop.asked is None:
