@@ -27,6 +27,7 @@ from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, s
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
+from kdzoo.engine.metrics import metric_figures
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
@@ -175,6 +176,11 @@ class Session:
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
         result = measure(run, algorithm, position, self.teacher_accuracy)
+        for name, figure in metric_figures(run, self.resources.zoo, self.data.test):
+            if isinstance(figure, str):
+                self._warn(f"the metric {name!r} has no figure: {figure}")
+            else:
+                result[f"test/{name}"] = figure
         if self.networks.sources.get("teacher"):
             result["teacher_path"] = self.networks.sources["teacher"]
         result |= self.clock.result(self.fabric.device)
