@@ -125,6 +125,7 @@ class Loop:
             names.add(phase.name)
             if number < done:
                 continue
+            self.run.phase = phase.name
             self.run.begin_phase(phase.epochs, _steps(phase))
             if saved is not None and number == done:
                 self._restore(phase, saved)

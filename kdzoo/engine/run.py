@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -17,7 +17,7 @@ from kdzoo.api.batch import Batch, Output
 from kdzoo.api.network import Backbone
 from kdzoo.api.probe import Probe
 from kdzoo.api.run import Data
-from kdzoo.api.scheme import Scheme
+from kdzoo.api.scheme import Lesson, Scheme
 from kdzoo.engine.answers import Answers
 from kdzoo.engine.columns import Columns, columns_of
 from kdzoo.engine.evaluate import task_loss
@@ -59,6 +59,7 @@ class TrainingRun:
         self.networks = networks
         self.gallery = gallery or Gallery(Path(), lambda event: None, writes=False)
         self.folder = self.gallery.folder
+        self.phase = ""
         self.state: dict[str, Any] = {}
         self.listeners = Listeners(self, listeners)
         self.saved: dict[str, Any] = {}  # by name, until the part or role with this state is created
@@ -154,6 +155,20 @@ class TrainingRun:
         loss = self.lessons.teach(self, batch, detach=detach)
         self.listeners.tell(Listener.taught, batch, loss)
         return loss
+
+    def taught(self, batch: Batch, *, detach: bool = True) -> list[tuple[Lesson, Tensor]]:
+        """See :meth:`kdzoo.api.Run.taught`."""
+        found = self.lessons.taught(self, batch, detach=detach)
+        if found:
+            self.listeners.tell(Listener.taught, batch, torch.stack([loss for _, loss in found]).sum())
+        return found
+
+    def reduce(self, tensor: Tensor, how: Literal["mean", "sum", "max"] = "mean") -> Tensor:
+        """See :meth:`kdzoo.api.Run.reduce`."""
+        reduced = tensor.detach().clone()
+        if self.fabric.world_size > 1:
+            reduced = cast(Tensor, self.fabric.all_reduce(reduced, reduce_op=how))
+        return reduced
 
     def update(self, loss: Tensor, *roles: str) -> None:
         """See :meth:`kdzoo.api.Run.update`."""
