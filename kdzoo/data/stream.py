@@ -109,15 +109,16 @@ class Stream:
         self.epoch, self.start = epoch, start
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._batches()[self.start :]
+        start = self.start  # it may change while this iteration goes on
+        batches = self._batches()[start:]
         reading = [images.read(batches) for images in self._images.values()]
-        for step, together in enumerate(zip(*reading, strict=True), self.start):
+        for step, together in enumerate(zip(*reading, strict=True), start):
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
             views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
             batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
-            yield self._traced(batch, step, len(batches) + self.start, batches[step - self.start])
+            yield self._traced(batch, step, len(batches) + start, batches[step - start])
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
         seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}
