@@ -27,6 +27,8 @@ class Data(Protocol):
     def train(self) -> Iterable[Batch]:
         """The training split, shuffled and augmented as a pure function of (seed, epoch, index).
 
+        The loop sets its epoch; code that goes through it by itself calls ``train.set_epoch(epoch)`` before.
+
         Raises:
             KdzooError: the recipe says ``data.withhold_train``, so no training image was opened.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -30,7 +31,11 @@ from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
 from kdzoo.engine.store import Store
 from kdzoo.engine.updates import Updates
+from kdzoo.engine.work import Work
 from kdzoo.recipe.model import OptimConfig, Recipe
+
+_WORK = "work"
+"""The key of the counts in a checkpoint."""
 
 
 class TrainingRun:
@@ -61,9 +66,10 @@ class TrainingRun:
         self.folder = self.gallery.folder
         self.phase = ""
         self.state: dict[str, Any] = {}
-        self.listeners = Listeners(self, listeners)
         self.saved: dict[str, Any] = {}  # by name, until the part or role with this state is created
         self.roster = Roster(fabric)
+        self.work = Work(self.roster)
+        self.listeners = Listeners(self, [self.work, *listeners])
         self.answers = Answers(self.roster, self.autocast, self.listeners, store)
         self.updates = Updates(self.roster, fabric, self.saved)
         self.lessons = Lessons(knowledge, scheme, self.roster, self.answers, self.updates)
@@ -205,7 +211,8 @@ class TrainingRun:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizers and generators, as tensors and plain values."""
-        return {**self.saved, **self.updates.state_dict(), **self.generators.state_dict()}
+        work = {_WORK: dict(self.work.counts)}
+        return {**self.saved, **self.updates.state_dict(), **self.generators.state_dict(), **work}
 
     def restore(self, content: dict[str, Any], step: int) -> None:
         """Restore what :meth:`state_dict` returned; what does not exist yet gets its state when it is created.
@@ -215,5 +222,6 @@ class TrainingRun:
         """
         self.saved.clear()
         self.saved.update(content)
+        self.work.counts = Counter(self.saved.pop(_WORK, {}))
         self.generators.clear()
         self.updates.restore(step)

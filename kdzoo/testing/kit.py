@@ -62,7 +62,11 @@ def examine(
 
 
 def outcomes(
-    subject: Subject, *, only: Collection[str] = (), without: Collection[str] = ()
+    subject: Subject,
+    *,
+    only: Collection[str] = (),
+    without: Collection[str] = (),
+    errors: dict[tuple[str, str, str], str] | None = None,
 ) -> Iterator[Outcome]:
     """Run the checks for the subject's kind.
 
@@ -72,13 +76,15 @@ def outcomes(
         subject: what to examine.
         only: names of checks; default: all.
         without: names of checks to skip, such as ``processes``, which takes ten seconds.
+        errors: (component, error, place) -> the check that raised it first; is added to. Between calls with the same
+            mapping, too, an error is a finding of one check alone.
 
     Raises:
         UnknownName: there is no check of that name.
         KdzooError: the component cannot be run in the small recipe; says what it needs.
 
     """
-    errors: dict[tuple[str, str], str] = {}
+    errors = {} if errors is None else errors
     for one in applicable(subject, only=only, without=without):
         reason = subject.exempt.get(one.name, "").strip()
         if reason:
@@ -89,7 +95,7 @@ def outcomes(
             with once_warned():
                 found = tuple(each for each in _found(one, subject) if each.item not in exempt_items)
         except _Raised as raised:
-            first = errors.setdefault((raised.what, raised.where), one.name)
+            first = errors.setdefault((subject.name, raised.what, raised.where), one.name)
             if first != one.name:
                 yield Outcome(subject, one, None, (), failed=first)
                 continue

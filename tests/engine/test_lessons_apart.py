@@ -96,3 +96,17 @@ def test_a_scheme_sees_the_phase(zoo_with, small_recipe, tmp_path):
     train(changed, tmp_path / "run", zoo=zoo_with(Seeing, TwoPhases))
     half = len(seen) // 2
     assert seen == ["first"] * half + ["second"] * half
+
+
+def test_the_work_of_a_run_is_counted_and_goes_on_after_a_resume(make_run, batch):
+    run = with_two(make_run, batch)
+    run.update(run.teach(batch) + run.task("student", batch), "student")
+    expected = {"student_updates": 1, "student_images": len(batch), "teacher_images": 2 * len(batch)}
+    assert run.work.counts == expected
+    with torch.no_grad():
+        run.see("student", batch)  # an evaluation
+    assert run.work.counts == expected
+    again = make_run("kd")
+    again.begin_phase(1, 2)
+    again.restore(run.state_dict(), 1)
+    assert again.work.counts == expected
