@@ -137,15 +137,23 @@ def _found(check: Check, subject: Subject) -> Iterator[Finding]:
         raise _Raised(*blame(error)) from error
 
 
+_WARNED: set[tuple[str, type[Warning]]] = set()
+"""The warnings that were shown."""
+
+
 @contextmanager
 def once_warned() -> Iterator[None]:
-    """A warning that no filter decides is shown once, not in each of dozens of runs; the launcher's notes are not."""
+    """A warning is shown once, not in each of dozens of runs; the launcher's notes are not shown."""
     launcher = logging.getLogger("lightning_fabric")
     level = launcher.level
-    with warnings.catch_warnings():
-        warnings.filterwarnings("once", append=True)
-        launcher.setLevel(logging.ERROR)
-        try:
+    launcher.setLevel(logging.ERROR)
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
             yield
-        finally:
-            launcher.setLevel(level)
+    finally:
+        launcher.setLevel(level)
+        for one in caught:
+            if (str(one.message), one.category) not in _WARNED:
+                _WARNED.add((str(one.message), one.category))
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

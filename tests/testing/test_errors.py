@@ -28,7 +28,7 @@ def test_an_error_of_many_checks_is_shown_once(subject_of):
 
 
 def test_a_warning_of_many_runs_is_shown_once(recwarn):
-    warnings.resetwarnings()
+    warnings.simplefilter("default")
     for _ in range(3):
         with once_warned():
             warnings.warn("only once", UserWarning, stacklevel=1)
