@@ -129,6 +129,7 @@ class Loop:
             names.add(phase.name)
             if number < done:
                 continue
+            self.run.phase = phase.name
             self.run.begin_phase(phase.epochs, _steps(phase))
             if saved is not None and number == done:
                 self._restore(phase, saved)
@@ -180,7 +181,12 @@ class Loop:
         if set_epoch is not None:
             set_epoch(at.total_epochs, at.step)
         try:
-            yield from phase.data if set_epoch is not None else islice(phase.data, at.step, None)
+            batches = iter(phase.data) if set_epoch is not None else islice(phase.data, at.step, None)
+            first = list(islice(batches, 1))
+            if set_epoch is not None:  # whoever else goes through it, also within this epoch, sees all of it
+                set_epoch(at.total_epochs, 0)
+            yield from first
+            yield from batches
         except Exception:
             if self.stop.asked is None:
                 raise

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.store import Store
 from kdzoo.places import cache_folder
+from kdzoo.recipe.decides import EFFECTS, Effect
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__

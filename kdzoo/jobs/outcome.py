@@ -98,6 +98,9 @@ def _accuracies(
             and ((member.student and classifies(member.module)) or answers(member.module, len(classes)))
         ):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
+    for role, reached in known.items():  # also of a teacher that a derived role has replaced
+        result.setdefault(f"test/{role}", reached)
+    result |= {f"work/{name}": number for name, number in sorted(run.work.counts.items())}
     if len(classes) > 5:
         result["test/top5"] = found.top5
     result |= {"test/macro_f1": found.macro_f1, "test/ece": found.ece}

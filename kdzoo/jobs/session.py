@@ -28,6 +28,7 @@ from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, r
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
+from kdzoo.engine.metrics import metric_figures
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
@@ -213,6 +214,11 @@ class Session:
             name = self.recipe.algorithm.name
             self._warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
         result = measure(run, algorithm, position, self.teacher_accuracy)
+        for name, figure in metric_figures(run, self.resources.zoo, self.data.test):
+            if isinstance(figure, str):
+                self._warn(f"the metric {name!r} has no figure: {figure}")
+            else:
+                result[f"test/{name}"] = figure
         if (teacher := self.networks.path("teacher")) is not None:
             result["teacher_path"] = str(teacher)
         if self.store is not None:
