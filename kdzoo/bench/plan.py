@@ -163,6 +163,8 @@ class Planner:
         errors: list[KdzooError] = []
         for pair in self.pairs:
             for method in self.methods():
+                if method in self.pairs[pair].without:
+                    continue
                 entry = Entry(method, method, pair)
                 try:
                     search = self._search(entry)
@@ -175,7 +177,11 @@ class Planner:
                     refused[entry] = " ".join(str(error).split())
                     errors.append(error)
         if not runs:
-            raise errors[0]
+            raise (
+                errors[0]
+                if errors
+                else KdzooError(f"suite {self.name}: no pair can be used with its methods")
+            )
         order = {seed: number for number, seed in enumerate(self.suite.seeds)}
         runs.sort(
             key=lambda run: order[run.seed]
@@ -202,9 +208,11 @@ class Planner:
                 raise KdzooError(
                     f"suite {self.name}: method {name} is not installed: pip install {' '.join(packages)}"
                 )
-        for name in self.suite.tune:
-            if name != EVERY and name not in self._registry.methods:
-                raise UnknownName(f"method in tune of suite {self.name}", name, self._registry.methods)
+        settings = [self.suite.settings, *(pair.settings for pair in self.suite.pairs)]
+        for key, named in [("tune", self.suite.tune), *(("settings", one) for one in settings)]:
+            for name in named:
+                if name != EVERY and name not in self._registry.methods:
+                    raise UnknownName(f"method in {key} of suite {self.name}", name, self._registry.methods)
         return names
 
     def runs(self, entry: Entry, settings: Mapping[str, Any] | None = None) -> list[Run]:
@@ -260,7 +268,10 @@ class Planner:
                         **self.suite.recipe,
                     },
                 ),
-                Layer(source, {"roles": pair.model_dump(exclude_unset=True)}),
+                Layer(source, {"roles": pair.roles}),
+                Layer(source, dotted(self.suite.settings.get(entry.method, {}))),
+                Layer(f"{source}, pair {entry.pair}", pair.recipe),
+                Layer(f"{source}, pair {entry.pair}", dotted(pair.settings.get(entry.method, {}))),
                 *self._layers,
                 Layer(f"{source}, tune", dotted(settings)),
                 Layer(source, {"seed": seed}),
@@ -306,11 +317,12 @@ class Planner:
         named: dict[str, Pair] = {}
         for pair in self.suite.pairs:
             merged = Merged()
-            merged.add(Layer("suite", {"roles": pair.model_dump(exclude_unset=True)}))
+            merged.add(Layer("suite", {"roles": pair.roles}))
             for layer in self._layers:
                 merged.add(Layer(layer.source, {"roles": layer.values.get("roles", {})}))
             models = [str(merged.values["roles"][role]["model"]) for role in ("teacher", "student")]
-            name = ">".join(models)
+            own = models == [pair.teacher.model, pair.student.model]
+            name = pair.name if pair.name and own else ">".join(models)
             alike = sum(one.split(" (")[0] == name for one in named)
             named[f"{name} ({alike + 1})" if alike else name] = pair
         return named

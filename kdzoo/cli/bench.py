@@ -40,6 +40,10 @@ def bench(
             help="Names, separated by commas; the baseline is always added.", show_default="the suite's"
         ),
     ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(help="Such as 'r32x4>r8x4', separated by commas.", show_default="the suite's"),
+    ] = None,
     layers: list[Layer],
     assign: Annotated[
         list[str] | None,
@@ -86,7 +90,7 @@ def bench(
         data = SuiteData(shown.observe) if not (quiet or json) else SuiteData()
         planner = Planner(
             name,
-            narrowed(found, seeds=_seeds(seeds), methods=_names(methods)),
+            narrowed(found, seeds=_seeds(seeds), methods=_names(methods), pairs=_names(pairs)),
             output=output or Path("runs") / "bench" / name,
             zoo=zoo,
             registry=registry,
