@@ -18,17 +18,24 @@ from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import readable, teacher_recipe
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
-from kdzoo.recipe.layers import Layer, Merged, dotted
+from kdzoo.recipe.layers import Layer, Merged, dotted, flattened
 from kdzoo.recipe.model import DataConfig, Recipe
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
+from kdzoo.registry.published import RecordedFigure, figures_of_table, recorded_figure
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 _OWN_KEYS = ("seed", "method")
 """Fields of each recipe that the plan sets."""
 
+
+_NO_CHANGE = {
+    *("data.data_dir", "data.dataset", "data.workers", "data.cache_gb", "observers", "checkpoint_seconds"),
+    *("roles.teacher.checkpoint", "eval_every", "deterministic", "channels_last"),
+}
+"""Keys that leave a suite's protocol as it is: where things are, and how fast they are."""
 
 TUNING = "tuning"
 """The last tag of a tuning run."""
@@ -147,6 +154,20 @@ class Planner:
                     raise KdzooError(f"{layer.source}: {key}: a suite decides it; see --seeds and --methods")
         self.pairs = self._named_pairs()
         self._teachers: dict[str, Task] = {}
+
+    @property
+    def published(self) -> tuple[RecordedFigure, ...]:
+        """The accuracies published on the suite's pairs."""
+        own = (one for table in self.suite.published for one in figures_of_table(self.name, table))
+        others = self._registry.figures(suite=self.name)
+        found = {recorded_figure(one): None for one in (*own, *others) if one.pair in self.pairs}
+        return tuple(found)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The keys in which the layers change the suite's protocol."""
+        keys = (key for layer in self._layers for key, _ in flattened(layer.values))
+        return tuple(dict.fromkeys(key for key in keys if key not in _NO_CHANGE))
 
     def plan(self) -> Plan:
         """The tasks of all methods of the suite.

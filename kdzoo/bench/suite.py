@@ -41,7 +41,7 @@ def narrowed(
         KdzooError: the tuning seed is among the seeds, or one is negative.
     """
     if pairs is not None:
-        known = {pair.name or f"{pair.teacher.model}>{pair.student.model}": pair for pair in suite.pairs}
+        known = {pair.label: pair for pair in suite.pairs}
         for name in pairs:
             if name not in known:
                 raise UnknownName("pair of the suite", name, known)

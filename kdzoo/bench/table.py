@@ -17,6 +17,7 @@ HEADINGS = (
     "n",
     "test %,\nlast epoch",
     "minus\nbaseline",
+    "published\n(ours minus it)",
     "test %,\nchosen epoch",
     "seconds\na run",
     "peak\nMB",
@@ -24,7 +25,10 @@ HEADINGS = (
 )
 """Headings with line breaks for narrow terminals."""
 
-LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", "test %,\nchosen epoch", "n")
+PUBLISHED = HEADINGS[4]
+"""The heading of published accuracies: a star marks one that is not said to be of the last epoch."""
+
+LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", PUBLISHED, "test %,\nchosen epoch", "n")
 """The columns that a narrow terminal omits, in this order."""
 
 _GAP = 2
@@ -57,13 +61,33 @@ def percent(value: Estimate | None, *, signed: bool = False) -> str:
     return mean.replace("-", "−") + spread
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def leaderboard_lines(results: PairResults) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headings and rows of a pair's leaderboard; the column of published accuracies only if there are any."""
+    lines = [HEADINGS, *(cells(row, published_cell(results, row)) for row in results.rows)]
+    if not results.published:
+        place = HEADINGS.index(PUBLISHED)
+        lines = [(*line[:place], *line[place + 1 :]) for line in lines]
+    return lines[0], lines[1:]
+
+
+def published_cell(results: PairResults, row: Row) -> str:
+    """``73.33 (−0.42)``: the published accuracy, and what the row's mean at the last epoch has more."""
+    figure = results.published.get(row.entry)
+    if figure is None:
+        return ""
+    difference = percent(Estimate(row.last.mean - figure.value, None, row.last.n), signed=True)
+    own = "" if row.entry not in results.reproduced else f" ({difference})"
+    return f"{figure.value:.2f}{own}{'' if figure.statistic == 'last' else '*'}"
+
+
+def cells(row: Row, published: str = "") -> tuple[str, ...]:
     """The cells of a row, in the order of :data:`HEADINGS`."""
     return (
         row.entry,
         str(row.last.n),
         percent(row.last),
         percent(row.difference, signed=True),
+        published,
         percent(row.chosen),
         f"{row.seconds:.1f}",
         f"{row.memory_mb:.0f}",
@@ -83,10 +107,10 @@ def columns_that_fit(lines: Sequence[Sequence[str]], width: int | None) -> list[
         for column in zip(*lines, strict=True)
     ]
     kept = list(range(len(widths)))
-    for heading in LEAVE_OUT:
+    for heading in (one for one in LEAVE_OUT if one in lines[0]):
         if width is None or sum(widths[column] for column in kept) + _GAP * (len(kept) - 1) <= width:
             break
-        kept.remove(HEADINGS.index(heading))
+        kept.remove(lines[0].index(heading))
     return kept
 
 
@@ -100,15 +124,15 @@ def terminal_table(results: PairResults, width: int | None = None) -> tuple[Tabl
     Returns:
         The table, and the headings of the omitted columns.
     """
-    rows = [cells(row) for row in results.rows]
-    kept = columns_that_fit([HEADINGS, *rows], width)
+    headings, rows = leaderboard_lines(results)
+    kept = columns_that_fit([headings, *rows], width)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
-    for heading in (HEADINGS[column] for column in kept):
+    for heading in (headings[column] for column in kept):
         text = heading in ("method", "from")
         table.add_column(heading, justify="left" if text else "right", vertical="bottom", no_wrap=True)
     for row in rows:
         table.add_row(*(escape(row[column]) for column in kept))
-    left_out = [heading.replace("\n", " ") for number, heading in enumerate(HEADINGS) if number not in kept]
+    left_out = [heading.replace("\n", " ") for number, heading in enumerate(headings) if number not in kept]
     return table, left_out
 
 

@@ -111,6 +111,11 @@ class Pair(Section):
     without: tuple[Name, ...] = Field((), description="methods that cannot be used with this pair")
 
     @property
+    def label(self) -> str:
+        """Its name, or ``teacher>student`` of the models' names."""
+        return self.name or f"{self.teacher.model}>{self.student.model}"
+
+    @property
     def roles(self) -> dict[str, Any]:
         """The roles as a layer of a recipe."""
         return self.model_dump(include={"teacher", "student"}, exclude_unset=True)

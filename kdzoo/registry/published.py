@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -35,6 +35,12 @@ class Terms(Section):
         None, description="number of runs of which it is the mean; none: not stated"
     )
     differences: str = Field("", description="how the protocol differs from the suite's")
+
+    @property
+    def of(self) -> str:
+        """What it is the accuracy of: ``last epoch, mean of 5 runs``."""
+        runs = "" if self.runs is None else ", one run" if self.runs == 1 else f", mean of {self.runs} runs"
+        return _STATISTICS[self.statistic] + runs
 
 
 class PublishedTable(Terms):
@@ -73,6 +79,12 @@ class PublishedFigure(Terms):
     value: Accuracy
 
 
+class RecordedFigure(PublishedFigure):
+    """A published figure in the ledger of a suite."""
+
+    method: Name
+
+
 @dataclass(frozen=True)
 class Figure:
     """One published accuracy in percent.
@@ -94,9 +106,15 @@ class Figure:
     @property
     def of(self) -> str:
         """What it is the accuracy of: ``last epoch, mean of 5 runs``."""
-        runs = self.terms.runs
-        mean = "" if runs is None else ", one run" if runs == 1 else f", mean of {runs} runs"
-        return _STATISTICS[self.terms.statistic] + mean
+        return self.terms.of
+
+
+def recorded_figure(figure: Figure) -> RecordedFigure:
+    """The figure as a ledger has it."""
+    terms = figure.terms.model_dump(include=set(Terms.model_fields))
+    return RecordedFigure(
+        suite=figure.suite, method=figure.method, pair=figure.pair, value=figure.value, **terms
+    )
 
 
 def figures_of_table(suite: str, table: PublishedTable) -> Iterator[Figure]:
@@ -107,6 +125,6 @@ def figures_of_table(suite: str, table: PublishedTable) -> Iterator[Figure]:
                 yield Figure(suite, method, pair, value, table)
 
 
-def preferred(figures: list[Figure]) -> Figure | None:
+def preferred(figures: Sequence[RecordedFigure]) -> RecordedFigure | None:
     """The figure to compare a last epoch with: one of the last epoch if there is any, else the first."""
-    return next((one for one in figures if one.terms.statistic == "last"), figures[0] if figures else None)
+    return next((one for one in figures if one.statistic == "last"), figures[0] if figures else None)

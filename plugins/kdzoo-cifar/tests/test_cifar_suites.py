@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from kdzoo.bench.plan import Planner
@@ -170,7 +171,6 @@ def bench(suite, folder, output, *more):
     return json.loads(ended.stdout)
 
 
-SMALL = ("data.batch_size=10",)
 RUNS = {
     "cifar100-crd": (100, "at", "r56>r20", "data.dataset=folder", "roles.teacher.model=cifar_resnet8"),
     "cifar100-kd-strong": (
@@ -190,20 +190,31 @@ RUNS = {
         "data.dataset=folder",
         "roles.teacher.model=convnext_atto",
     ),
-    "cifar10-datafree": (10, "dafl", "r34>r18", "algorithm.steps=1", "algorithm.width=4"),
-    "cifar10-robust": (10, "rslad", "r34>r18", "data.val_fraction=0.5", "algorithm.steps=1"),
-    "cifar10-lifelong": (10, "icarl", "r18>r18", "epochs=5", "algorithm.memory=10"),
+    "cifar10-datafree": (10, "dafl", "r34>r18"),
+    "cifar10-robust": (10, "rslad", "r34>r18", "data.val_fraction=0.5"),
+    "cifar10-lifelong": (10, "icarl", "r18>r18", "epochs=5"),
 }
 """Suite -> classes, a method, a pair, and what makes it small or does without a download."""
+
+SETTINGS = {
+    "dafl": {"algorithm.steps": 1, "algorithm.width": 4},
+    "pgd-training": {"algorithm.steps": 1},
+    "rslad": {"algorithm.steps": 1},
+    "icarl": {"algorithm.memory": 10},
+}
+"""What makes a method small."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_suite_runs_on_a_made_set(suite, cifar, tmp_path):
     classes, method, pair, *small = RUNS[suite]
-    found = bench(
-        suite, cifar(classes), tmp_path / "out", f"methods={method}", f"pairs={pair}", *SMALL, *small
-    )
+    content = REGISTRY.suites[suite].model_dump(mode="json", exclude_unset=True)
+    content["settings"] = content.get("settings", {}) | SETTINGS
+    file = tmp_path / f"{suite}.yaml"
+    file.write_text(yaml.safe_dump(content))
+    more = (f"methods={method}", f"pairs={pair}", "data.batch_size=10", *small)
+    found = bench(file, cifar(classes), tmp_path / "out", *more)
     (shown,) = found["pairs"]
     assert {row["entry"] for row in shown["rows"]} == {REGISTRY.suites[suite].baseline, method}
     assert not found["failures"]
