@@ -31,7 +31,7 @@ _OWN_KEYS = ("seed", "method")
 """Fields of each recipe that the plan sets."""
 
 
-_NO_CHANGE = {
+NO_CHANGE = {
     *("data.data_dir", "data.dataset", "data.workers", "data.cache_gb", "observers", "checkpoint_seconds"),
     *("roles.teacher.checkpoint", "eval_every", "deterministic", "channels_last"),
 }
@@ -167,7 +167,7 @@ class Planner:
     def changed(self) -> tuple[str, ...]:
         """The keys in which the layers change the suite's protocol."""
         keys = (key for layer in self._layers for key, _ in flattened(layer.values))
-        return tuple(dict.fromkeys(key for key in keys if key not in _NO_CHANGE))
+        return tuple(dict.fromkeys(key for key in keys if key not in NO_CHANGE))
 
     def plan(self) -> Plan:
         """The tasks of all methods of the suite.

@@ -94,7 +94,7 @@ def verdict(ours: Estimate, value: float, terms: Terms, found: Reproduction) -> 
             sure = "more than 99.9%" if found.p < 0.001 else f"{100 * (1 - found.p):.1f}%"
             said = f"{own}, is {found.verdict} {published} by {interval}, at a confidence of {sure}"
     notes = [] if terms.statistic == "last" else ["the published epoch may be chosen on the test split"]
-    notes += [f"published with {terms.differences}"] if terms.differences else []
+    notes += [f"differs: {terms.differences}"] if terms.differences else []
     return f"{said} ({'; '.join(notes)})." if notes else f"{said}."
 
 
