@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from kdzoo.bench.results import SuiteResults, read_results
 from kdzoo.bench.suite import narrowed
 from kdzoo.errors import KdzooError
 from kdzoo.files import inside
-from kdzoo.recipe.decides import DataFacts
+from kdzoo.recipe.decides import EFFECTS, DataFacts
 from kdzoo.recipe.identity import read_identity
 from kdzoo.recipe.layers import flattened
 from kdzoo.recipe.model import AugmentConfig
@@ -84,7 +85,8 @@ def _run(folder: Path, run: PlannedRun, record: Recorded) -> Iterator[str]:
         yield f"recipe.yaml has the seed {recipe.get('seed')}, the ledger {run.seed}"
     if identity is not None:
         for key, value in identity.fields.items():
-            if key in recipe and not isinstance(value, list | tuple) and recipe[key] != value:
+            decides = re.sub(r"^roles\.[^.]+", "roles.*", key) not in EFFECTS
+            if decides and recipe.get(key) not in (None, value):  # what is None was found out from the data
                 yield f"recipe.yaml and identity.json differ in {key}: {recipe[key]!r} and {value!r}"
     for epoch in record.epochs:
         tested = [name for name in epoch.metrics if name.startswith("test/")]

@@ -28,7 +28,11 @@ suites:
     settings: {kd: {knowledge.temperature: 3.0}}
     published:
       - {source: a log, statistic: best, pairs: [big>small], figures: {kd: [99.5], teacher: [50.0]}}
-      - {source: "a paper, table 1", statistic: last, runs: 5, pairs: [big>small], figures: {kd: [0.5], baseline: [9]}}
+      - source: "a paper, table 1"
+        statistic: last
+        runs: 5
+        pairs: [big>small]
+        figures: {kd: [0.5], baseline: [9]}
 """
 
 Call = Callable[..., Result]
