@@ -1,4 +1,4 @@
-"""Where kdzoo keeps what it can make again: decoded data sets and trained teachers."""
+"""Where kdzoo keeps what it can make again: decoded data sets, trained teachers and their answers."""
 
 from __future__ import annotations
 

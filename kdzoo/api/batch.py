@@ -16,6 +16,43 @@ UNLABELLED = -1
 
 
 @dataclass(frozen=True, eq=False)
+class Origin:
+    """Where the images of a training batch come from.
+
+    Attributes:
+        epoch: of the run, from 0.
+        step: of the epoch, from 0.
+        steps: of the epoch in all.
+        index: (B,) int64 on the CPU: ``Batch.index``.
+        inputs: the images themselves.
+        versions: modality -> how often they had been changed in place.
+        part: names a part of the training split; empty for the whole one.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    index: Tensor
+    inputs: Mapping[str, Tensor]
+    versions: Mapping[str, int]
+    part: str = ""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return next(iter(self.inputs.values())).device
+
+    def holds(self, batch: Batch, modality: str) -> bool:
+        """Whether the batch still has these images, unchanged."""
+        image = batch.inputs.get(modality)
+        return (
+            image is not None
+            and image is self.inputs.get(modality)
+            and image._version == self.versions[modality]
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """One batch of samples.
 
@@ -24,12 +61,15 @@ class Batch:
         inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
         target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities; None = unlabelled.
         progress: progress of the phase, from 0 at its first step to just under 1 at its last.
+        origin: where the training split took the images from; None for any other batch. It says nothing of a batch
+            whose inputs were replaced.
     """
 
     index: Tensor
     inputs: Mapping[str, Tensor]
     target: Tensor | None = None
     progress: float = 0.0
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return self.index.shape[0]

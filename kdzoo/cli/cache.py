@@ -11,7 +11,9 @@ from kdzoo.cli.output import console, print_json, print_line
 
 _DAY = 86400.0
 
-cache = typer.Typer(help="Show or prune what is kept between runs: decoded images and trained teachers.")
+cache = typer.Typer(
+    help="Show or prune what is kept between runs: decoded images, trained teachers and their answers."
+)
 
 
 @cache.callback(invoke_without_command=True)
@@ -19,7 +21,7 @@ def show_cache(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show or prune what is kept between runs: decoded images and trained teachers.
+    """Show or prune what is kept between runs: decoded images, trained teachers and their answers.
 
     Nothing in it is precious: what is missing is made again. KDZOO_CACHE moves it.
     """
@@ -47,8 +49,8 @@ def prune(
         typer.Option("--unused", min=0, help="Only what was not used for so many days.", metavar="DAYS"),
     ] = 30.0,
     only: Annotated[
-        Literal["images", "teacher"] | None,
-        typer.Option("--only", help="Only decoded images, or only teachers.", show_default=False),
+        Literal["images", "teacher", "answers"] | None,
+        typer.Option("--only", help="Only decoded images, teachers, or answers.", show_default=False),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what was used just now.")] = False,
 ) -> None:

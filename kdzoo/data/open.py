@@ -130,6 +130,7 @@ def open_data(
         device=device, channels_last=channels_last, share=Share(rank, world), paired=paired["train"],
         computed=compute, seed=seed,
         augment=Augment(augment, seed), mix=_mix(augment, parts["train"].split, len(source.classes), seed),
+        views=config.views,
     )  # fmt: skip
     pixels = {
         modality: {name: shelf.digest for name, shelf in own.items()} for modality, own in shelved.items()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from kdzoo.api.batch import UNLABELLED, Batch
+from kdzoo.api.batch import UNLABELLED, Batch, Origin
 from kdzoo.counter_rng import key, permutation
 from kdzoo.data.augment import Augment, plain
+from kdzoo.data.listing import digest
 from kdzoo.data.mix import Mix
 from kdzoo.data.split import Split
 from kdzoo.errors import KdzooError
@@ -115,12 +116,16 @@ class Stream:
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
             views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
-            yield self._batch(index, *self._mixed(views, self._target[chosen], step))
+            batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
+            yield self._traced(batch, step, len(batches) + self.start, batches[step - self.start])
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
         seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}
         inputs = {name: one.contiguous(memory_format=self._memory_format) for name, one in seen.items()}
         return Batch(index, inputs, target)
+
+    def _traced(self, batch: Batch, step: int, steps: int, chosen: Tensor) -> Batch:
+        return batch
 
     def _batches(self) -> Sequence[Tensor]:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
@@ -137,7 +142,8 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch.
+    batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
+    epochs, images, order and mixing alike: so a teacher's answers to them are soon all known.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -160,6 +166,7 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -172,10 +179,20 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._views = views
         self._among = torch.arange(len(split))  # positions in the split
+        self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
         own = torch.arange(len(split), device=device)
         self._position = own.new_full((rows,), -1).index_put((self._index,), own)
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch; after ``views`` epochs it is one of those, all of them in each round, reordered."""
+        if self._views is not None and epoch >= self._views:
+            round_, place = divmod(epoch, self._views)
+            order = permutation(key("views", self._seed, round_), torch.arange(self._views))
+            epoch = int(order[place])
+        super().set_epoch(epoch, start)
 
     def select(self, index: Tensor) -> TrainStream:
         """The stream of these samples (n,) alone.
@@ -191,6 +208,7 @@ class TrainStream(Stream):
             raise KdzooError(f"select: {len(among)} rows, not all of them of the training split")
         part = copy.copy(self)
         part._among = among
+        part._part = digest(among.tolist())[:16]
         part._batch_size = min(self._asked_batch_size, len(among) // self._share.world)
         if not part._batch_size:
             raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
@@ -219,6 +237,12 @@ class TrainStream(Stream):
 
     def __len__(self) -> int:
         return len(self._among) // (self._batch_size * self._share.world)
+
+    def _traced(self, batch: Batch, step: int, steps: int, chosen: Tensor) -> Batch:
+        """The batch with its origin."""
+        versions = {name: image._version for name, image in batch.inputs.items()}
+        origin = Origin(self.epoch, step, steps, self.split.index[chosen], batch.inputs, versions, self._part)
+        return replace(batch, origin=origin)
 
     def _batches(self) -> Sequence[Tensor]:
         order = self._among[

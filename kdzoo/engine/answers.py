@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from kdzoo.api.modes import evaluating
 from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
+from kdzoo.engine.store import Store
 from kdzoo.errors import KdzooError
 
 
@@ -30,11 +32,16 @@ class Answers:
     """Computes the outputs of a roster's roles, each network in the precision of ``autocast``, and stores them."""
 
     def __init__(
-        self, roster: Roster, autocast: Callable[[], AbstractContextManager[None]], listeners: Listeners
+        self,
+        roster: Roster,
+        autocast: Callable[[], AbstractContextManager[None]],
+        listeners: Listeners,
+        store: Store | None = None,
     ) -> None:
         self._roster = roster
         self._autocast = autocast
         self._listeners = listeners
+        self._store = store
         self._known: dict[tuple[str, int, bool], _Known] = {}
         self._origins: list[set[str]] = []
         self._measured: Batch | bool | None = None
@@ -130,6 +137,12 @@ class Answers:
             raise KdzooError(
                 f"role {role!r} reads the modality {member.modality!r}; the data has {', '.join(batch.inputs)}"
             )
+        store = self._store if not graph and self._measured is None else None
+        if store is not None and (kept := store.recall(member, batch)) is not None:
+            return kept
+        started = time.perf_counter()
         with torch.set_grad_enabled(graph), self._autocast():
             answer: Output = member.module(*inputs)
+        if store is not None:
+            store.keep(member, batch, answer, time.perf_counter() - started)
         return answer

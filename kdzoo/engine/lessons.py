@@ -135,6 +135,10 @@ class Lessons:
         return Output(output.logits, features, output.embedding if taps.embedding else None, output.extras)
 
     def _lesson(self, lesson: Lesson, batch: Batch, detach: bool) -> Tensor:
+        member = self._roster.members.get(lesson.teacher)
+        if member is not None and not member.module.training:
+            # before the student fills the memory with its activations: a tenth of the teacher's time on a CPU
+            self._answers.see(lesson.teacher, batch)
         student = self._answers.see(lesson.student, batch)
         teacher = self._answers.see(lesson.teacher, batch)
         if detach:

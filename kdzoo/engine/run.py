@@ -28,6 +28,7 @@ from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
+from kdzoo.engine.store import Store
 from kdzoo.engine.updates import Updates
 from kdzoo.recipe.model import OptimConfig, Recipe
 
@@ -48,6 +49,7 @@ class TrainingRun:
         networks: Networks,
         gallery: Gallery | None = None,
         listeners: Sequence[Listener] = (),
+        store: Store | None = None,
     ) -> None:
         self.recipe = recipe
         self.data = data
@@ -61,7 +63,7 @@ class TrainingRun:
         self.listeners = Listeners(self, listeners)
         self.saved: dict[str, Any] = {}  # by name, until the part or role with this state is created
         self.roster = Roster(fabric)
-        self.answers = Answers(self.roster, self.autocast, self.listeners)
+        self.answers = Answers(self.roster, self.autocast, self.listeners, store)
         self.updates = Updates(self.roster, fabric, self.saved)
         self.lessons = Lessons(knowledge, scheme, self.roster, self.answers, self.updates)
         self.generators = Generators(recipe.seed, fabric.device, fabric.global_rank, self.saved)

@@ -1,4 +1,4 @@
-"""What the cache keeps: decoded sets of images and trained teachers."""
+"""What the cache keeps: decoded sets of images, trained teachers, and what frozen teachers answered."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from kdzoo.engine.store import ABOUT
 from kdzoo.errors import KdzooError
 from kdzoo.files import inside
 from kdzoo.jobs.folder import finished
@@ -24,7 +25,7 @@ class Kept:
     """One thing in the cache.
 
     Attributes:
-        what: ``images`` or ``teacher``.
+        what: ``images``, ``teacher`` or ``answers``.
         name: of its file or folder.
         about: what it is, in a few words.
         size: in bytes.
@@ -65,7 +66,12 @@ def kept() -> list[Kept]:
         KdzooError: ``KDZOO_CACHE`` names no folder.
     """
     place = cache_folder()
-    return sorted((*_images(place / "datasets"), *_teachers(place / "teachers")), key=lambda one: -one.size)
+    found = (
+        *_images(place / "datasets"),
+        *_teachers(place / "teachers"),
+        *_answers(place / "answers"),
+    )
+    return sorted(found, key=lambda one: -one.size)
 
 
 def _images(place: Path) -> Iterator[Kept]:
@@ -93,6 +99,17 @@ def _teachers(place: Path) -> Iterator[Kept]:
         about += f", {accuracy:.2f} % on test" if isinstance(accuracy, float) else ", not finished"
         with suppress(OSError):
             yield _of("teacher", about, path)
+
+
+def _answers(place: Path) -> Iterator[Kept]:
+    for path in sorted(one for one in place.glob("*") if one.is_dir()):
+        about = path.name.rpartition("-")[0]
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            facts: Any = json.loads((path / ABOUT).read_bytes())
+            about = f"{facts['teacher']}, seed {facts['seed']}"
+        epochs = {one.name.partition("-")[0] for one in path.glob("*.safetensors")}
+        with suppress(OSError):
+            yield _of("answers", f"{about}, epochs: {len(epochs)}", path)
 
 
 def _of(what: str, about: str, *paths: Path) -> Kept:

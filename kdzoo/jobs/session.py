@@ -30,9 +30,11 @@ from kdzoo.engine.loop import Loop
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.store import Store
 from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.files import file_digest
 from kdzoo.jobs.announcer import Announcer
+from kdzoo.jobs.answers import open_store
 from kdzoo.jobs.folder import RunFolder, exported, finished
 from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
@@ -81,6 +83,7 @@ class Session:
         self.teacher_accuracy: dict[str, float] = {}
         self._teacher_files: dict[str, str | None] = {}
         self._missing: list[Planned] | None = None
+        self.store: Store | None = None
         observers = [resources.zoo.find("observer", name).component() for name in self.recipe.observers]
         self.announcer = Announcer(observers, main=resources.main)
 
@@ -90,6 +93,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.store is not None:
+            self.store.close()
         if error is not None:
             with suppress(OSError, KdzooError):
                 stopped = isinstance(error, Stopped)
@@ -177,6 +182,9 @@ class Session:
         result = measure(run, algorithm, position, self.teacher_accuracy)
         if self.networks.sources.get("teacher"):
             result["teacher_path"] = self.networks.sources["teacher"]
+        if self.store is not None:
+            self.store.close()
+            result |= self.store.figures()
         result |= self.clock.result(self.fabric.device)
         result["plugins"] = distributions(one.plugin for one in self.found if one.kind != "backbone")
         if self.resources.main:
@@ -215,9 +223,11 @@ class Session:
         self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher, zoo)
         scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
         gallery = Gallery(self.place.path, tell, writes=self.resources.main)
+        self.store = open_store(recipe, self.identity, self.data, self.fabric, self._warn)
         run = TrainingRun(
-            recipe, self.data, self.fabric, scheme, knowledge, self.networks, gallery, self._listeners
-        )
+            recipe, self.data, self.fabric, scheme, knowledge, self.networks, gallery, self._listeners,
+            self.store,
+        )  # fmt: skip
         return run, Loop(run, self.checkpoint, self._bookkeeping, self.resources.stop)
 
     def _bookkeeping(self) -> dict[str, Any]:

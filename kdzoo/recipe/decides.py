@@ -47,6 +47,7 @@ EFFECTS: Mapping[str, Effect] = {
     "optim.lr_base_scale": Effect.NOTHING,
     "eval_every": Effect.MEASURES,
     "checkpoint_seconds": Effect.NOTHING,
+    "store_gb": Effect.NOTHING,
     "observers": Effect.NOTHING,
 }
 """Dotted field -> its effect; ``*`` is the name of a role. Every other field decides the weights and the figures."""

@@ -241,6 +241,11 @@ class DataConfig(Section):
     cache_gb: NonNegativeFloat = Field(
         4.0, description="sets that decode to at most this are cached, others stream"
     )
+    views: PositiveInt | None = Field(
+        None,
+        description="make the views of so many epochs; the epochs after them repeat these in new orders. Default: "
+        "new views in every epoch",
+    )
     bad_images: Probability = Field(0.01, description="largest part of unreadable images that is skipped")
     augment: AugmentConfig | None = Field(
         None, description="default: what suits the data set, for each key not given; {} varies nothing"
@@ -322,6 +327,10 @@ class Recipe(Section):
     deterministic: bool = Field(False, description="deterministic kernels on a GPU (always so on a CPU)")
     eval_every: PositiveInt = Field(1, description="epochs between validations")
     checkpoint_seconds: NonNegativeFloat = Field(60.0, description="least time between two checkpoints")
+    store_gb: NonNegativeFloat = Field(
+        1.0,
+        description="GB of a frozen teacher's answers that are kept for later runs with the same views; 0 = none",
+    )
     observers: tuple[str, ...] = Field(("console", "wandb"), description="who records the run, by name")
 
     @property

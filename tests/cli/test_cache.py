@@ -36,9 +36,10 @@ def test_it_says_what_is_kept_and_how_large(kdzoo: Callable[..., Any], filled: P
     text = " ".join(" ".join(lines).split())
     assert "5.0 kB today images 32px, split train, 1 unreadable train-32px-0123.npy" in text
     assert "today teacher test_resnet, epochs: 1, " in text
+    assert "today answers test_resnet, seed 0, epochs: 1 test_resnet-" in text
     assert max(map(len, lines)) <= 80
     rows = json.loads(kdzoo("cache", "--json").out)["kept"]
-    assert [row["what"] for row in rows] == ["teacher", "images"]
+    assert [row["what"] for row in rows] == ["teacher", "images", "answers"]
     assert [row["bytes"] for row in rows] == sorted((row["bytes"] for row in rows), reverse=True)
 
 
@@ -53,6 +54,7 @@ def test_what_was_not_used_is_pruned(kdzoo: Callable[..., Any], filled: Path) ->
     assert list((filled / "teachers").iterdir())
     assert kdzoo("cache", "prune", "--all").code == 0
     assert not list((filled / "teachers").iterdir())
+    assert not list((filled / "answers").iterdir())
     assert kdzoo("cache").out.splitlines() == [f"{filled}: 0 B"]
 
 

@@ -78,6 +78,24 @@ def test_a_view_does_not_depend_on_batch_size_processes_or_decoding(make_folder,
     assert all(torch.equal(here[row], there[row]) for row in common)
 
 
+def test_later_epochs_repeat_the_views_of_the_first_ones(make_folder, open_):
+    folder = make_folder(train=10, test=5)
+    fresh = open_(folder, augment=GEOMETRY).train
+    stream = open_(folder, augment=GEOMETRY, views=3).train
+
+    def seen(batches):
+        return b"".join(batch.inputs["image"].numpy().tobytes() for batch in batches)
+
+    first = [seen(epoch(fresh, number)) for number in range(3)]
+    assert len(set(first)) == 3
+    rounds = [
+        [first.index(seen(epoch(stream, 3 * turn + number))) for number in range(3)] for turn in range(6)
+    ]
+    assert rounds[0] == [0, 1, 2]
+    assert all(sorted(one) == [0, 1, 2] for one in rounds)
+    assert len({tuple(one) for one in rounds}) > 2
+
+
 @pytest.mark.parametrize("cache_gb", [4, 0])
 def test_resume_goes_on_where_it_stopped(make_folder, open_, cache_gb):
     stream = open_(make_folder(train=20, test=2), cache_gb=cache_gb, workers=0, augment={"mixup": 1.0}).train

@@ -66,10 +66,10 @@ def test_a_run_is_told_in_order(zoo, recipe, tmp_path):
     diary = Diary()
     train(recipe, tmp_path / "run", zoo=zoo, listeners=[diary])
     step = [
-        ("asked", "student", 10),
-        ("seen", "student", (10, 10)),
         ("asked", "teacher", 10),
         ("seen", "teacher", (10, 10)),
+        ("asked", "student", 10),
+        ("seen", "student", (10, 10)),
         ("taught", 0),
         ("updated", "student", "knowledge"),
     ]

@@ -1,0 +1,143 @@
+"""One part of a teacher's answers in one epoch: a tensor with a row for each image, in the order of the steps."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kdzoo.api.batch import Origin
+from kdzoo.errors import Damaged
+from kdzoo.files import replacing
+
+_CHUNK = 1 << 22
+"""Bytes per check sum."""
+_IN_MEMORY = 1 << 28
+"""Bytes up to which an epoch is loaded as a whole; of a larger one each step reads its rows."""
+
+
+class Recording:
+    """Collects the answers of an epoch.
+
+    Args:
+        origin: of the first step.
+        first: its answer, (B, ...).
+    """
+
+    def __init__(self, origin: Origin, first: Tensor) -> None:
+        self._batch = len(first)
+        self._next = 0
+        self._seconds = 0.0
+        self._index: list[Tensor] = []
+        self._nhwc = _is_nhwc(first)
+        shape = _flat(first, self._nhwc).shape[1:]
+        self._rows = first.new_empty((origin.steps * self._batch, *shape), device="cpu")
+        self.exact = _flat(first, self._nhwc).is_contiguous()
+
+    def add(self, origin: Origin, answer: Tensor, seconds: float) -> bool:
+        """Add a step's answer; whether the epoch is complete. One with a gap never is."""
+        if origin.step != self._next or not self.exact:
+            return False
+        begin = origin.step * self._batch
+        flat = _flat(answer, self._nhwc)
+        self._rows[begin : begin + len(answer)].copy_(flat, non_blocking=False)
+        self._index.append(origin.index)
+        self._seconds += seconds
+        self._next += 1
+        if self._next < origin.steps:
+            return False
+        self._rows = self._rows[: begin + len(answer)]
+        return True
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._rows.nbytes
+
+    def write(self, path: Path) -> None:
+        """Write it, whole or not at all.
+
+        Raises:
+            OSError: there is no room, or no permission.
+        """
+        index = torch.cat(self._index)
+        facts = {
+            "sums": json.dumps(_sums(self._rows, index)),
+            "batch": str(self._batch),
+            "seconds": repr(self._seconds),
+            "nhwc": str(int(self._nhwc)),
+        }
+        with replacing(path) as part:
+            try:
+                save_file({"answers": self._rows, "index": index}, part, metadata=facts)
+            except SafetensorError as error:  # what a full disk comes as
+                raise OSError(str(error)) from None
+
+
+@dataclass(eq=False)
+class Epoch:
+    """A stored epoch.
+
+    Attributes:
+        seconds: that the teacher took for it.
+    """
+
+    seconds: float
+    _answers: Tensor
+    _index: Tensor
+    _batch: int
+    _nhwc: bool
+
+    @classmethod
+    def read(cls, path: Path, device: torch.device) -> Epoch:
+        """The epoch that :meth:`Recording.write` stored, every byte compared with a check sum.
+
+        Raises:
+            FileNotFoundError: there is none.
+            Damaged: it is not what was written.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = file.metadata() or {}
+                answers, index = file.get_tensor("answers"), file.get_tensor("index")
+            sums, batch = json.loads(facts["sums"]), int(facts["batch"])
+            seconds, nhwc = float(facts["seconds"]), facts["nhwc"] == "1"
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+            raise Damaged(f"cannot be read: {error}") from None
+        if index.ndim != 1 or len(index) != len(answers) or batch < 1 or sums != _sums(answers, index):
+            raise Damaged("its content is not what was written")
+        if answers.nbytes <= _IN_MEMORY:
+            answers = answers.to(device)
+        return cls(seconds, answers, index, batch, nhwc)
+
+    def rows(self, origin: Origin) -> Tensor | None:
+        """A copy of this step's answers in their memory format; None if they are not of the same images."""
+        begin = origin.step * self._batch
+        end = begin + len(origin.index)
+        if not torch.equal(self._index[begin:end], origin.index):
+            return None
+        rows = self._answers[begin:end].clone()
+        return rows.permute(0, 3, 1, 2) if self._nhwc else rows
+
+
+def _is_nhwc(answer: Tensor) -> bool:
+    return answer.ndim == 4 and not answer.is_contiguous()
+
+
+def _flat(answer: Tensor, nhwc: bool) -> Tensor:
+    return answer.permute(0, 2, 3, 1) if nhwc else answer
+
+
+def _sums(answers: Tensor, index: Tensor) -> list[int]:
+    shape = json.dumps([list(answers.shape), str(answers.dtype)]).encode()
+    flat = answers.contiguous().view(-1).view(torch.uint8).numpy().data
+    chunks = (flat[start : start + _CHUNK] for start in range(0, len(flat), _CHUNK))
+    return [zlib.crc32(shape), zlib.crc32(index.contiguous().numpy().tobytes()), *map(zlib.crc32, chunks)]

@@ -1,0 +1,45 @@
+"""The store of a run: where teachers' answers are kept, and everything but the weights that decides them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from kdzoo.data.dataset import DataSet
+from kdzoo.engine.store import Store
+from kdzoo.places import cache_folder
+from kdzoo.recipe.identity import Identity
+from kdzoo.recipe.model import Recipe
+from kdzoo.version import __version__
+
+_FORMAT = 1  # increase it when the same recipe makes other views
+_FIELDS = ("seed", "precision", "channels_last", "compile", "deterministic", "processes")
+
+
+def open_store(
+    recipe: Recipe, identity: Identity, data: DataSet, fabric: Fabric, warn: Callable[[str], None]
+) -> Store | None:
+    """The store, unless the recipe has none or the images are read anew in every epoch and may change."""
+    if not recipe.store_gb or data.streams:
+        return None
+    decides: dict[str, Any] = {
+        name: value for name, value in identity.fields.items() if name in _FIELDS or name.startswith("data.")
+    }
+    decides |= {"format": _FORMAT, "kdzoo": __version__, "rank": fabric.global_rank}
+    decides |= {name: version(name) for name in ("torch", "timm")}
+    decides["device"] = _device(fabric.device)
+    return Store(cache_folder() / "answers", decides, int(recipe.store_gb * 1e9), warn)
+
+
+def _device(device: torch.device) -> str:
+    """The kind of device: other kernels, or another number of threads, may give other last bits."""
+    if device.type == "cuda":
+        tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch gives it no type
+        return f"{torch.cuda.get_device_name(device)}, cuDNN {cudnn}, TF32 {tf32}"
+    flags = torch.backends.cpu.get_cpu_capability()
+    return f"{device.type}, {flags}, {torch.get_num_threads()} threads"
