@@ -230,7 +230,8 @@ class Planner:
                     f"suite {self.name}: method {name} is not installed: pip install {' '.join(packages)}"
                 )
         settings = [self.suite.settings, *(pair.settings for pair in self.suite.pairs)]
-        for key, named in [("tune", self.suite.tune), *(("settings", one) for one in settings)]:
+        places: list[tuple[str, Iterable[str]]] = [("tune", self.suite.tune)]
+        for key, named in [*places, *(("settings", one) for one in settings)]:
             for name in named:
                 if name != EVERY and name not in self._registry.methods:
                     raise UnknownName(f"method in {key} of suite {self.name}", name, self._registry.methods)
