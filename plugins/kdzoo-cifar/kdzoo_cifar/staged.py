@@ -178,4 +178,6 @@ def strides(count: int, first: int) -> Iterator[tuple[int, int]]:
 
 def shuffled(x: Tensor, groups: int) -> Tensor:
     """The channels (B, g C, H, W), read as a g x C table, in the order of its transpose."""
-    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+    batch, channels, height, width = x.shape
+    table = x.reshape(batch, groups, channels // groups, height, width)
+    return table.transpose(1, 2).reshape(batch, channels, height, width)

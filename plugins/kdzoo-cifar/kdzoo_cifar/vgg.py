@@ -45,7 +45,7 @@ class VGG(Staged):
             for _ in range(depth):
                 layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
                 inputs = width
-            steps = (f"block{number}", f"relu{number}")
+            steps: tuple[str, ...] = (f"block{number}", f"relu{number}")
             if number:
                 # After the fourth block the published code pools images of 64 pixels alone.
                 self.add_module(f"pool{number - 1}", PoolAt(8) if number == 4 else nn.MaxPool2d(2))
