@@ -171,6 +171,7 @@ def bench(suite, folder, output, *more):
     return json.loads(ended.stdout)
 
 
+LITTLE = tuple(f"roles.{role}.model=cifar_resnet8.cifar10" for role in ("teacher", "student"))
 RUNS = {
     "cifar100-crd": (100, "at", "r56>r20", "data.dataset=folder", "roles.teacher.model=cifar_resnet8"),
     "cifar100-kd-strong": (
@@ -190,9 +191,9 @@ RUNS = {
         "data.dataset=folder",
         "roles.teacher.model=convnext_atto",
     ),
-    "cifar10-datafree": (10, "dafl", "r34>r18"),
-    "cifar10-robust": (10, "rslad", "r34>r18", "data.val_fraction=0.5"),
-    "cifar10-lifelong": (10, "icarl", "r18>r18", "epochs=5"),
+    "cifar10-datafree": (10, "dafl", "r34>r18", *LITTLE),
+    "cifar10-robust": (10, "rslad", "r34>r18", "data.val_fraction=0.5", *LITTLE),
+    "cifar10-lifelong": (10, "icarl", "r18>r18", "epochs=5", *LITTLE),
 }
 """Suite -> classes, a method, a pair, and what makes it small or does without a download."""
 
@@ -206,6 +207,7 @@ SETTINGS = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_suite_runs_on_a_made_set(suite, cifar, tmp_path):
     classes, method, pair, *small = RUNS[suite]
