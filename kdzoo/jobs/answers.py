@@ -12,11 +12,12 @@ from lightning_fabric import Fabric
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.store import Store
 from kdzoo.places import cache_folder
+from kdzoo.recipe.decides import EFFECTS, Effect
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
 
-_FORMAT = 1  # increase it when the same recipe makes other views
+_FORMAT = 2  # increase it when the same recipe makes other views
 _FIELDS = ("seed", "precision", "channels_last", "compile", "deterministic", "processes")
 
 
