@@ -17,7 +17,7 @@ from kdzoo.files import inside
 from kdzoo.recipe.decides import EFFECTS, DataFacts
 from kdzoo.recipe.identity import read_identity
 from kdzoo.recipe.layers import flattened
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.model import AugmentConfig, DataConfig
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry
@@ -139,6 +139,6 @@ def _protocol(folder: Path, results: SuiteResults, zoo: Zoo, registry: Registry)
                 yield line
 
 
-def _unread(config: Any) -> DataFacts:
+def _unread(config: DataConfig, _: str) -> DataFacts:
     """Facts about data that are not opened: recipes do not depend on them."""
     return DataFacts("", config.img_size or 32, config.augment or AugmentConfig())

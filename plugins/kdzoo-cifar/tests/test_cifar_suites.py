@@ -60,7 +60,7 @@ def planned(name, *layers, **less):
         zoo=ZOO,
         registry=REGISTRY,
         layers=[Layer("test", one) for one in layers],
-        facts=lambda config: DataFacts("content", config.img_size or 32, AugmentConfig()),
+        facts=lambda config, _: DataFacts("content", config.img_size or 32, AugmentConfig()),
     )
     return planner.plan()
 
