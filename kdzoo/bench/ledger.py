@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from kdzoo.bench.recorded import HEADLINE, Amount, Percent, read_json
 from kdzoo.files import write_text
 from kdzoo.recipe.model import Section
+from kdzoo.registry.published import RecordedFigure
 
 SUITE_FILE = "suite.json"
 TUNING_FILE = "tuning.json"
@@ -90,6 +91,8 @@ class Ledger(Section):
         entries: name -> its method and settings.
         runs: every seed of every entry.
         failures: what failed.
+        published: accuracies that others published on the suite's pairs.
+        changed: keys that the command line sets otherwise than the suite's protocol has them.
     """
 
     suite: str
@@ -110,6 +113,8 @@ class Ledger(Section):
     entries: dict[str, MethodNote]
     runs: tuple[PlannedRun, ...]
     failures: tuple[FailedRun, ...] = ()
+    published: tuple[RecordedFigure, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 _TUNING = TypeAdapter(tuple[TunedEntry, ...])

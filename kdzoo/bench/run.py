@@ -153,6 +153,8 @@ class SuiteSession:
                 for run in runs
             ),
             failures=(*_refused(self._plan), *map(_failed, self.schedule.failures.values())),
+            published=self.planner.published,
+            changed=self.planner.changed,
         )
 
 

@@ -18,6 +18,7 @@ HEADINGS = (
     "n",
     "test %,\nlast epoch",
     "minus\nbaseline",
+    "published\n(ours minus it)",
     "test %,\nchosen epoch",
     "seconds\na run",
     "peak\nMB",
@@ -25,7 +26,10 @@ HEADINGS = (
 )
 """Headings with line breaks for narrow terminals."""
 
-LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", "test %,\nchosen epoch", "n")
+PUBLISHED = HEADINGS[4]
+"""The heading of published accuracies: a star marks one that is not said to be of the last epoch."""
+
+LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", PUBLISHED, "test %,\nchosen epoch", "n")
 """The columns that a narrow terminal omits, in this order."""
 
 _MAIN = "test %,\nlast epoch"
@@ -69,13 +73,33 @@ def headings(pair: PairResults) -> tuple[str, ...]:
     return tuple(pair.headline if one == _MAIN and pair.headline != HEADLINE else one for one in whole)
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def leaderboard_lines(results: PairResults) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headings and rows of a pair's leaderboard; the column of published accuracies only if there are any."""
+    lines = [headings(results), *(cells(row, published_cell(results, row)) for row in results.rows)]
+    if not results.published:
+        place = lines[0].index(PUBLISHED)
+        lines = [(*line[:place], *line[place + 1 :]) for line in lines]
+    return lines[0], lines[1:]
+
+
+def published_cell(results: PairResults, row: Row) -> str:
+    """``73.33 (−0.42)``: the published accuracy, and what the row's mean at the last epoch has more."""
+    figure = results.published.get(row.entry)
+    if figure is None:
+        return ""
+    difference = percent(Estimate(row.last.mean - figure.value, None, row.last.n), signed=True)
+    own = "" if row.entry not in results.reproduced else f" ({difference})"
+    return f"{figure.value:.2f}{own}{'' if figure.statistic == 'last' else '*'}"
+
+
+def cells(row: Row, published: str = "") -> tuple[str, ...]:
     """The cells of a row, in the order of :func:`headings`."""
     return (
         row.entry,
         str(row.last.n),
         percent(row.last),
         percent(row.difference, signed=True),
+        published,
         percent(row.chosen),
         *map(percent, row.columns.values()),
         f"{row.seconds:.1f}",
@@ -97,7 +121,7 @@ def columns_that_fit(lines: Sequence[Sequence[str]], width: int | None) -> list[
     ]
     kept = list(range(len(widths)))
     names = list(lines[0])
-    for heading in LEAVE_OUT:
+    for heading in (one for one in LEAVE_OUT if one in names):
         if width is None or sum(widths[column] for column in kept) + _GAP * (len(kept) - 1) <= width:
             break
         kept.remove(names.index(heading))
@@ -114,8 +138,7 @@ def terminal_table(results: PairResults, width: int | None = None) -> tuple[Tabl
     Returns:
         The table, and the headings of the omitted columns.
     """
-    rows = [cells(row) for row in results.rows]
-    heads = headings(results)
+    heads, rows = leaderboard_lines(results)
     kept = columns_that_fit([heads, *rows], width)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
     for heading in (heads[column] for column in kept):

@@ -19,6 +19,7 @@ from kdzoo.cli.listing import list_methods
 from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
 from kdzoo.cli.report import report
+from kdzoo.cli.reproduce import reproduce
 from kdzoo.cli.show import show
 from kdzoo.cli.usage import UsageError, usage_line
 from kdzoo.cli.wandb import wandb
@@ -53,6 +54,7 @@ app.command("list")(list_methods)
 app.command()(show)
 app.command(cls=TakesKeys)(distill)
 app.command(cls=TakesKeys)(bench)
+app.command(cls=TakesKeys)(reproduce)
 app.command()(report)
 app.command()(wandb)
 app.add_typer(cache, name="cache")

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdzoo.backbone import Backbone
 from kdzoo.backbone.adapt import check_names, keep_classes, see_as
