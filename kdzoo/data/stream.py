@@ -286,7 +286,9 @@ class TrainStream(Stream):
         repeats, length = self._augment.repeats, self._whole * self._batch_size * self._share.world
         if repeats > 1:
             order = order[: -(-length // repeats)].repeat_interleave(repeats)[:length]
-            return order.view(self._whole, self._batch_size, self._share.world)[..., self._share.rank].unbind()
+            return order.view(self._whole, self._batch_size, self._share.world)[
+                ..., self._share.rank
+            ].unbind()
         everybody, rest = order.tensor_split([length])
         whole = everybody.view(self._whole, self._share.world, self._batch_size)[:, self._share.rank].unbind()
         return (*whole, rest[self._share.rank * self._rest :][: self._rest]) if self._rest else whole
