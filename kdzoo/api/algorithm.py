@@ -53,6 +53,9 @@ class Algorithm(ABC):
     """Whether it uses the role ``teacher`` even without knowledge. A recipe without knowledge and without such an
     algorithm has no teacher."""
 
+    needs_labels: ClassVar[bool] = True
+    """Whether it cannot do without labels, even where knowledge is taught by a trained teacher."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -23,6 +23,9 @@ class Knowledge(nn.Module, ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["response", "feature", "relation"]]
 
+    needs_labels: ClassVar[bool] = False
+    """Whether it teaches nothing, or something else, where no sample has a label."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -45,6 +45,8 @@ class LossKnowledge(Knowledge):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         says = cls.__dict__.keys() & {"loss", "target"}
+        if "target" in cls.__dict__:
+            cls.needs_labels = cls.target
         if says and hasattr(cls, "loss") and "__init__" not in cls.__dict__:
             cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # its signature is the loss's
 

@@ -187,7 +187,10 @@ class Run(Protocol):
         """
 
     def task(self, role: str, batch: Batch) -> Tensor:
-        """The supervised loss, a mean over the labelled samples; zero where the batch has no target."""
+        """The supervised loss, a mean over the labelled samples; zero where the batch has no target.
+
+        The recipe's label smoothing and class weights are in it.
+        """
 
     def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:
         """The distillation loss, summed over the scheme's lessons; a scalar.

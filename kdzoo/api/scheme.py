@@ -35,6 +35,9 @@ class Scheme(ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["offline", "online", "self"]]
 
+    needs_labels: ClassVar[bool] = False
+    """Whether it cannot do without labels. Schemes that are not offline need them anyhow: nobody is trained yet."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

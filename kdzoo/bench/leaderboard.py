@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
 from kdzoo.bench.recorded import Result
+from kdzoo.errors import KdzooError
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,13 @@ class Score:
 
     @classmethod
     def of(cls, entry: str, seed: int, result: Result) -> Score:
-        """From the result in the last row of a ``metrics.jsonl``."""
+        """From the result in the last row of a ``metrics.jsonl``.
+
+        Raises:
+            KdzooError: the test split had no labels.
+        """
+        if result.last is None:
+            raise KdzooError(f"{entry}, seed {seed}: no test accuracy, so there is nothing to compare")
         return cls(
             entry,
             seed,

@@ -28,9 +28,12 @@ class _Record(BaseModel):
 
 
 class Result(_Record):
-    """With what a run ended; accuracies in percent. What a method added is in ``further``."""
+    """With what a run ended; accuracies in percent. What a method added is in ``further``.
 
-    last: Percent = Field(alias="test/last")
+    Without labels there is no accuracy.
+    """
+
+    last: Percent | None = Field(alias="test/last")
     chosen: Percent | None = Field(None, alias="test/chosen")
     teacher: Percent | None = Field(None, alias="test/teacher")
     val_last: Percent | None = Field(None, alias="val/last")

@@ -260,7 +260,8 @@ class Loop:
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
         last = at.epoch == phase.epochs
-        if phase.validate and run.data.val is not None and (last or at.epoch % run.recipe.eval_every == 0):
+        due = last or at.epoch % run.recipe.eval_every == 0
+        if phase.validate and due and run.data.val is not None and run.data.classes:
             metrics |= self._validate()
         run.gallery.epoch = at.total_epochs
         if phase.after_epoch is not None:
@@ -305,10 +306,11 @@ class Loop:
     def _accuracies(self, name: str) -> dict[str, float]:
         run = self.run
         assert run.data.val is not None
-        return {
+        found = {
             name if role == "student" else f"{name}/{role}": accuracy(run, role, run.data.val)
             for role in run.students
         }
+        return {name: value for name, value in found.items() if value is not None}
 
     def _save(self) -> None:
         self._look()

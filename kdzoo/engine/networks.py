@@ -14,6 +14,7 @@ from torch import nn
 from kdzoo.api.run import Data
 from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.backbone.memory_format import to_channels_last
+from kdzoo.engine.teacher_classes import own_classes
 from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError, shortened
 from kdzoo.recipe.model import Recipe, RoleConfig
@@ -76,7 +77,8 @@ class Networks:
     ) -> Backbone:
         """The backbone of ``role``, on the device, with its weights loaded."""
         config = self.config(role, like)
-        own_classes = num_classes in (None, len(self._data.classes)) and not arguments
+        number, names = self._classes()
+        is_own = num_classes in (None, number) and not arguments
         if arguments:
             config = config.model_copy(
                 update={"kwargs": {**config.kwargs, **arguments}, "pretrained": False, "checkpoint": None}
@@ -87,17 +89,19 @@ class Networks:
                 f"roles.{role}.modality {shortened(config.modality)}: the data has {known}; further modalities "
                 "come from data.computed and data.paired"
             )
-        trained = own_classes and _exported_for(config, len(self._data.classes), role)
-        weights = config.checkpoint if own_classes else None
-        if own_classes and weights is None and not trained and role.startswith("teacher"):
+        trained = is_own and _exported_for(config, number, role)
+        if is_own and config.pretrained and not self._data.classes:
+            trained = config.checkpoint is None  # nothing here could train it further
+        weights = config.checkpoint if is_own else None
+        if is_own and weights is None and not trained and role.startswith("teacher"):
             weights = self._teacher_weights(role, config)
         with seeded(derive_seed(self._recipe.seed, "build", role)):
             network = build_backbone(
                 config.model_copy(update={"pretrained": config.pretrained or trained}),
-                num_classes=num_classes or len(self._data.classes),
+                num_classes=num_classes or number,
                 channels=self._data.channels[config.modality],
                 img_size=self._data.img_size,
-                label_names=self._data.classes if num_classes in (None, len(self._data.classes)) else None,
+                label_names=names if num_classes in (None, number) else None,
                 zoo=self._zoo,
             )
         self._modalities[network] = config.modality
@@ -112,6 +116,13 @@ class Networks:
         if self._recipe.compile:
             network.compile()
         return network
+
+    def _classes(self) -> tuple[int, tuple[str, ...] | None]:
+        """How many classes the networks tell apart, and their names: the data's, else those of a trained teacher."""
+        teacher = next((one for name, one in self._recipe.roles.items() if name.startswith("teacher")), None)
+        if self._data.classes or teacher is None:
+            return len(self._data.classes), self._data.classes
+        return own_classes(teacher)
 
     def modality(self, module: nn.Module) -> str:
         """Which of a batch's inputs a network reads; an assembled one reads what its first network reads."""

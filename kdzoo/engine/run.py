@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kdzoo.api.probe import Probe
 from kdzoo.api.run import Data
 from kdzoo.api.scheme import Scheme
 from kdzoo.engine.answers import Answers
+from kdzoo.engine.class_weights import balanced_weights
 from kdzoo.engine.columns import Columns, columns_of
 from kdzoo.engine.evaluate import task_loss
 from kdzoo.engine.gallery import Gallery
@@ -148,7 +150,13 @@ class TrainingRun:
         if batch.target is None:
             return torch.zeros((), device=self.device)
         logits = self.see(role, batch).logits
-        return task_loss(logits, batch.target, self.columns(role), self.recipe.smoothing)
+        weights = self.class_weights if self.recipe.data.class_weights else None
+        return task_loss(logits, batch.target, self.columns(role), self.recipe.smoothing, weights)
+
+    @cached_property
+    def class_weights(self) -> Tensor:
+        """(K,) the weights of the classes in the task loss; computed when a task loss is."""
+        return balanced_weights(self.data.labels, len(self.data.classes))
 
     def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:
         """See :meth:`kdzoo.api.Run.teach`."""

@@ -38,7 +38,7 @@ def load_weights(backbone: Backbone, path: Path) -> None:
     if path.is_dir():
         _check_classes(path, backbone)
         path = path / "model.safetensors"
-    backbone.model.load_state_dict(_fitting(_read(path), backbone, path))
+    backbone.model.load_state_dict(_fitting(read_weights(path), backbone, path))
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -51,7 +51,13 @@ def weights_hash(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, without the prefixes of wrappers.
+
+    Raises:
+        KdzooError: no such file, or one that cannot be read.
+
+    """
     if not path.is_file():
         raise KdzooError(
             f"checkpoint {path}: no such file; expected .safetensors, .pth or .pt, or an exported folder"

@@ -44,10 +44,13 @@ def measure(
         known: role -> test accuracy of teachers trained by kdzoo.
     """
     classes = run.data.classes
-    own = run.members.get("teacher")
-    teacher = "teacher" if own is not None and not own.student and answers(own.module, len(classes)) else None
+    own, student = run.members.get("teacher"), run.members["student"].module
+    number = len(classes) or (student.num_classes if isinstance(student, Backbone) else 0)
+    teacher = (
+        "teacher" if own is not None and not own.student and number and answers(own.module, number) else None
+    )
     last_val = position.last_val
-    if last_val is None and run.data.val is not None:
+    if last_val is None and run.data.val is not None and classes:
         last_val = accuracy(run, "student", run.data.val)
     found = predictions(run, run.data.test, teacher)
     result: dict[str, Any] = {
@@ -72,7 +75,7 @@ def measure(
             result[f"test/{role}"] = known[role]
         elif role == teacher:
             result[f"test/{role}"] = found.teacher
-        elif role != "student" and (member.student or answers(member.module, len(classes))):
+        elif role != "student" and classes and (member.student or answers(member.module, len(classes))):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
     if len(classes) > 5:
         result["test/top5"] = found.top5
@@ -82,7 +85,7 @@ def measure(
     for component in (run.scheme, algorithm):
         with run.measuring():
             result |= component.measure(run)
-    if len(classes) <= MOST_CLASSES:
+    if 0 < len(classes) <= MOST_CLASSES:
         run.picture("confusion", confusion_picture(found.confusion, classes))
     if run.fabric.global_rank == 0:
         write_json(run.folder / "figures.json", found.by_class(classes))
@@ -92,6 +95,14 @@ def measure(
         for role in networks:
             result |= measured(run, role)
     return result
+
+
+def _names(run: TrainingRun, student: Backbone | Assembled, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The class names in the order of the student's logits; numbers where nobody has named them."""
+    if run.columns("student") or not classes:
+        number = student.num_classes if isinstance(student, Backbone) else 0
+        return student.label_names or tuple(map(str, range(number)))
+    return classes
 
 
 def write_outcome(
@@ -146,7 +157,7 @@ def write_outcome(
     export_student(
         student.module,
         place.student,
-        classes=student.module.label_names or data.classes if run.columns("student") else data.classes,
+        classes=_names(run, student.module, data.classes),
         card=student_card(run.recipe, result),
         image_shape=(data.channels[student.modality], data.img_size, data.img_size),
         evaluation=data.evaluation or WHOLE,

@@ -46,6 +46,7 @@ from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.suspicion import near_chance
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
+from kdzoo.jobs.unlabelled import check_needs_no_labels, untrained
 from kdzoo.recipe.identity import Difference, Differs
 from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.recipe.writing import dump, write
@@ -130,6 +131,8 @@ class Session:
                 "early_stopping.patience needs a validation split, for the test split has no part in training: set "
                 "data.val_fraction, or add val/ to the folder"
             )
+        if self.data.unlabelled or not self.data.classes:
+            check_needs_no_labels(self.recipe, self.resources.zoo)
         if not self.planned.weights_only:  # the run that needs the teacher has said it
             for note in (*self.data.notes, *about_data(self.data, self.recipe.data.batch_size)):
                 tell(Noted(note))
@@ -206,6 +209,9 @@ class Session:
                 f"{settings.metric} has not risen in {waited} validation{'s' * (waited > 1)} (early_stopping)"
             )
             self.announcer.notify(Noted(f"stopped after epoch {position.epochs_before}: {why}"))
+        if self.recipe.data.class_weights and "class_weights" not in vars(run):
+            name = self.recipe.algorithm.name
+            self._warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
         result = measure(run, algorithm, position, self.teacher_accuracy)
         if self.networks.sources.get("teacher"):
             result["teacher_path"] = self.networks.sources["teacher"]
@@ -274,6 +280,8 @@ class Session:
         Raises:
             Differs: the checkpoint was taken with another teacher.
         """
+        if self.data.unlabelled or not self.data.classes:
+            raise untrained(role, config)
         tags = self.planned.job.tags[1:]
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
         planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self._warn)
@@ -290,6 +298,6 @@ class Session:
             difference = Difference(f"roles.{role}.weights", before, now)
             raise Differs(f"{self.place.path}: cannot resume", [difference])
         result = finished(planned.folder)
-        if result is not None:
+        if result is not None and result["test/last"] is not None:
             self.teacher_accuracy[role] = result["test/last"]
         return weights

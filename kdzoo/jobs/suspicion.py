@@ -25,6 +25,8 @@ def near_chance(run: TrainingRun, known: Mapping[str, float]) -> Iterator[str]:
         run: the run, after enrolment.
         known: role -> accuracy in percent of teachers trained by kdzoo.
     """
+    if not run.data.classes:
+        return
     chance = 100.0 / len(run.data.classes)
     limit = min(chance + 0.1 * (100.0 - chance), 5.0 * chance)
     split, name = (run.data.test, "test") if run.data.val is None else (run.data.val, "validation")
@@ -32,7 +34,7 @@ def near_chance(run: TrainingRun, known: Mapping[str, float]) -> Iterator[str]:
         if member.student or member.learns or not answers(member.module, len(run.data.classes)):
             continue
         reached, seen = (known[role], "test") if role in known else (accuracy(run, role, split), name)
-        if reached < limit:
+        if reached is not None and reached < limit:
             yield (
                 f"{role} is right for {reached:.1f} % of the {seen} images, where chance "
                 f"is {chance:.1f} %: are its classes in the order of the data's, and its images normalised as in its "
