@@ -165,9 +165,9 @@ class TrainStream(Stream):
     batch is left out, or with ``drop_last=False`` is a smaller batch, of which each process takes as many; a set that
     is smaller than a batch is one batch. With ``views`` there are so many different epochs, images, order and mixing
     alike: so a teacher's answers to them are soon all known. With ``balance`` each class comes equally often, see
-    :func:`kdzoo.data.sampling.balanced`. With repeated augmentation (Hoffer et al. 2020, arXiv 1901.09335) an epoch is
-    as long, of fewer samples: as in timm's RepeatAugSampler the first of the shuffled ones, several times in a row, in
-    different processes, and the rest is left out.
+    :func:`kdzoo.data.sampling.balanced`. With repeated augmentation (Hoffer et al. 2020, arXiv 1901.09335) an epoch
+    is as long, of fewer samples: as in timm's RepeatAugSampler the first of the shuffled ones, several times in a
+    row, in different processes, and the rest is left out.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
