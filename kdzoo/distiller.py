@@ -34,7 +34,8 @@ class Distiller(nn.Module):
 
     Args:
         student: a timm model.
-        teacher: a timm model with the same classes.
+        teacher: a timm model with the same classes, or without a classifier (``num_classes=0``) for methods that read
+            its features alone.
         method: a method of the registry whose scheme has one frozen teacher and one student.
         example: (B, C, H, W) images, B >= 2, that fix the connectors' shapes; default: zeros of the student's
             own input size.
@@ -43,8 +44,8 @@ class Distiller(nn.Module):
             for the student; False gives both networks the same tensor.
 
     Raises:
-        KdzooError: unknown method, a method with another scheme or algorithm, unequal class counts, a network that
-            is not timm's.
+        KdzooError: unknown method, a method with another scheme or algorithm, unequal class counts, a single
+            output, a network that is not timm's.
     """
 
     def __init__(
@@ -79,11 +80,17 @@ class Distiller(nn.Module):
             config: Any = student.pretrained_cfg
             example = torch.zeros(2, *config["input_size"])
         self._shape = tuple(example.shape)
+        self._checked = False
         size = (example.shape[-2], example.shape[-1])
         own, other = _Given(student, input_size=size), _Given(teacher, input_size=size)
         if renormalize:
             other.renormalise(own)
-        if own.num_classes != other.num_classes:
+        if 1 in (own.num_classes, other.num_classes):
+            raise KdzooError(
+                "a network with one output has no classes to tell apart; a Distiller takes two outputs or more, one "
+                "label for each image"
+            )
+        if own.num_classes != other.num_classes and own.num_classes and other.num_classes:
             raise KdzooError(
                 f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
             )
@@ -109,19 +116,43 @@ class Distiller(nn.Module):
 
         Args:
             images: (B, C, H, W), normalised.
-            target: (B,) class ids or (B, K) probabilities; None = unlabelled.
+            target: (B,) class ids or (B, K) probabilities that sum to 1; None = unlabelled.
             progress: where training stands in [0, 1], for methods that warm up.
 
         Returns:
-            ``task``, ``teach``, their weighted sum ``total``, and the student's ``logits`` (B, K).
+            ``task``, ``teach``, their weighted sum ``total``, and the student's ``logits`` (B, K), or its
+            ``embedding`` (B, D) if it has no classifier.
+
+        Raises:
+            KdzooError: targets of another form, such as several labels for an image; or the student has no classifier
+                and there are targets.
         """
         run, batch = self._run[0], self._batch(images, target, progress)
+        if target is not None:
+            self._check(target)
         teach = run.teach(batch)
         task = run.task("student", batch)
-        logits = run.see("student", batch).logits
+        output = run.see("student", batch)
         run.end_step()
         total = self.task_weight * task + self.teach_weight * teach
-        return {"task": task, "teach": teach, "total": total, "logits": logits}
+        shown = {"logits": output.logits} if output.has_logits else {"embedding": output.embedded}
+        return {"task": task, "teach": teach, "total": total, **shown}
+
+    def _check(self, target: Tensor) -> None:
+        """Refuse targets that are neither class ids nor probabilities, whose sums are checked in the first batch."""
+        if target.is_floating_point() and target.ndim == 2:
+            wrong = not self._checked and bool(((target.sum(1) - 1).abs() > 0.01).any())
+            self._checked = True
+            if not wrong:
+                return
+            what = "rows that do not sum to 1, as several labels for an image have"
+        elif target.ndim == 1 and not target.is_floating_point():
+            return
+        else:
+            what = f"{str(target.dtype).removeprefix('torch.')} of shape {tuple(target.shape)}"
+        raise KdzooError(
+            f"targets are (B,) class ids, or (B, K) probabilities that sum to 1, one label for each image; not {what}"
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distiller:
         """Move or convert the teacher as well."""

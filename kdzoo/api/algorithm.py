@@ -53,6 +53,10 @@ class Algorithm(ABC):
     """Whether it uses the role ``teacher`` even without knowledge. A recipe without knowledge and without such an
     algorithm has no teacher."""
 
+    reads_logits: ClassVar[bool] = True
+    """Whether it reads a teacher's logits; if False, the knowledge decides. A teacher for other classes whose logits
+    nothing reads is used without a classifier."""
+
     needs_labels: ClassVar[bool] = True
     """Whether it cannot do without labels, even where knowledge is taught by a trained teacher."""
 

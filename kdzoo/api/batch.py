@@ -88,21 +88,48 @@ class Batch:
         return labelled(self.target)
 
 
-@dataclass(frozen=True, eq=False)
+class _Logits:
+    """The field ``logits``: set to None for a network without a classifier, which refuses to be read."""
+
+    def __get__(self, output: Output | None, owner: type[Output] | None = None) -> Tensor:
+        if output is None:  # asked by dataclass for a default, which there is none
+            raise AttributeError("logits")
+        found: Tensor | None = vars(output)["_logits"]
+        if found is None:
+            raise KdzooError(
+                f"the {output.role or 'network'} has no classifier, and logits are needed here: give it one "
+                f"(--set roles.{output.role or 'ROLE'}.head=true), or choose a method on features or embeddings"
+            )
+        return found
+
+    def __set__(self, output: Output, value: Tensor | None) -> None:
+        object.__setattr__(output, "_logits", value)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Output:
     """One role's output for one batch.
 
     Attributes:
-        logits: (B, K), before the softmax.
-        features: the tapped stages, each (B, C, H, W), shallow to deep.
-        embedding: (B, D), the input of the classifier; None unless tapped.
+        logits: (B, K), before the softmax. Given None, as by a network without a classifier, reading them raises a
+            KdzooError that names the role; :attr:`has_logits` tells.
+        features: the tapped stages, each (B, C, H, W), shallow to deep; stage 0, the last map, comes last.
+        embedding: (B, D), None unless tapped: the input of the classifier; without a classifier, what timm's
+            ``forward_head(forward_features(image), pre_logits=True)`` returns.
         extras: the tensors of each tapped probe.
+        role: whose output it is, for messages.
     """
 
-    logits: Tensor
+    logits: _Logits = _Logits()
     features: tuple[Tensor, ...] = ()
     embedding: Tensor | None = None
     extras: Mapping[Probe, tuple[Tensor, ...]] = field(default_factory=dict)
+    role: str = ""
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether :attr:`logits` can be read."""
+        return vars(self)["_logits"] is not None
 
     @property
     def embedded(self) -> Tensor:
@@ -118,13 +145,23 @@ class Output:
             )
         return self.embedding
 
+    def showing(
+        self,
+        features: tuple[Tensor, ...],
+        embedding: Tensor | None,
+        extras: Mapping[Probe, tuple[Tensor, ...]],
+    ) -> Output:
+        """The same logits, if there are any, with other features, embedding and extras."""
+        return Output(self.logits if self.has_logits else None, features, embedding, extras, self.role)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Output:
         """The same output with ``change`` applied to each of its tensors."""
         return Output(
-            change(self.logits),
+            change(self.logits) if self.has_logits else None,
             tuple(change(feature) for feature in self.features),
             None if self.embedding is None else change(self.embedding),
             {probe: tuple(change(one) for one in kept) for probe, kept in self.extras.items()},
+            self.role,
         )
 
     def detach(self) -> Output:

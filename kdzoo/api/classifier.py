@@ -22,6 +22,13 @@ def find_classifiers(model: Any) -> list[nn.Module]:
     return [getattr(branch, "fc", branch) for branch in branches]
 
 
+def find_heads(model: Any) -> list[nn.Module]:
+    """Every module that turns features into logits, that of a distilled model's second classifier too."""
+    head = model.get_classifier()
+    heads = [one for one in (head if isinstance(head, tuple) else (head,)) if isinstance(one, nn.Module)]
+    return [getattr(one, "fc", one) for one in heads]
+
+
 @contextmanager
 def read_inputs(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
     """Collect the input of each of ``modules`` while the context is open, in the order of the calls."""

@@ -32,7 +32,8 @@ class LossKnowledge(Knowledge):
     each arrow), or an instance of one (each arrow has a copy). The loss is (B,) or a scalar."""
 
     on: ClassVar[Literal["logits", "embedding"] | int] = "logits"
-    """The compared tensors: logits (B, K), embeddings (B, D), or the maps (B, C, H, W) of a stage, such as -1."""
+    """The compared tensors: logits (B, K), embeddings (B, D), or the maps (B, C, H, W) of a stage, such as -1;
+    0 is the last map."""
 
     target: ClassVar[bool] = False
     """Whether the labels are the third argument: (B,) class ids, or (B, K) probabilities where the data are mixed.
@@ -154,8 +155,20 @@ def _constructor(cls: type[LossKnowledge]) -> Callable[..., None]:
     __init__.__signature__ = inspect.Signature([itself, *taken])  # type: ignore[attr-defined]  # inspect reads it
     __init__.__annotations__ = {one.name: one.annotation for one in taken}
     if "Args:" not in (cls.__doc__ or ""):
-        __init__.__doc__ = inspect.getdoc(_origin(declared))
+        __init__.__doc__ = _documentation(_origin(declared))
     return __init__
+
+
+def _documentation(declared: Any) -> str | None:
+    """The first docstring that describes arguments: its own, its ``__init__``'s, or those of its parents."""
+    owners = declared.__mro__ if _is_class(declared) else (declared,)
+    texts = [
+        inspect.cleandoc(one.__doc__)
+        for owner in owners
+        for one in (owner, vars(owner).get("__init__"))
+        if one is not None and one.__doc__
+    ]
+    return next((text for text in texts if "Args:" in text), texts[0] if texts else None)
 
 
 def _settings(declared: Any, tensors: int) -> Iterator[inspect.Parameter]:

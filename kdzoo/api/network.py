@@ -1,11 +1,10 @@
-"""A timm model from images in [0, 1] to an Output."""
+"""A timm model from images in [0, 1] to an Output, with or without a classifier."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api.batch import Output
-from kdzoo.api.classifier import find_classifiers, read_inputs
+from kdzoo.api.classifier import find_classifiers, find_heads, read_inputs
+from kdzoo.api.last_map import as_map
 from kdzoo.api.modes import evaluating
 from kdzoo.api.probe import Probe, attached
 from kdzoo.errors import KdzooError
@@ -29,7 +29,7 @@ class Backbone(nn.Module):
     The keys of its ``state_dict`` are the timm model's, each with the prefix ``model.``.
 
     Args:
-        model: a timm classification model.
+        model: a timm model; made with ``num_classes=0`` it has no classifier, and its Output no logits.
         input_size: (height, width) in pixels of the model's input; other images are resized to it.
         label_names: the class names in the order of the logits, if known.
 
@@ -41,7 +41,7 @@ class Backbone(nn.Module):
         name: timm's name of its architecture.
         input_size: (height, width) in pixels.
         channels: number of input channels.
-        num_classes: K, the number of logits.
+        num_classes: K, the number of logits; 0 without a classifier.
         num_stages: number of stages that ``forward`` can return; 0 if none.
         label_names: the class names, or None.
         mean: (1, C, 1, 1), subtracted from the image in [0, 1].
@@ -69,6 +69,11 @@ class Backbone(nn.Module):
         self.register_buffer("mean", _per_channel(cfg["mean"], self.channels), persistent=False)
         self.register_buffer("std", _per_channel(cfg["std"], self.channels), persistent=False)
         self._head: tuple[str, ...] | None = None
+        self._frozen_body = False
+        if not self.num_classes and not hasattr(model, "forward_head"):
+            raise KdzooError(
+                f"model {self.name!r} has no forward_head, so it cannot be used without a classifier"
+            )
         # timm's relative-position models keep the biases that they computed in eval mode and do not notice
         # when the parameters change, by loading or by an average that is updated in place.
         self._remembering: list[Any] = [
@@ -83,12 +88,56 @@ class Backbone(nn.Module):
             KdzooError: the model adds up several classifiers.
         """
         found = find_classifiers(self.model)
+        if not self.num_classes:
+            raise KdzooError(f"model {self.name!r} is used without a classifier, so none can be borrowed")
         if len(found) != 1:
             raise KdzooError(
                 f"model {self.name!r} adds up {len(found)} classifiers, so none of them can be borrowed; "
                 "take a model with one"
             )
         return found[0]
+
+    def normalise(self, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> None:
+        """Take other values for :attr:`mean` and :attr:`std`: one for each channel, or one for all."""
+        for name, values in (("mean", mean), ("std", std)):
+            if values is None:
+                continue
+            if len(values) not in (1, self.channels):
+                raise KdzooError(
+                    f"{name} has {len(values)} numbers; model {self.name!r} reads {self.channels} channels"
+                )
+            getattr(self, name).copy_(_per_channel(values, self.channels))
+
+    def train_head_only(self, only: bool = True) -> None:
+        """Train nothing but the classifier from now on: the rest stays in eval mode and without gradients.
+
+        It holds for later calls of ``train`` and ``requires_grad_``; ``only=False`` ends it.
+
+        Raises:
+            KdzooError: there is no classifier.
+        """
+        if only and not self.num_classes:
+            raise KdzooError(f"model {self.name!r} has no classifier, so there is no head to train")
+        self._frozen_body = only
+        self.requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Train or eval mode; the body of a network whose head alone is trained stays in eval mode."""
+        super().train(mode)
+        if self._frozen_body:
+            self.model.eval()
+            for head in find_heads(self.model):
+                head.train(mode)
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Backbone:
+        """Of every parameter, or of the classifier's where the head alone is trained."""
+        super().requires_grad_(requires_grad and not self._frozen_body)
+        if self._frozen_body:
+            for head in find_heads(self.model):
+                head.requires_grad_(requires_grad)
+        return self
 
     def forward(
         self,
@@ -101,13 +150,16 @@ class Backbone(nn.Module):
 
         Args:
             image: (B, C, H, W) float in [0, 1], of any size.
-            stages: negative numbers, -1 = the deepest; nothing else is computed or kept.
+            stages: negative numbers, -1 = the deepest; 0 = the last map, behind all stages, see
+                :class:`kdzoo.api.Taps`. Nothing else is computed or kept.
             embedding: whether to return the input of the classifier; in train mode that is after its dropout.
             probes: further values to read inside the model.
 
         Returns:
-            logits (B, K); one feature map (B, C, H, W) for each stage, shallow to deep; the embedding (B, D),
-            of all branches joined if the model has several, or None; the tensors of each probe.
+            logits (B, K), or none without a classifier; one feature map (B, C, H, W) for each stage, shallow to deep;
+            the embedding (B, D), of all branches joined if the model has several, or None; the tensors of each
+            probe. Without a classifier, the embedding is ``forward_head(forward_features(image), pre_logits=True)``,
+            and always there.
 
         Raises:
             KdzooError: the model lacks these stages, or its classifier does not read a vector.
@@ -119,8 +171,9 @@ class Backbone(nn.Module):
         if probes:
             with attached(probes, self.model) as extras:
                 output = self.forward(image, stages, embedding)
-            return replace(output, extras={probe: tuple(kept) for probe, kept in extras.items()})
-        if not embedding:
+            kept = {probe: tuple(tensors) for probe, tensors in extras.items()}
+            return output.showing(output.features, output.embedding, kept)
+        if not embedding or not self.num_classes:
             return self._answer(image, stages)
         with read_inputs(find_classifiers(self.model)) as read:
             return self._answer(image, stages, read)
@@ -170,11 +223,17 @@ class Backbone(nn.Module):
     def _answer(self, image: Tensor, stages: tuple[int, ...], read: list[Tensor] | None = None) -> Output:
         """Everything that torch.compile sees as one graph; the hooks that fill ``read`` are set outside of it."""
         image = self.prepare(image)
-        features: Sequence[Tensor] = ()
+        features: list[Tensor] = []
+        inner = [stage for stage in stages if stage]
+        if inner:
+            deepest, features = self.model.forward_intermediates(image, indices=inner, output_fmt="NCHW")
+        elif stages or not self.num_classes:
+            deepest = self.model.forward_features(image)
+        if 0 in stages:
+            features = [*features, as_map(self.model, deepest, self.input_size)]
+        if not self.num_classes:
+            return Output(None, tuple(features), self._pooled(deepest))
         if stages:
-            deepest, features = self.model.forward_intermediates(
-                image, indices=list(stages), output_fmt="NCHW"
-            )
             logits = self.model.forward_head(deepest)
         else:
             logits = self.model(image)
@@ -184,6 +243,18 @@ class Backbone(nn.Module):
                     "needed; a distilled DeiT does so after set_distilled_training(True)"
                 )
         return Output(logits, tuple(features), None if read is None else self._embedding(read))
+
+    def _pooled(self, features: Any) -> Tensor:
+        embedding = self.model.forward_head(features, pre_logits=True)
+        if not isinstance(embedding, Tensor) or embedding.flatten(1).shape != embedding.shape[:2]:
+            shape = (
+                tuple(embedding.shape) if isinstance(embedding, Tensor) else f"a {type(embedding).__name__}"
+            )
+            raise KdzooError(
+                f"model {self.name!r} has no embedding without its classifier: forward_head returns {shape} where "
+                "one vector per sample is needed; check the role's kwargs, such as global_pool"
+            )
+        return embedding.flatten(1)
 
     def _embedding(self, read: list[Tensor]) -> Tensor:
         classifiers = find_classifiers(self.model)
@@ -212,9 +283,10 @@ class Backbone(nn.Module):
                 f"model {self.name!r} shows no stages (it has no forward_intermediates): take another model, or "
                 "knowledge that reads logits or the embedding only"
             )
-        if min(stages) < -self.num_stages or max(stages) >= 0:
+        if min(stages) < -self.num_stages or max(stages) > 0:
             raise KdzooError(
-                f"model {self.name!r} has {self.num_stages} stages, -{self.num_stages} to -1 (the deepest); "
+                f"model {self.name!r} has {self.num_stages} stages, -{self.num_stages} to -1 (the deepest), and its "
+                "last map, 0; "
                 f"asked for {', '.join(map(str, stages))}"
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from kdzoo.recipe.model import OptimConfig, Recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from kdzoo.api.scheme import Lesson
+
 
 class Data(Protocol):
     """The data of a run: three splits that yield batches, and what is needed to build a network for them."""
@@ -24,6 +26,8 @@ class Data(Protocol):
     @property
     def train(self) -> Iterable[Batch]:
         """The training split, shuffled and augmented as a pure function of (seed, epoch, index).
+
+        The loop sets its epoch; code that goes through it by itself calls ``train.set_epoch(epoch)`` before.
 
         Raises:
             KdzooError: the recipe says ``data.withhold_train``, so no training image was opened.
@@ -106,6 +110,8 @@ class Run(Protocol):
     device: torch.device
     folder: Path
     """The run's folder. An algorithm writes its files to a folder in it, with a name of its own."""
+    phase: str
+    """The name of the phase that is trained; empty before the first one."""
     state: dict[str, Any]
     """Saved in the checkpoint and restored before the script of phases is run again: tensors and plain values."""
 
@@ -134,7 +140,8 @@ class Run(Protocol):
         Args:
             role: the name.
             like: a role whose network serves where the recipe names none for ``role``.
-            num_classes: another number of logits than the data has classes; such a network is untrained.
+            num_classes: another number of logits than the data has classes; such a network is untrained. 0 gives the
+                role's network without a classifier, with its weights.
             arguments: further arguments of ``timm.create_model``, with precedence over the recipe's; such a
                 network is untrained too.
 
@@ -177,10 +184,10 @@ class Run(Protocol):
         """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels."""
 
     def tap(self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()) -> None:
-        """Let ``role`` output more than the knowledge needs; see :meth:`see`."""
+        """Let ``role`` output more than the knowledge needs; see :meth:`see`. Stage 0 is the last map."""
 
     def see(self, role: str, batch: Batch) -> Output:
-        """The output of ``role`` for ``batch``, with every tapped stage, shallow to deep.
+        """The output of ``role`` for ``batch``, with every tapped stage, shallow to deep; stage 0 comes last.
 
         Computed once per step, until a role that it depends on is updated. A graph is built only where a
         gradient can flow.
@@ -200,8 +207,20 @@ class Run(Protocol):
             detach: detach the teacher's output. False lets a generator be trained through the teacher.
         """
 
+    def taught(self, batch: Batch, *, detach: bool = True) -> Sequence[tuple[Lesson, Tensor]]:
+        """The terms of :meth:`teach`: each lesson of this step with its loss, a scalar that includes its weight."""
+
     def update(self, loss: Tensor, *roles: str) -> None:
-        """Backward into the parameters of only these roles, clip, step, schedule."""
+        """Backward into the parameters of only these roles, clip, step, schedule.
+
+        Gradients that their parameters have from an earlier backward pass are left out.
+        """
+
+    def reduce(self, tensor: Tensor, how: Literal["mean", "sum", "max"] = "mean") -> Tensor:
+        """The tensor reduced over the processes, detached: the same in each; as it is with one process.
+
+        For statistics of a batch that all processes must agree on, such as those in buffers.
+        """
 
     def generator(self, name: str) -> torch.Generator:
         """A random generator on the run's device, seeded by (seed, name), whose state is in the checkpoint."""

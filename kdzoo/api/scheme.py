@@ -35,6 +35,10 @@ class Scheme(ABC):
     name: ClassVar[str]
     kind: ClassVar[Literal["offline", "online", "self"]]
 
+    reads_logits: ClassVar[bool] = True
+    """Whether it, or what it derives from teachers, reads a teacher's logits; if False, the knowledge decides. A
+    teacher for other classes whose logits nothing reads is used without a classifier."""
+
     needs_labels: ClassVar[bool] = False
     """Whether it cannot do without labels. Schemes that are not offline need them anyhow: nobody is trained yet."""
 

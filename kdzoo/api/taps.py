@@ -11,8 +11,11 @@ from kdzoo.api.probe import Probe
 class Taps:
     """Stage numbers count from the deepest: -1 is the last stage, -2 the one before it.
 
+    0 is the last map, behind all stages: what timm's ``forward_features`` returns, as (B, C, h, w). Of a transformer
+    these are the patch tokens after the last norm, without class and register tokens.
+
     Attributes:
-        student: the student's stages, shallow to deep, such as ``(-3, -2)``.
+        student: the student's stages, shallow to deep, such as ``(-3, -2)`` or ``(-1, 0)``.
         teacher: the teacher's stages; None means the student's numbers, so that pairs of different depth
             are aligned from the top.
         embedding: whether both sides output the embedding, the input of their classifier.
@@ -28,9 +31,9 @@ class Taps:
 
     def __post_init__(self) -> None:
         for side in (self.student, self.teacher or ()):
-            if any(stage >= 0 for stage in side) or list(side) != sorted(set(side)):
+            if any(stage > 0 for stage in side) or list(side) != sorted(set(side)):
                 raise ValueError(
-                    f"stages {side} must be negative, distinct and ordered shallow to deep, such as (-3, -2)"
+                    f"stages {side} must be at most 0, distinct and ordered shallow to deep, such as (-3, -2)"
                 )
 
     def of(self, side: str) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import first_line
 
 _SET_ELSEWHERE = {
-    "num_classes": "the data decides it",
+    "num_classes": "the data decides it, and the role's head whether there are any",
     "in_chans": "the data decides it",
     "img_size": "set the role's img_size",
     "drop_path_rate": "set the role's drop_path",
@@ -49,7 +49,7 @@ def build_backbone(
 
     Args:
         config: which timm model, and how.
-        num_classes: of the data.
+        num_classes: of the classifier; 0 = none.
         channels: of the data's images.
         img_size: height and width of the data's images in pixels.
         label_names: of the data, in the order of their ids.
@@ -77,6 +77,7 @@ def build_backbone(
     if config.pretrained:
         _check_order(config.model, model.pretrained_cfg.get("label_names"), label_names)
     backbone = Backbone(model, input_size=size, label_names=label_names)
+    backbone.normalise(config.mean, config.std)
     _probe(backbone, config.model)
     return backbone
 
@@ -152,13 +153,18 @@ def _probe(backbone: Backbone, name: str) -> None:
     backbone.eval()
     try:
         with torch.no_grad():
-            logits = backbone(pixels.reshape(2, backbone.channels, height, width)).logits
+            output = backbone(pixels.reshape(2, backbone.channels, height, width))
+    except KdzooError:
+        raise
     except Exception as error:
         raise KdzooError(
             f"model {name!r} cannot take images of {height}x{width} pixels ({first_line(error)}): "
             f"give its role another img_size (--student-img-size, --teacher-img-size), {_better_size(backbone)}"
         ) from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (2, backbone.num_classes):
+    logits = output.logits if output.has_logits else None
+    if backbone.num_classes and (
+        not isinstance(logits, torch.Tensor) or logits.shape != (2, backbone.num_classes)
+    ):
         shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise KdzooError(
             f"model {name!r} is no classifier as it is configured: for 2 images and {backbone.num_classes} "

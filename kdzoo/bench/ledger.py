@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from kdzoo.bench.recorded import Amount, Percent, read_json
+from kdzoo.bench.recorded import HEADLINE, Amount, Percent, read_json
 from kdzoo.files import write_text
 from kdzoo.recipe.model import Section
 
@@ -84,6 +84,8 @@ class Ledger(Section):
         epochs: epochs of the students.
         seeds: the seeds, in the order of the suite.
         baseline: the entry that is subtracted in differences.
+        headline: the figure that rows are ordered and compared by.
+        columns: further figures.
         pairs: their names, in order.
         entries: name -> its method and settings.
         runs: every seed of every entry.
@@ -102,6 +104,8 @@ class Ledger(Section):
     epochs: int
     seeds: tuple[int, ...]
     baseline: str
+    headline: str = HEADLINE
+    columns: tuple[str, ...] = ()
     pairs: tuple[str, ...]
     entries: dict[str, MethodNote]
     runs: tuple[PlannedRun, ...]

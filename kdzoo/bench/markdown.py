@@ -8,7 +8,7 @@ from urllib.parse import quote
 from kdzoo.bench import protocol
 from kdzoo.bench.results import SuiteResults
 from kdzoo.bench.single import SingleRun
-from kdzoo.bench.table import HEADINGS, cells
+from kdzoo.bench.table import cells, headings
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.markdown import code_block, markdown_text
 
@@ -31,7 +31,7 @@ def suite_markdown(results: SuiteResults) -> str:
         parts.append(f"## {markdown_text(pair.pair)}")
         if pair.rows:
             parts.append(markdown_text(finding(pair, ledger.baseline)))
-            parts.append(table(HEADINGS, [cells(row) for row in pair.rows]))
+            parts.append(table(headings(pair), [cells(row) for row in pair.rows]))
             parts.append(markdown_text(about_teacher(pair)))
     for entry in results.tuning:
         rows = [

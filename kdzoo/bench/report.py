@@ -108,7 +108,7 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
             for name, curve in bands.items()
         ]
         compared = any(row.difference is not None for row in pair.rows)
-        section["differences"] = difference_figure(pair.rows, baseline) if compared else None
+        section["differences"] = difference_figure(pair.rows, baseline, pair.headline) if compared else None
     return section
 
 
@@ -118,7 +118,9 @@ def _cost(results: SuiteResults, pair: PairResults) -> Drawing:
         costs, axis = [row.process_seconds for row in pair.rows], "processor seconds per run"
     else:
         costs, axis = [row.seconds for row in pair.rows], "seconds per run"
-    return cost_figure(pair.rows, costs, axis, baseline=results.ledger.baseline, teacher=pair.teacher)
+    return cost_figure(
+        pair.rows, costs, axis, baseline=results.ledger.baseline, teacher=pair.teacher, headline=pair.headline
+    )
 
 
 def _bands(results: SuiteResults, pair: PairResults) -> dict[str, Band]:

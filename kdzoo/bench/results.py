@@ -9,7 +9,7 @@ from typing import Any
 
 from kdzoo.bench.leaderboard import Row, Score, leaderboard, teacher_accuracy
 from kdzoo.bench.ledger import Ledger, TunedEntry, read_ledger
-from kdzoo.bench.recorded import Provenance, Recorded, read_provenance, recorded
+from kdzoo.bench.recorded import HEADLINE, Provenance, Recorded, read_provenance, recorded
 from kdzoo.errors import KdzooError, shortened
 from kdzoo.files import inside
 from kdzoo.places import cache_folder
@@ -24,12 +24,16 @@ class PairResults:
         rows: best mean first.
         teacher: its accuracy in percent on the test split; None without a teacher.
         teacher_seconds: its training time; None if it was not trained here.
+        headline: the figure that the rows are ordered and compared by.
+        columns: the further figures of the rows.
     """
 
     pair: str
     rows: tuple[Row, ...]
     teacher: float | None
     teacher_seconds: float | None
+    headline: str = HEADLINE
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,13 +108,20 @@ def read_results(folder: Path) -> SuiteResults:
             for run in ledger.runs
             if run.pair == pair and run.folder in runs and (result := runs[run.folder].result) is not None
         ]
-        scores = [Score.of(run.entry, run.seed, result) for run, result in ended]
+        scores = []
+        for run, result in ended:
+            try:
+                scores.append(Score.of(run.entry, run.seed, result, ledger.headline, ledger.columns))
+            except KdzooError as error:
+                left_out[run.folder] = f"The run {shortened(run.folder, quoted=False)} is left out: {error}"
         pairs.append(
             PairResults(
                 pair,
                 tuple(leaderboard(scores, ledger.baseline)),
                 teacher_accuracy(scores),
                 _teacher_seconds({result.teacher_path for _, result in ended if result.teacher_path}),
+                ledger.headline,
+                ledger.columns,
             )
         )
     return SuiteResults(

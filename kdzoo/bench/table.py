@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kdzoo.bench.leaderboard import Estimate, Row
+from kdzoo.bench.recorded import HEADLINE
 from kdzoo.bench.results import PairResults
 
 HEADINGS = (
@@ -26,6 +27,10 @@ HEADINGS = (
 
 LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", "test %,\nchosen epoch", "n")
 """The columns that a narrow terminal omits, in this order."""
+
+_MAIN = "test %,\nlast epoch"
+_BEFORE = "seconds\na run"
+"""The suite's further figures stand before this column."""
 
 _GAP = 2
 """Spaces between columns."""
@@ -57,14 +62,22 @@ def percent(value: Estimate | None, *, signed: bool = False) -> str:
     return mean.replace("-", "−") + spread
 
 
+def headings(pair: PairResults) -> tuple[str, ...]:
+    """:data:`HEADINGS` with the suite's own headline and further figures."""
+    at = HEADINGS.index(_BEFORE)
+    whole = (*HEADINGS[:at], *pair.columns, *HEADINGS[at:])
+    return tuple(pair.headline if one == _MAIN and pair.headline != HEADLINE else one for one in whole)
+
+
 def cells(row: Row) -> tuple[str, ...]:
-    """The cells of a row, in the order of :data:`HEADINGS`."""
+    """The cells of a row, in the order of :func:`headings`."""
     return (
         row.entry,
         str(row.last.n),
         percent(row.last),
         percent(row.difference, signed=True),
         percent(row.chosen),
+        *map(percent, row.columns.values()),
         f"{row.seconds:.1f}",
         f"{row.memory_mb:.0f}",
         row.source,
@@ -83,10 +96,11 @@ def columns_that_fit(lines: Sequence[Sequence[str]], width: int | None) -> list[
         for column in zip(*lines, strict=True)
     ]
     kept = list(range(len(widths)))
+    names = list(lines[0])
     for heading in LEAVE_OUT:
         if width is None or sum(widths[column] for column in kept) + _GAP * (len(kept) - 1) <= width:
             break
-        kept.remove(HEADINGS.index(heading))
+        kept.remove(names.index(heading))
     return kept
 
 
@@ -101,14 +115,15 @@ def terminal_table(results: PairResults, width: int | None = None) -> tuple[Tabl
         The table, and the headings of the omitted columns.
     """
     rows = [cells(row) for row in results.rows]
-    kept = columns_that_fit([HEADINGS, *rows], width)
+    heads = headings(results)
+    kept = columns_that_fit([heads, *rows], width)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
-    for heading in (HEADINGS[column] for column in kept):
+    for heading in (heads[column] for column in kept):
         text = heading in ("method", "from")
         table.add_column(heading, justify="left" if text else "right", vertical="bottom", no_wrap=True)
     for row in rows:
         table.add_row(*(escape(row[column]) for column in kept))
-    left_out = [heading.replace("\n", " ") for number, heading in enumerate(HEADINGS) if number not in kept]
+    left_out = [heading.replace("\n", " ") for number, heading in enumerate(heads) if number not in kept]
     return table, left_out
 
 
@@ -118,8 +133,15 @@ def terminal_title(results: PairResults) -> str:
     return f"{results.pair}{teacher}"
 
 
+def wandb_columns(results: Sequence[PairResults]) -> tuple[str, ...]:
+    """:data:`WANDB_COLUMNS`, the headline under its own name, and the suite's further figures."""
+    headline, columns = (results[0].headline, results[0].columns) if results else (HEADLINE, ())
+    usual = [one.replace("test last", headline) if headline != HEADLINE else one for one in WANDB_COLUMNS]
+    return (*usual, *(name for column in columns for name in (column, f"{column} ±")))
+
+
 def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
-    """All pairs' rows as numbers, in the order of :data:`WANDB_COLUMNS`."""
+    """All pairs' rows as numbers, in the order of :func:`wandb_columns`."""
     return [
         [
             one.pair,
@@ -133,6 +155,7 @@ def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
             row.memory_mb,
             row.parameters,
             row.source,
+            *(number for value in row.columns.values() for number in _numbers(value)),
         ]
         for one in results
         for row in one.rows

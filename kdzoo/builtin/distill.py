@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, Phase, Run
+from kdzoo.api import Algorithm, Backbone, Batch, Phase, Run
 
 
 class Distill(Algorithm):
@@ -20,6 +20,7 @@ class Distill(Algorithm):
     """
 
     name = "distill"
+    reads_logits = False
     needs_labels = False
 
     def __init__(self, task_weight: NonNegativeFloat = 1.0, teach_weight: NonNegativeFloat = 1.0) -> None:
@@ -31,8 +32,15 @@ class Distill(Algorithm):
 
         def step(batch: Batch) -> Mapping[str, Tensor]:
             teach = run.teach(batch)
-            task = torch.stack([run.task(role, batch) for role in run.students]).sum()
+            task = torch.stack([self._task(run, role, batch) for role in run.students]).sum()
             run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
             return {"task": task, "teach": teach}
 
         yield Phase("distill", run.data.train, step, run.recipe.epochs)
+
+    def _task(self, run: Run, role: str, batch: Batch) -> Tensor:
+        """The task loss; zero for a student without a classifier, where it has no weight."""
+        network = run.roles[role]
+        if not self.task_weight and isinstance(network, Backbone) and not network.num_classes:
+            return torch.zeros((), device=run.device)
+        return run.task(role, batch)

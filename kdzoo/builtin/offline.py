@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kdzoo.api import Run, Scheme
+from kdzoo.api import KdzooError, Run, Scheme
 
 
 class Offline(Scheme):
-    """One frozen teacher, one student. Without a teacher in the recipe the student learns alone."""
+    """One frozen teacher, one student. Without knowledge and teacher the student learns alone."""
 
     name = "offline"
+    reads_logits = False
     kind = "offline"
 
     def enroll(self, run: Run) -> None:
         """Enroll the student, and the teacher if the recipe has one."""
+        if run.recipe.knowledge and "teacher" not in run.recipe.roles:
+            names = " and ".join(repr(one.name) for one in run.recipe.knowledge)
+            raise KdzooError(f"knowledge {names} needs a teacher: pass --teacher MODEL")
         run.enroll("student", run.build("student"))
         if "teacher" in run.recipe.roles:
             run.enroll("teacher", run.build("teacher"), learns=False)

@@ -24,6 +24,7 @@ class Pretrain(Algorithm):
     """
 
     name = "pretrain"
+    reads_logits = False
 
     def __init__(
         self,

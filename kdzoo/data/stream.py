@@ -119,21 +119,22 @@ class Stream:
         self.epoch, self.start = epoch, start
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._batches()[self.start :]
+        start = self.start  # it may change while this iteration goes on
+        batches = self._batches()[start:]
         rows = [
             self._drawn(self.split.index[asked], step, asked, asked)
-            for step, asked in enumerate(batches, self.start)
+            for step, asked in enumerate(batches, start)
         ]
         reading = [images.read(batches, rows, self.epoch) for images in self._images.values()]
-        for step, together in enumerate(zip(*reading, strict=True), self.start):
+        for step, together in enumerate(zip(*reading, strict=True), start):
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            asked = batches[step - self.start]
+            asked = batches[step - start]
             drawn = self._drawn(index, step, asked, chosen)
             views = self._shown(pieces, drawn)
             batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
-            yield self._traced(batch, step, len(batches) + self.start, asked)
+            yield self._traced(batch, step, len(batches) + start, asked)
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
         seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -145,4 +145,4 @@ class Answers:
             answer: Output = member.module(*inputs)
         if store is not None:
             store.keep(member, batch, answer, time.perf_counter() - started)
-        return answer
+        return answer if answer.has_logits else replace(answer, logits=None, role=role)

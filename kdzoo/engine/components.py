@@ -22,6 +22,16 @@ def components_of(recipe: Recipe, zoo: Zoo) -> list[Found]:
     return [*components, *(Found("backbone", model, plugin, model) for model, plugin in brought if plugin)]
 
 
+def reads_logits(recipe: Recipe, zoo: Zoo) -> bool:
+    """Whether one of the recipe's components reads a teacher's logits for the data's classes."""
+    for kind, component in recipe.components:
+        found = zoo.find(kind, component.name).component
+        says: bool | None = found.reads_logits
+        if found.kind == "response" if says is None else says:
+            return True
+    return False
+
+
 def algorithm_of(recipe: Recipe, zoo: Zoo) -> Algorithm:
     """The recipe's algorithm."""
     made: Algorithm = create(zoo.find("algorithm", recipe.algorithm.name), recipe.algorithm.settings)

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from kdzoo.api.batch import UNLABELLED, Batch, labelled
+from kdzoo.backbone import Backbone
 from kdzoo.engine.columns import Columns
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ def task_loss(
     if weights is None:
         return total / known.sum().clamp(min=1)
     return total / (weights[target.clamp(min=0)] * known).sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def classifies(module: nn.Module) -> bool:
+    """Whether the network has a classifier."""
+    return not isinstance(module, Backbone) or module.num_classes > 0
 
 
 def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float | None:

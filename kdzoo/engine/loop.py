@@ -17,7 +17,7 @@ from kdzoo.api.batch import Batch
 from kdzoo.engine.average import average_buffers, batch_norms
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.ema import copied
-from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.evaluate import accuracy, classifies
 from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import Damaged, KdzooError, NotFinite, UnknownName
@@ -129,6 +129,7 @@ class Loop:
             names.add(phase.name)
             if number < done:
                 continue
+            self.run.phase = phase.name
             self.run.begin_phase(phase.epochs, _steps(phase))
             if saved is not None and number == done:
                 self._restore(phase, saved)
@@ -180,7 +181,12 @@ class Loop:
         if set_epoch is not None:
             set_epoch(at.total_epochs, at.step)
         try:
-            yield from phase.data if set_epoch is not None else islice(phase.data, at.step, None)
+            batches = iter(phase.data) if set_epoch is not None else islice(phase.data, at.step, None)
+            first = list(islice(batches, 1))
+            if set_epoch is not None:  # whoever else goes through it, also within this epoch, sees all of it
+                set_epoch(at.total_epochs, 0)
+            yield from first
+            yield from batches
         except Exception:
             if self.stop.asked is None:
                 raise
@@ -309,6 +315,7 @@ class Loop:
         found = {
             name if role == "student" else f"{name}/{role}": accuracy(run, role, run.data.val)
             for role in run.students
+            if classifies(run.roles[role])
         }
         return {name: value for name, value in found.items() if value is not None}
 

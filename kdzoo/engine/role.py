@@ -78,7 +78,7 @@ class Role:
         if stages != self.stages:
             features = tuple(features[self.stages.index(stage)] for stage in stages)
         extras = {probe: output.extras[probe] for probe in probes}
-        return Output(output.logits, features, output.embedding if embedding else None, extras)
+        return output.showing(features, output.embedding if embedding else None, extras)
 
     @property
     def learns(self) -> bool:

@@ -198,18 +198,26 @@ def _file(epoch: int, of_split: str, part: str) -> str:
     return f"{epoch:05d}{f'-{of_split}' if of_split else ''}-{part}.safetensors"
 
 
+def _classifies(member: Role) -> bool:
+    return not isinstance(member.module, Backbone) or member.module.num_classes > 0
+
+
 def _parts(member: Role) -> list[str]:
     """The parts of the role's answer. With stages tapped, timm computes the logits in another function."""
     way = "stages" if member.stages else "plain"
-    embedding = [f"embedding-{way}"] if member.embedding else []
-    return [f"logits-{way}", *embedding, *(f"stage{stage}" for stage in member.stages)]
+    logits = [f"logits-{way}"] if _classifies(member) else []
+    embedding = [f"embedding-{way}"] if member.embedding or not logits else []
+    return [*logits, *embedding, *(f"stage{stage}" for stage in member.stages)]
 
 
 def _taken_apart(member: Role, answer: Output) -> list[Tensor]:
-    embedding = [answer.embedded] if member.embedding else []
-    return [answer.logits, *embedding, *answer.features]
+    logits = [answer.logits] if _classifies(member) else []
+    embedding = [answer.embedded] if member.embedding or not logits else []
+    return [*logits, *embedding, *answer.features]
 
 
 def _joined(member: Role, parts: list[Tensor]) -> Output:
-    embedding = parts[1] if member.embedding else None
-    return Output(parts[0], tuple(parts[1 + member.embedding :]), embedding)
+    rest = list(parts)
+    logits = rest.pop(0) if _classifies(member) else None
+    embedding = rest.pop(0) if member.embedding or logits is None else None
+    return Output(logits, tuple(rest), embedding, role=member.name)

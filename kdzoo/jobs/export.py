@@ -45,6 +45,27 @@ print(model.pretrained_cfg["label_names"][probabilities.argmax()])
 ```
 """
 
+_FEATURES = """
+## Use
+
+This network has no classifier: it returns features.
+
+```python
+import timm
+import torch
+from PIL import Image
+
+model = timm.create_model("local-dir:{folder}", pretrained=True, num_classes=0).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+image = Image.open("image.png").convert("{mode}")
+with torch.inference_mode():
+    features = model(transform(image).unsqueeze(0))[0]
+print(features.shape)
+```
+
+With `num_classes=10` in place of `num_classes=0`, timm adds a new classifier for 10 classes, to be trained.
+"""
+
 
 def export_student(
     student: Backbone | Assembled,
@@ -100,12 +121,13 @@ def export_student(
 
 
 def _write(backbone: Backbone, folder: Path, classes: Sequence[str], evaluation: Evaluation) -> None:
+    names = {"label_names": list(classes)} if backbone.num_classes else {}
     hook = backbone.model.register_state_dict_post_hook(_unshare)
     try:
         save_for_hf(
             backbone.model,
             str(folder),
-            model_config={"label_names": list(classes), "pretrained_cfg": {"tag": "kdzoo"}},
+            model_config={**names, "pretrained_cfg": {"tag": "kdzoo"}},
             safe_serialization=True,
             data_config={
                 "input_size": (backbone.channels, *backbone.input_size),
@@ -133,6 +155,9 @@ def _decimals(values: Tensor) -> tuple[float, ...]:
 
 def _readme(backbone: Backbone, folder: Path, card: str) -> str:
     """The card between the header that model hubs read and the code that loads the model."""
-    header = yaml.safe_dump({"library_name": "timm", "tags": ["image-classification", "timm", "kdzoo"]})
-    usage = _USAGE.format(folder=folder.name, mode="L" if backbone.channels == 1 else "RGB")
+    task = "image-classification" if backbone.num_classes else "image-feature-extraction"
+    header = yaml.safe_dump({"library_name": "timm", "tags": [task, "timm", "kdzoo"]})
+    usage = (_USAGE if backbone.num_classes else _FEATURES).format(
+        folder=folder.name, mode="L" if backbone.channels == 1 else "RGB"
+    )
     return f"---\n{header}---\n{card.rstrip()}\n{usage}"

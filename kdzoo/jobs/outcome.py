@@ -13,7 +13,7 @@ from kdzoo.data.dataset import DataSet
 from kdzoo.engine.confusion import MOST_CLASSES, confusion_picture
 from kdzoo.engine.cost import latency, size
 from kdzoo.engine.ema import with_weights
-from kdzoo.engine.evaluate import accuracy
+from kdzoo.engine.evaluate import accuracy, classifies
 from kdzoo.engine.loop import Position
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.predictions import predictions
@@ -43,23 +43,40 @@ def measure(
         position: the position at the end of training.
         known: role -> test accuracy of teachers trained by kdzoo.
     """
-    classes = run.data.classes
     own, student = run.members.get("teacher"), run.members["student"].module
-    number = len(classes) or (student.num_classes if isinstance(student, Backbone) else 0)
-    teacher = (
-        "teacher" if own is not None and not own.student and number and answers(own.module, number) else None
-    )
-    last_val = position.last_val
-    if last_val is None and run.data.val is not None and classes:
-        last_val = accuracy(run, "student", run.data.val)
-    found = predictions(run, run.data.test, teacher)
+    number = len(run.data.classes) or (student.num_classes if isinstance(student, Backbone) else 0)
+    grades = own is not None and not own.student and answers(own.module, number)
+    teacher = "teacher" if grades else None
     result: dict[str, Any] = {
         "method": run.recipe.method,
         "seed": run.recipe.seed,
         "epochs": position.epochs_before,
-        "test/last": found.accuracy,
-        "val/last": last_val,
     }
+    if classifies(run.roles["student"]):
+        result |= _accuracies(run, position, known, teacher)
+    else:
+        result |= dict.fromkeys(("test/last", "val/last", "test/macro_f1", "test/ece"))
+    for component in (run.scheme, algorithm):
+        with run.measuring():
+            result |= component.measure(run)
+    result["parameters"] = sum(one.numel() for one in run.roles["student"].parameters())
+    networks = ("student",) if teacher is None else ("student", teacher)
+    for measured in (size, latency):  # times last: nothing of this run is left to disturb them
+        for role in networks:
+            result |= measured(run, role)
+    return result
+
+
+def _accuracies(
+    run: TrainingRun, position: Position, known: Mapping[str, float], teacher: str | None
+) -> dict[str, Any]:
+    """The figures of a student that classifies, with its pictures and its figures by class."""
+    classes = run.data.classes
+    last_val = position.last_val
+    if last_val is None and run.data.val is not None and classes:
+        last_val = accuracy(run, "student", run.data.val)
+    found = predictions(run, run.data.test, teacher)
+    result: dict[str, Any] = {"test/last": found.accuracy, "val/last": last_val}
     if position.chosen is not None:
         result["epoch/chosen"] = position.chosen.epoch
         result["val/chosen"] = position.chosen.val
@@ -75,25 +92,24 @@ def measure(
             result[f"test/{role}"] = known[role]
         elif role == teacher:
             result[f"test/{role}"] = found.teacher
-        elif role != "student" and classes and (member.student or answers(member.module, len(classes))):
+        elif (
+            role != "student"
+            and classes
+            and ((member.student and classifies(member.module)) or answers(member.module, len(classes)))
+        ):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
+    for role, reached in known.items():  # also of a teacher that a derived role has replaced
+        result.setdefault(f"test/{role}", reached)
+    result |= {f"work/{name}": number for name, number in sorted(run.work.counts.items())}
     if len(classes) > 5:
         result["test/top5"] = found.top5
     result |= {"test/macro_f1": found.macro_f1, "test/ece": found.ece}
     if teacher is not None:
         result["test/agreement"] = found.agreement
-    for component in (run.scheme, algorithm):
-        with run.measuring():
-            result |= component.measure(run)
     if 0 < len(classes) <= MOST_CLASSES:
         run.picture("confusion", confusion_picture(found.confusion, classes))
     if run.fabric.global_rank == 0:
         write_json(run.folder / "figures.json", found.by_class(classes))
-    result["parameters"] = sum(one.numel() for one in run.roles["student"].parameters())
-    networks = ("student",) if teacher is None else ("student", teacher)
-    for measured in (size, latency):  # times last: nothing of this run is left to disturb them
-        for role in networks:
-            result |= measured(run, role)
     return result
 
 

@@ -39,7 +39,9 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
 
     The seed is the role's own: one teacher serves every seed of the students.
     """
-    alone = role.model_copy(update={"epochs": None, "lr": None, "seed": 0, "optim": None, "augment": None})
+    own = {"head": None, "trust": False, "train": "head" if role.train == "head" else None}
+    as_run = {"epochs": None, "lr": None, "seed": 0, "optim": None, "augment": None}
+    alone = role.model_copy(update={**as_run, **own})
     data = recipe.data
     read = {
         **({} if role.augment is None else {"augment": role.augment}),

@@ -24,10 +24,11 @@ from kdzoo.api.observer import (
 from kdzoo.backbone import find_model
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.checkpoint import CheckpointFile
-from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, scheme_of
+from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, reads_logits, scheme_of
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
+from kdzoo.engine.metrics import metric_figures
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
@@ -44,7 +45,7 @@ from kdzoo.jobs.plan import Planned, plan_teacher
 from kdzoo.jobs.preface import about_data, about_teachers
 from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
-from kdzoo.jobs.suspicion import near_chance
+from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.jobs.unlabelled import check_needs_no_labels, untrained
 from kdzoo.recipe.identity import Difference, Differs
@@ -196,7 +197,7 @@ class Session:
                 note = f"begun with {name} {before}, now {now}: the last bits of a number may differ"
                 self.announcer.notify(Warned(note))
         teachers = self.teacher_accuracy, self._teacher_folders, self._new_teachers
-        for note in about_teachers(self.recipe.roles, *teachers):
+        for note in (*self.networks.notes.values(), *about_teachers(self.recipe.roles, *teachers)):
             self.announcer.notify(Noted(note))
         for note in self._doubts():
             self.announcer.notify(Warned(note))
@@ -213,8 +214,13 @@ class Session:
             name = self.recipe.algorithm.name
             self._warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
         result = measure(run, algorithm, position, self.teacher_accuracy)
-        if self.networks.sources.get("teacher"):
-            result["teacher_path"] = self.networks.sources["teacher"]
+        for name, figure in metric_figures(run, self.resources.zoo, self.data.test):
+            if isinstance(figure, str):
+                self._warn(f"the metric {name!r} has no figure: {figure}")
+            else:
+                result[f"test/{name}"] = figure
+        if (teacher := self.networks.path("teacher")) is not None:
+            result["teacher_path"] = str(teacher)
         if self.store is not None:
             self.store.close()
             result |= self.store.figures()
@@ -239,7 +245,7 @@ class Session:
             images, optim = self.recipe.data.batch_size, self.recipe.optim
             scales = "" if optim.lr_base else " as for one (optim.lr_base scales it)"
             yield f"{world} processes of {images} images: {world * images} a step; lr {optim.lr:g}{scales}"
-        yield from near_chance(self.training, self.teacher_accuracy)
+        yield from warned_or_refused(near_chance(self.training, self.teacher_accuracy))
 
     def _notify(self, event: Event) -> None:
         self.announcer.notify(event)
@@ -256,7 +262,9 @@ class Session:
     def _build(self) -> tuple[TrainingRun, Loop]:
         """The run, before any enrolment, and its loop."""
         recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
-        self.networks = Networks(recipe, self.data, self.fabric.device, self._teacher, zoo)
+        self.networks = Networks(
+            recipe, self.data, self.fabric.device, self._teacher, zoo, reads_logits=reads_logits(recipe, zoo)
+        )
         scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
         gallery = Gallery(self.place.path, tell, writes=self.resources.main)
         self.store = open_store(recipe, self.identity, self.data, self.fabric, self._warn)

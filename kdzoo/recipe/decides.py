@@ -31,6 +31,8 @@ EFFECTS: Mapping[str, Effect] = {
     "kdzoo": Effect.CONTENT,  # without the patch version
     "method": Effect.NOTHING,  # a name for what the other fields say
     "roles.*.checkpoint": Effect.CONTENT,
+    "roles.*.weights": Effect.CONTENT,
+    "roles.*.trust": Effect.NOTHING,
     "roles.*.epochs": Effect.TEACHER,
     "roles.*.seed": Effect.TEACHER,
     "roles.*.lr": Effect.TEACHER,
@@ -134,26 +136,31 @@ def series(version: str) -> str:
 
 
 def is_trained_here(role: str, config: RoleConfig) -> bool:
-    """Whether a run that needs this role trains it first: a teacher to which the recipe gives no weights."""
-    return (
-        role.startswith("teacher") and config.checkpoint is None and not config.model.startswith("local-dir:")
-    )
+    """Whether a run that needs this role trains it first: a teacher without weights, or one that is to be trained."""
+    if not role.startswith("teacher") or config.checkpoint is not None:
+        return False
+    return config.train in ("head", "full") if _source(config) else config.train != "never"
+
+
+def _source(config: RoleConfig) -> str | None:
+    """Where its weights come from, unless from a checkpoint for the run's own classes."""
+    return config.weights or (config.model if config.model.startswith("local-dir:") else None)
 
 
 def _origin(role: str, config: RoleConfig, recipe: Recipe) -> dict[str, Any]:
     """Where the weights of a role come from: the hash of the files, or what a teacher is trained with."""
     fields: dict[str, Any] = {}
+    source = _source(config)
+    if source is not None and not source.startswith("hf-hub:") and source != "pretrained":
+        fields[f"roles.{role}.weights"] = _content(Path(source.removeprefix("local-dir:")).expanduser())
+    elif source is not None:
+        fields[f"roles.{role}.weights"] = source
     if config.model.startswith("local-dir:"):
-        folder = Path(config.model.removeprefix("local-dir:")).expanduser()
-        files = (one for one in ("model.safetensors", "pytorch_model.bin") if (folder / one).is_file())
         fields[f"roles.{role}.model"] = "local-dir"
-        fields[f"roles.{role}.weights"] = file_digest(
-            folder / "config.json", *(folder / one for one in files)
-        )
     if config.checkpoint is not None:
-        path = config.checkpoint.expanduser()
-        fields[f"roles.{role}.weights"] = file_digest(path / "model.safetensors" if path.is_dir() else path)
-    if is_trained_here(role, config):
+        fields[f"roles.{role}.weights"] = _content(config.checkpoint.expanduser())
+    known = config.checkpoint is not None or (source is not None and config.train == "never")
+    if role.startswith("teacher") and not known:
         fields[f"roles.{role}.epochs"] = config.epochs or recipe.epochs
         own = config.own_optim(recipe.optim)
         fields[f"roles.{role}.lr"] = own.lr
@@ -164,6 +171,14 @@ def _origin(role: str, config: RoleConfig, recipe: Recipe) -> dict[str, Any]:
         if config.augment is not None:
             fields[f"roles.{role}.augment"] = config.augment.model_dump()
     return fields
+
+
+def _content(path: Path) -> str | None:
+    """The hash of a file, or of the weights and the description in a folder of timm's layout."""
+    if not path.is_dir():
+        return file_digest(path)
+    names = ("config.json", "model.safetensors", "pytorch_model.bin")
+    return file_digest(*(path / name for name in names if (path / name).is_file()))
 
 
 def _leaves(section: Section, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -141,6 +141,18 @@ Knowledges = Annotated[
 """What is taught: nothing, one Knowledge, or several whose weighted losses are added."""
 
 
+def _numbers(value: Any) -> Any:
+    """``0.5``, or ``0.5,0.4,0.3`` as on a command line, as several."""
+    if isinstance(value, str):
+        return list(value.replace(",", " ").split())
+    return [value] if isinstance(value, int | float) else value
+
+
+Mean = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(_numbers)]
+Std = Annotated[tuple[PositiveFloat, ...], Field(min_length=1), BeforeValidator(_numbers)]
+"""A number for each channel, or one for all."""
+
+
 class RoleConfig(Section):
     """The timm network that plays a role, and where its weights come from."""
 
@@ -151,6 +163,31 @@ class RoleConfig(Section):
         description="weights for the run's own classes: .safetensors, .pth, or an exported student folder; a teacher "
         "without them is trained first",
     )
+    weights: str | None = Field(
+        None,
+        description="start from these weights, of whatever classes: pretrained (timm's), a file, a folder in timm's "
+        "layout, local-dir:FOLDER or hf-hub:ID",
+    )
+    train: Literal["never", "head", "full", "auto"] | None = Field(
+        None,
+        description="what is trained for the run's classes: nothing, a new linear head, the whole network, or, "
+        "with auto, as little as the method needs; default: auto for a teacher with weights, else full",
+    )
+    head: bool | None = Field(
+        None,
+        description="whether it has a classifier; default: yes, but for a teacher whose classes do not fit and whose "
+        "logits the method does not read",
+    )
+    label_names: tuple[str, ...] | None = Field(
+        None,
+        description="class names of its weights in the order of the logits, where their file does not know them",
+    )
+    mean: Mean | None = Field(
+        None,
+        description="subtracted from images in [0, 1]; default: what the weights' config.json or timm says",
+    )
+    std: Std | None = Field(None, description="divides after that; default: as for mean")
+    trust: bool = Field(False, description="use a teacher whose accuracy on validation images is near chance")
     img_size: Side | None = Field(
         None,
         description="side in pixels that this network sees; default: the data's, or the model's own if fixed or "
@@ -179,6 +216,12 @@ class RoleConfig(Section):
     @classmethod
     def _short(cls, value: Any) -> Any:
         return {"model": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> RoleConfig:
+        if self.weights is not None and (self.checkpoint is not None or self.pretrained):
+            raise ValueError("weights takes the place of checkpoint and pretrained: give one of them")
+        return self
 
     @model_validator(mode="after")
     def _one_rate(self) -> RoleConfig:

@@ -112,6 +112,12 @@ class Suite(Section):
     seeds: tuple[NonNegativeInt, ...] = Field((0, 1, 2), min_length=1)
     epochs: PositiveInt = 20
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
+    headline: str = Field(
+        "test/last", description="the figure of the result that rows are ordered and compared by"
+    )
+    columns: tuple[str, ...] = Field(
+        (), description="further figures of the result to show, such as test/macro_f1"
+    )
     tune: dict[str, tuple[dict[str, Any], ...]] = Field(
         default_factory=dict,
         description="method -> candidate settings (dotted keys), compared by validation accuracy on tune_seed; '*' "

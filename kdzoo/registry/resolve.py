@@ -134,10 +134,24 @@ def _absolute(recipe: Recipe) -> Mapping[str, Any]:
     places = {name: resolved(getattr(recipe.data, name)) for name in ("data_dir", "labels_file")}
     data = recipe.data.model_copy(update={**places, "paired": paired})
     roles = {
-        name: role.model_copy(update={"checkpoint": resolved(role.checkpoint)})
+        name: role.model_copy(
+            update={
+                "checkpoint": resolved(role.checkpoint),
+                "model": _weights(role.model) if role.model.startswith("local-dir:") else role.model,
+                "weights": role.weights and _weights(role.weights),
+            }
+        )
         for name, role in recipe.roles.items()
     }
     return {"data": data, "roles": roles}
+
+
+def _weights(source: str) -> str:
+    """Where weights are; the path of a file or a folder from the root."""
+    if source == "pretrained" or source.startswith("hf-hub:"):
+        return source
+    start = "local-dir:" if source.startswith("local-dir:") else ""
+    return source if source == start else f"{start}{absolute(Path(source.removeprefix(start)))}"
 
 
 def _explain(error: ValidationError, merged: Merged) -> str:

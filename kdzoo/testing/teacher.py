@@ -23,8 +23,8 @@ def with_random_teachers(recipe: Recipe) -> Recipe:
             own = named["teacher"].model_copy(update={"seed": named["teacher"].seed + number})
             named.setdefault(f"teacher{number}", own)
     roles = {
-        name: role.model_copy(update={"checkpoint": _weights(role.model_dump_json(), data)})
-        if name.startswith("teacher") and role.checkpoint is None and not role.pretrained
+        name: role.model_copy(update={"checkpoint": _weights(role.model_dump_json(), data), "trust": True})
+        if name.startswith("teacher") and role.checkpoint is None and not (role.pretrained or role.weights)
         else role
         for name, role in named.items()
     }

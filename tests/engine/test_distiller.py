@@ -135,3 +135,45 @@ def test_a_network_with_two_answers_is_refused_in_one_line(networks):
     student.set_distilled_training(True)
     with pytest.raises(KdzooError, match="answers with a tuple of 2 where logits are needed"):
         distiller(images())
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        (torch.eye(4)[torch.arange(8) % 4] + torch.eye(4)[0], "rows that do not sum to 1, as several labels"),
+        (torch.rand(8), r"float32 of shape \(8,\)"),
+        (torch.eye(4, dtype=torch.int64).repeat(2, 1), r"int64 of shape \(8, 4\)"),
+        (torch.zeros(8, 1), "rows that do not sum to 1"),
+    ],
+)
+def test_targets_of_another_kind_are_refused(networks, target, why):
+    distiller = kdzoo.Distiller(*networks, method="kd", example=images())
+    with pytest.raises(KdzooError, match=f"one label for each image; not {why}"):
+        distiller(images(), target)
+    assert distiller(images(), torch.eye(4)[torch.arange(8) % 4])["task"] > 0
+
+
+def test_one_output_is_refused():
+    torch.manual_seed(0)
+    networks = [timm.create_model("test_resnet", num_classes=1) for _ in range(2)]
+    with pytest.raises(KdzooError, match="one output has no classes"):
+        kdzoo.Distiller(*networks, method="kd")
+
+
+def test_a_teacher_without_a_classifier_teaches_its_features(networks):
+    student, _ = networks
+    teacher = timm.create_model("test_vit", num_classes=0)
+    distiller = kdzoo.Distiller(student, teacher, method="rkd", example=torch.zeros(2, 3, 160, 160))
+    losses = distiller(torch.rand(4, 3, 160, 160), torch.arange(4))
+    assert losses["teach"] > 0
+    assert losses["task"] > 0
+    headless = timm.create_model("test_efficientnet", num_classes=0)
+    distiller = kdzoo.Distiller(headless, teacher, method="rkd", example=torch.zeros(2, 3, 160, 160))
+    losses = distiller(torch.rand(4, 3, 160, 160))
+    assert losses["embedding"].shape == (4, headless.num_features)
+    with pytest.raises(KdzooError, match="the student has no classifier"):
+        distiller(torch.rand(4, 3, 160, 160), torch.arange(4))
+    with pytest.raises(KdzooError, match=r"the teacher has no classifier"):
+        kdzoo.Distiller(student, teacher, method="kd", example=torch.zeros(2, 3, 160, 160))(
+            torch.rand(4, 3, 160, 160)
+        )

@@ -34,6 +34,11 @@ NUMBERS = [
     "algorithm",
     "roles.*.model",
     "roles.*.pretrained",
+    "roles.*.train",
+    "roles.*.head",
+    "roles.*.label_names",
+    "roles.*.mean",
+    "roles.*.std",
     "roles.*.img_size",
     "roles.*.modality",
     "roles.*.drop_path",
@@ -253,11 +258,19 @@ def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
 
     folders = [by("teacher", checkpoint=tmp_path / name) for name in "abc"]
     assert folders[0] == folders[1] != folders[2]
-    assert folders[0] == by("teacher", checkpoint=tmp_path / "a" / "model.safetensors")
+    # a folder also says how its network sees images
+    assert folders[0] != by("teacher", checkpoint=tmp_path / "a" / "model.safetensors")
+    given = [by("student", weights=f"{prefix}{tmp_path / 'a'}") for prefix in ("", "local-dir:")]
+    assert given[0] == given[1] == by("student", weights=str(tmp_path / "b"))
+    assert given[0] != by("student", weights=str(tmp_path / "c"))
     models = [by("student", model=f"local-dir:{tmp_path / name}") for name in "abc"]
     assert models[0] == models[1] != models[2]
     # how a teacher would be trained says nothing about one that has weights
     assert folders[0] == by("teacher", checkpoint=tmp_path / "b", epochs=9, seed=4, lr=1)
+    frozen = {"weights": str(tmp_path / "b"), "train": "never"}
+    assert by("teacher", **frozen) == by("teacher", **frozen, epochs=9, seed=4, lr=1)
+    headed = {**frozen, "train": "head"}
+    assert by("teacher", **headed) != by("teacher", **headed, epochs=9)
 
 
 def test_a_file_that_a_component_reads_is_known_by_its_content(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class CATKD(Knowledge):
 
     name = "catkd"
     kind = "feature"
+    reads_logits = True
     taps = Taps(probes=(ClassMaps(),))
 
     def __init__(self, resolution: PositiveInt = 2, form: Literal["paper", "code"] = "paper") -> None:

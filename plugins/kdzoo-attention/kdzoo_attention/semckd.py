@@ -29,6 +29,7 @@ class SemCKD(Knowledge):
 
     name = "semckd"
     kind = "feature"
+    reads_logits = True
 
     def __init__(
         self,

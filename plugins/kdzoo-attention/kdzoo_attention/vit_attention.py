@@ -28,6 +28,7 @@ class ViTAttention(Knowledge):
 
     name = "vit-attention"
     kind = "feature"
+    reads_logits = True
 
     def __init__(
         self,

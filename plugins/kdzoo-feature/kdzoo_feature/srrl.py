@@ -24,6 +24,7 @@ class SRRL(Knowledge):
 
     name = "srrl"
     kind = "feature"
+    reads_logits = True
     taps = Taps(embedding=True)
 
     def __init__(

@@ -41,6 +41,7 @@ class HKD(Knowledge):
 
     name = "hkd"
     kind = "relation"
+    reads_logits = True
     taps = Taps(embedding=True)
 
     def __init__(

@@ -33,6 +33,7 @@ class IRG(Knowledge):
 
     name = "irg"
     kind = "relation"
+    reads_logits = True
 
     def __init__(
         self,

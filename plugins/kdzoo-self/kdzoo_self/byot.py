@@ -24,6 +24,7 @@ class Byot(Knowledge):
 
     name = "byot"
     kind = "feature"
+    reads_logits = True
 
     def __init__(
         self,
