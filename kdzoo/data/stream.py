@@ -208,7 +208,7 @@ class TrainStream(Stream):
         self._mix = mix
         self._drop_last = drop_last
         self._balance = balance
-        self._turn: tuple[int, tuple[Tensor, Tensor]] | None = None
+        self._turn: tuple[int, Tensor, Sequence[Tensor]] | None = None
         self._views = views
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
@@ -291,12 +291,13 @@ class TrainStream(Stream):
             self._among[permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])]
         )
 
-    def _balanced(self) -> tuple[Tensor, Tensor]:
-        """The order of the epoch, and how often each sample came before in it; sorted once an epoch."""
+    def _balanced(self) -> tuple[Tensor, Sequence[Tensor]]:
+        """The order of the epoch, and for each batch how often its samples came before; computed once an epoch."""
         if self._turn is None or self._turn[0] != self.epoch:
             target, index = self.split.target[self._among], self.split.index[self._among]
-            self._turn = self.epoch, balanced(target, index, self._seed, self.epoch)
-        return self._turn[1]
+            order, copies = balanced(target, index, self._seed, self.epoch)
+            self._turn = self.epoch, order, self._dealt(copies)
+        return self._turn[1:]
 
     def _dealt(self, order: Tensor) -> Sequence[Tensor]:
         """The batches of this process."""
@@ -316,7 +317,7 @@ class TrainStream(Stream):
         place = torch.arange(len(asked), device=index.device) + step * self._batch_size
         copy = (place * world + self._share.rank) % repeats
         if self._balance:
-            copy = copy + repeats * self._dealt(self._balanced()[1])[step].to(index.device)
+            copy = copy + repeats * self._balanced()[1][step].to(index.device)
         if len(chosen) < len(asked):
             copy = copy[torch.isin(asked.to(index.device), chosen)]
         return index + (copy << _COPY_BITS)
