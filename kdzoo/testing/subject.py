@@ -16,6 +16,7 @@ from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Found
 
 SMALL: Mapping[str, Any] = {
+    "store_gb": 0,  # the teacher is to be seen at work
     "roles.student.model": "test_efficientnet",
     "roles.teacher.model": "test_resnet",
     "data.dataset": "digits",

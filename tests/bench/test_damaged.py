@@ -40,7 +40,6 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
 
 BAD_RESULTS = [
     (set_result("test/last", "91.5"), "test/last: Input should be a valid number"),
-    (set_result("test/last", None), "test/last: Input should be a valid number"),
     (set_result("test/last", float("nan")), "test/last: Input should be"),
     (set_result("test/last", 1e300), "test/last: Input should be less than or equal to 100"),
     (set_result("test/last", True), "test/last: Input should be a valid number"),
@@ -75,6 +74,15 @@ def test_a_run_whose_result_is_none_is_left_out_of_a_suite_and_refused_alone(
         write_report(folder / "jobs/run-1-0")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_an_accuracy_cannot_be_compared(write_suite) -> None:
+    folder = write_suite(EVERYTHING)
+    set_result("test/last", None)(folder / "jobs/run-1-0")
+    (line,) = read_results(folder).left_out
+    assert line == (
+        "The run jobs/run-1-0 is left out: kd, seed 0: no test accuracy, so there is nothing to compare"
+    )
 
 
 def test_a_suite_of_which_nothing_is_left_is_refused(write_suite) -> None:

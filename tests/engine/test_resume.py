@@ -25,7 +25,13 @@ FAMILIES = {
     "kd": {},
     "dml": {},
     "gan-supplement": {"algorithm.width": 4},
-    "fast": {"algorithm.steps": 8, "algorithm.width": 4, "algorithm.student_steps": 2, "algorithm.warmup": 2},
+    "fast": {
+        "algorithm.steps": 8,
+        "algorithm.width": 4,
+        "algorithm.student_steps": 2,
+        "algorithm.warmup": 2,
+        "roles.teacher.trust": True,
+    },
     "qkd": {},
     "icarl": {"algorithm.tasks": 3},
     "sandwich": {

@@ -66,7 +66,7 @@ def test_each_component_and_check_is_a_test(project):
     assert "exempt: a test needs none" in text
     assert "kdzoo::observer-unwritten-card FAILED" in text
     assert "observer 'unwritten' of kdzoo-quiet 1.2.3: no docstring (card, class Unwritten)." in text
-    assert "1 failed, 2 passed, 1 skipped" in text
+    assert "1 failed, 4 passed, 1 skipped" in text
 
 
 def test_a_name_that_means_nothing_is_one_line(project):
