@@ -14,19 +14,15 @@ from kdzoo.backbone.origin import Origin
 from kdzoo.errors import KdzooError
 
 
-def load_origin(backbone: Backbone, origin: Origin, *, head: bool) -> list[str]:
+def load_origin(backbone: Backbone, origin: Origin, *, head: bool) -> None:
     """Load the weights of ``origin`` into a network, with their classifier or without.
-
-    Returns:
-        The names of the tensors that are left out.
 
     Raises:
         KdzooError: they do not fit.
     """
     assert origin.path is not None
-    fitted, left_out = fitting(origin.weights, backbone.model, origin.path, any_head=not head)
+    fitted = fitting(origin.weights, backbone.model, origin.path, any_head=not head)
     backbone.model.load_state_dict(fitted, strict=False)  # `fitting` has compared the names
-    return left_out
 
 
 def keep_classes(backbone: Backbone, rows: Sequence[int], names: Sequence[str]) -> None:

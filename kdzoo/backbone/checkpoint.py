@@ -89,8 +89,8 @@ def head_names(model: Any) -> tuple[str, ...]:
 
 def fitting(
     weights: Mapping[str, Tensor], model: Any, path: Path, *, any_head: bool = False
-) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights under the names of a timm ``model``, and the names of those that are left out.
+) -> dict[str, Tensor]:
+    """The weights under the names of a timm ``model``.
 
     Prefixes of other libraries are removed: those of torch.compile, DistributedDataParallel, Lightning, DINO
     (``teacher.`` before ``student.``), or any other; what a training script keeps beside the network is left out.
@@ -114,7 +114,6 @@ def fitting(
     if prefix is None:
         prefix = _common_prefix(weights, wanted)
     named = {name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}
-    left_out = [name for name in weights if not name.startswith(prefix)]
     for name, tensor in wanted.items():
         if name.endswith(_COUNTER):
             named.setdefault(name, torch.zeros_like(tensor))
@@ -128,10 +127,9 @@ def fitting(
         misshapen, missing, surplus = (
             [name for name in names if name not in others] for names in (misshapen, missing, surplus)
         )
-        left_out += sorted(others & named.keys())
         named = {name: one for name, one in named.items() if name not in others}
     if not (missing or surplus or misshapen):
-        return named, left_out
+        return named
     _refuse(model, path, named, missing, surplus, misshapen)
     raise AssertionError
 

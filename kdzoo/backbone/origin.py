@@ -72,13 +72,15 @@ def origin_of(config: RoleConfig) -> Origin | None:
         described = _described_by_timm(config.model)
         origin = Origin(config.model, None, int(described.get("num_classes") or 0), _names(described))
     elif given.startswith(HUB):
-        origin = _on_the_hub(given)
+        described = _hub_config(given)
+        _same_architecture(config.model, given, str(described["architecture"]))
+        origin = Origin(given, None, int(described.get("num_classes") or 0), _names(described))
     else:
         path = Path(given.removeprefix(FOLDER)).expanduser()
         if (path / "config.json").is_file():
             described = describe(path)
             model = f"{FOLDER}{path}"
-            _same_architecture(config.model, model)
+            _same_architecture(config.model, given, architecture(model))
             origin = Origin(model, path, int(described.get("num_classes") or 0), _names(described))
         else:
             origin = _file(path, config.model)
@@ -129,24 +131,17 @@ def _described_by_timm(model: str) -> dict[str, Any]:
 
 def _hub_config(model: str) -> dict[str, Any]:
     try:
-        described, _, _ = load_model_config_from_hf(model.removeprefix(HUB))
+        described, name, _ = load_model_config_from_hf(model.removeprefix(HUB))
     except Exception as error:  # the hub's client has many, offline ones too
         reason = next(iter(str(error).splitlines()), "")
         raise KdzooError(f"{model}: cannot be fetched ({type(error).__name__}: {reason})") from None
-    return dict(described)
+    return {**described, "architecture": name}
 
 
-def _on_the_hub(given: str) -> Origin:
-    described = _hub_config(given)
-    return Origin(given, None, int(described.get("num_classes") or 0), _names(described))
-
-
-def _same_architecture(model: str, folder: str) -> None:
-    ours, theirs = architecture(model), architecture(folder)
-    if ours != theirs:
-        raise KdzooError(
-            f"weights {folder.removeprefix(FOLDER)}: of model {theirs!r}, and the role's is {ours!r}"
-        )
+def _same_architecture(model: str, given: str, theirs: str) -> None:
+    ours = architecture(model)
+    if ours and ours != theirs:  # of a model on the hub it is not known
+        raise KdzooError(f"weights {given}: of model {theirs!r}, and the role's is {ours!r}")
 
 
 def _file(path: Path, model: str) -> Origin:

@@ -97,15 +97,14 @@ class Networks:
                 "come from data.computed and data.paired"
             )
         teacher = role.startswith("teacher")
-        origin = None
-        if own_classes and config.checkpoint is None and (teacher or config.weights is not None):
-            origin = origin_of(config)
-        if origin is None:
+        given = config.checkpoint is None and not arguments and (config.weights is not None or teacher)
+        origin = origin_of(config) if given else None
+        if origin is None or (teacher and not own_classes):
             network = self._plain(role, config, num_classes, own_classes=own_classes)
         elif teacher:
             network = self._teacher(role, config, origin)
         else:
-            network = self._start(role, config, origin)
+            network = self._start(role, config, origin, None if own_classes else num_classes)
         self._modalities[network] = config.modality
         network.to(self._device)
         if self._recipe.channels_last:
@@ -162,13 +161,13 @@ class Networks:
         self._from_file.add(network)
         return network
 
-    def _start(self, role: str, config: RoleConfig, origin: Origin) -> Backbone:
+    def _start(self, role: str, config: RoleConfig, origin: Origin, num_classes: int | None) -> Backbone:
         """Trained from weights of whatever classes; its head is new unless theirs has the data's classes."""
-        classes = self._data.classes
-        number = student_classes(role, config, classes)
-        rows = origin.rows_for(classes, by_number=False) if number else None
+        number = num_classes or student_classes(role, config, self._data.classes)
+        own = number and num_classes is None
+        rows = origin.rows_for(self._data.classes, by_number=False) if own else None
         if number and rows is None:
-            had = f"the {origin.num_classes} classes of its weights are not the data's"
+            had = f"the {origin.num_classes} classes of its weights are others"
             had = had if origin.num_classes else "its weights have no classifier"
             self.notes[role] = f"{role}: {had}, so its head is new"
         network = self._load(role, config, origin, number if rows is None else origin.num_classes, rows)

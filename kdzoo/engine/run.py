@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from kdzoo.api.assembled import Assembled
-from kdzoo.api.batch import Batch, Output
+from kdzoo.api.batch import UNLABELLED, Batch, Output
 from kdzoo.api.network import Backbone
 from kdzoo.api.probe import Probe
 from kdzoo.api.run import Data
@@ -146,7 +146,10 @@ class TrainingRun:
         """See :meth:`kdzoo.api.Run.task`."""
         if batch.target is None:
             return torch.zeros((), device=self.device)
-        logits = self.see(role, batch).logits
+        output = self.see(role, batch)
+        if not output.has_logits and not bool((batch.target != UNLABELLED).any()):
+            return torch.zeros((), device=self.device)
+        logits = output.logits
         return task_loss(logits, batch.target, self.columns(role), self.recipe.smoothing)
 
     def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:

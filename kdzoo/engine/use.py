@@ -61,9 +61,10 @@ def teacher_use(
         return Use(
             number, rows, note=f"{role}: its logits are {how}put in the order of the data's classes by name"
         )
-    if config.head and not classes and number:
+    wanted = config.head or reads_logits
+    if not classes and wanted and number:
         return Use(number, range(number))
-    if not classes or not (config.head or reads_logits):
+    if not classes or not wanted:
         others = f"its {number} classes are not the data's" if number else "its weights have none"
         return Use(0, note=f"{role} is used without a classifier: {others}")
     what = _differ(origin, classes)

@@ -34,7 +34,7 @@ def load_weights(backbone: Backbone, path: Path, *, resize: bool = True) -> None
     described = describe(path) if (path / "config.json").is_file() else {}
     rows = check_names(path, described.get("label_names"), backbone.label_names)
     file = weights_file(path)
-    fitted, _ = fitting(read_weights(file), backbone.model, file, any_head=not backbone.num_classes)
+    fitted = fitting(read_weights(file), backbone.model, file, any_head=not backbone.num_classes)
     backbone.model.load_state_dict(fitted)
     see_as(backbone, described, resize=resize)
     if rows is not None:

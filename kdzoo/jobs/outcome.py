@@ -52,6 +52,8 @@ def measure(
     }
     if classifies(run.roles["student"]):
         result |= _accuracies(run, position, known, teacher)
+    else:
+        result |= dict.fromkeys(("test/last", "val/last", "test/macro_f1", "test/ece"))
     for component in (run.scheme, algorithm):
         with run.measuring():
             result |= component.measure(run)

@@ -277,7 +277,8 @@ def test_a_teacher_is_trained_only_where_the_method_needs_it(tmp_path: Path) -> 
     assert "used without a classifier" in one.note
     assert _use(path, known, head=False).num_classes == 0
     assert _use(path, other, train="full").train == "full"
-    assert _use(path, (), reads_logits=True).num_classes == 0
+    assert _use(path, (), reads_logits=False).num_classes == 0
+    assert _use(path, (), reads_logits=True).num_classes == 3, "its own classes"
     assert _use(path, (), head=True).num_classes == 3
     with pytest.raises(KdzooError, match=r"train=never: its weights are for 3 classes.*--teacher-train head"):
         _use(path, other, train="never")

@@ -76,7 +76,7 @@ class MHGD(Knowledge):
         """(B,) losses, one for each attending sample, summed over pairs of stages."""
         weight = self.ramp(batch.progress)
         losses = []
-        with without_autocast(student.logits):
+        with without_autocast(student.features[0]):
             theirs = [main_direction(feature) for feature in teacher.features]
             ours = [
                 functional.normalize(widen(main_direction(feature)), dim=1)

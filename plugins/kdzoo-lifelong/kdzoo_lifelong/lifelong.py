@@ -288,10 +288,11 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Ten
 def _check(run: Run, tasks: int) -> None:
     refuse_mixing(run, f"algorithm {run.recipe.algorithm.name!r} makes tasks of classes")
     role = run.recipe.roles["student"]
-    if tasks > 1 and (role.checkpoint is not None or role.model.startswith("local-dir:")):
+    taught = role.checkpoint is not None or role.weights not in (None, "pretrained")
+    if tasks > 1 and (taught or role.model.startswith("local-dir:")):
         raise KdzooError(
             "the student learns its classes task by task, and weights of a network that was trained on all of them "
-            "would tell it the later ones: leave roles.student.checkpoint and local-dir: out (pretrained is fine)"
+            "would tell it the later ones: leave them out (pretrained is fine)"
         )
     asked = [one.settings["stages"] for one in run.recipe.knowledge if one.settings.get("stages")]
     stages = min(asked, key=min, default=())
