@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from kdzoo.api import Algorithm, Batch, KdzooError, Output, Phase, Run, seeded
 from kdzoo_foundation.features import Momentum
 from kdzoo_foundation.functional.dropping import kept_teachers
-from kdzoo_foundation.head import Head, Standardise, Terms
+from kdzoo_foundation.head import SHOWN_BY_LONGER_RUNS, Head, Standardise, Terms
 from kdzoo_foundation.standardise import Moments, Rotated, Running
 
 
@@ -31,6 +31,7 @@ class Agglomerate(Terms, Algorithm):
     """
 
     name = "agglomerate"
+    exempt: ClassVar = SHOWN_BY_LONGER_RUNS
     reads_teacher = True
     reads_logits = False
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from kdzoo.api import Batch, Knowledge, Output, Run
-from kdzoo_foundation.head import Head, Terms
+from kdzoo_foundation.head import SHOWN_BY_LONGER_RUNS, Head, Terms
 from kdzoo_foundation.standardise import Running
 
 Momentum = Annotated[float, Field(gt=0, le=1)]
@@ -24,6 +24,7 @@ class Features(Terms, Knowledge):
 
     name = "features"
     kind = "feature"
+    exempt: ClassVar = SHOWN_BY_LONGER_RUNS
 
     def __init__(self, standardise: bool = True, momentum: Momentum = 0.01, **settings: Any) -> None:
         super().__init__(**settings)

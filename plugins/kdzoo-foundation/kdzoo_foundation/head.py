@@ -16,6 +16,13 @@ Standardise = Callable[[str, Tensor], nn.Module]
 """(term, example of the teacher's feature) -> the module that standardises it."""
 
 
+SHOWN_BY_LONGER_RUNS = {
+    "hyper-parameter:momentum": "the first 1 / momentum batches are averaged with equal weights",
+    "hyper-parameter:temperature": "it is for dense_loss kl, and the maps of the small recipe have one position",
+}
+"""What a run of a few batches cannot show."""
+
+
 class Terms:
     """What is compared between a student's features and a teacher's, and how.
 
