@@ -13,6 +13,7 @@ from kdzoo.api.batch import UNLABELLED, Batch
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.probe import NEIGHBOURS, linear, neighbours, share_right
+from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.resources import Resources
 from kdzoo.recipe.model import Recipe
@@ -64,6 +65,8 @@ def probe(
     network, modality = networks.build("student", num_classes=0).eval(), recipe.roles["student"].modality
     bank, labels = features(network, _training(data, recipe.data.batch_size), modality)
     queries, truth = features(network, data.test, modality)
+    if not (len(labels) and len(truth)):
+        raise KdzooError("a probe needs labelled images in train/ and test/, and one of them has none")
     return {
         "knn": share_right(neighbours(queries, bank, labels, k=k), truth),
         "linear": share_right(linear(queries, bank, labels), truth),
@@ -71,21 +74,36 @@ def probe(
     }
 
 
+def on_validation(run: TrainingRun) -> dict[str, float]:
+    """``val/knn`` of a student without a classifier: each validation image by its neighbours among the others.
+
+    No training image's label is read. Empty without labelled validation images.
+    """
+    if run.data.val is None:
+        return {}
+    student = run.members["student"]
+    with run.measuring():
+        vectors, labels = features(student.module, run.data.val, student.modality)
+    if run.fabric.world_size > 1:
+        parts: list[Any] = [None] * run.fabric.world_size
+        torch.distributed.all_gather_object(parts, (vectors.cpu(), labels.cpu()))
+        vectors, labels = (torch.cat(one) for one in zip(*parts, strict=True))
+    if len(labels) < 2:
+        return {}
+    return {"val/knn": share_right(neighbours(vectors, vectors, labels, themselves=True), labels)}
+
+
 @torch.no_grad()
 def features(network: nn.Module, batches: Iterable[Batch], modality: str) -> tuple[Tensor, Tensor]:
-    """The embeddings (N, D) and class ids (N,) of the labelled samples.
-
-    Raises:
-        KdzooError: no sample has a label.
-    """
+    """The embeddings (N, D) and class ids (N,) of the labelled samples."""
     vectors, labels = [], []
     for batch in batches:
         if batch.target is not None:
             labelled = batch.target != UNLABELLED
             vectors.append(network(batch.inputs[modality], embedding=True).embedded[labelled].float())
             labels.append(batch.target[labelled])
-    if not sum(map(len, labels)):
-        raise KdzooError("no sample has a label, so there is nothing to compare features with")
+    if not labels:
+        return torch.empty(0, 0), torch.empty(0, dtype=torch.int64)
     return torch.cat(vectors), torch.cat(labels)
 
 

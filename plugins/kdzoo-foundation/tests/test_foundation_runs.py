@@ -69,11 +69,12 @@ def test_a_student_without_a_classifier_learns_and_its_teachers_stay_bitwise(met
     more = {"roles.proxy.model": "test_resnet"} if method == "proxy" else {}
     result, done = run(tmp_path / "run", method, teachers, **more)
     assert result["test/last"] is None
+    assert 0 <= result["val/knn"] <= 100
     labels = done.data.labels
     assert bool((labels == -1).all()), "no label of a training image is known to the run"
     frozen = {role: one.module for role, one in done.members.items() if role.startswith("teacher")}
     assert frozen
-    for role, network in frozen.items():
+    for network in frozen.values():
         file = teachers / f"{network.name}.pth"
         saved = torch.load(file, weights_only=True)
         assert all(torch.equal(one, saved[name]) for name, one in network.model.state_dict().items())
