@@ -152,8 +152,8 @@ from scratch and from this start: the same images, {options.steps} steps, the re
 rate, nothing tuned.
 
 *Accuracy* is that of the trained classifier on {options.test_per_class or "all"} test images per class. *knn* (20
-neighbours, temperature 0.07) and *linear* (logistic regression) are those of the network's features with the labels of
-all training images, as `kdzoo probe` measures them. In percent; mean and standard deviation over \
+neighbours, temperature 0.07) and *linear* (logistic regression) are those of the network's features with the labels
+of all training images, as `kdzoo probe` measures them. In percent; mean and standard deviation over \
 {len(options.seeds)} seed(s),
 each with other images and another initialisation.
 
