@@ -84,6 +84,9 @@ ENGLISH = {
     "branches",
     "joint",
     "replay",
+    "features",
+    "proxy",
+    "queue",
     "fast",
     "ema",  # an argument of timm's training tasks
 }
