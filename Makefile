@@ -20,8 +20,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-bench: $(READY)  ## the speed tables of docs/benchmarks/speed.md
+bench: $(READY)  ## the tables of docs/benchmarks/speed.md and photographs.md
 	$(BIN)/python benchmarks/speed.py --write docs/benchmarks/speed.md
+	$(BIN)/python benchmarks/photographs.py --write docs/benchmarks/photographs.md
 
 effects: $(READY)  ## what each method is good for, over seeds: docs/benchmarks/effects*.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/effects.py --seeds 3 --write docs/benchmarks/effects.md

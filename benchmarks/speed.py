@@ -76,9 +76,9 @@ class Times:
 
 
 def kdzoo_run(
-    data_dir: Path, epochs: int, folder: Path, observe: Callable[[Event], None]
+    data_dir: Path, epochs: int, folder: Path, observe: Callable[[Event], None], **more: object
 ) -> tuple[TrainingRun, Zoo, Recipe]:
-    """The engine's run for the method kd, as ``kdzoo distill`` builds it."""
+    """The engine's run for the method kd, as ``kdzoo distill`` builds it; ``more`` are keys of the section data."""
     zoo = Zoo()
     teacher = folder / "teacher.pth"
     torch.manual_seed(0)
@@ -88,7 +88,12 @@ def kdzoo_run(
         teacher=TEACHER, teacher_checkpoint=teacher, student=STUDENT, data_dir=data_dir, epochs=epochs,
         batch_size=BATCH, val_fraction=0.0,
     )  # fmt: skip
-    settings = {"knowledge": {"temperature": TEMPERATURE}, "observers": [], "checkpoint_seconds": 1e9}
+    settings = {
+        "data": more,
+        "knowledge": {"temperature": TEMPERATURE},
+        "observers": [],
+        "checkpoint_seconds": 1e9,
+    }
     recipe = resolve(
         zoo=zoo, registry=load_registry(zoo), method="kd", layers=[*flags, Layer("benchmark", settings)]
     )
@@ -167,7 +172,9 @@ def norm(model: nn.Module) -> tuple[Tensor, Tensor]:
 class TimmLoop:
     """timm's own distillation task and loader."""
 
-    def __init__(self, data_dir: Path, teacher: nn.Module, workers: int) -> None:
+    def __init__(
+        self, data_dir: Path, teacher: nn.Module, workers: int, side: int = SIZE, **views: object
+    ) -> None:
         dataset = create_dataset("", root=str(data_dir), split="train")
         self.student = timm.create_model(STUDENT, num_classes=len(dataset.reader.class_to_idx))
         self.student.to(memory_format=torch.channels_last)
@@ -179,9 +186,10 @@ class TimmLoop:
         self.task.train()
         self.optimizer = create_optimizer_v2(self.student, opt="adamw", lr=2e-3, weight_decay=0.05)
         self.loader = create_loader(
-            dataset, input_size=(3, SIZE, SIZE), batch_size=BATCH, is_training=True, color_jitter=0.0,
+            dataset, input_size=(3, side, side), batch_size=BATCH, is_training=True,
             num_workers=workers, use_prefetcher=False, device=torch.device("cpu"), persistent_workers=True,
             mean=self.student.pretrained_cfg["mean"], std=self.student.pretrained_cfg["std"],
+            **{"color_jitter": 0.0, **views},
         )  # fmt: skip
 
     def epoch(self) -> tuple[float, int]:

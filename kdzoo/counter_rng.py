@@ -7,13 +7,18 @@ pseudorandom number generators", doi:10.1145/2660193.2660195), in integer arithm
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
 DRAW_BITS = 24
 """Bits of one draw: as many as a float32 holds exactly."""
+
+_NORMAL_BITS = 12
+"""Bits of a draw that a normal number depends on."""
 
 _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15
@@ -66,6 +71,18 @@ def draws(key: int, index: Tensor, numbers: range) -> Tensor:
 def uniform(drawn: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Draws as float32, uniform in [low, high); ``high`` itself only where rounding reaches it, never at 1."""
     return drawn.to(torch.float32) * ((high - low) / (1 << DRAW_BITS)) + low
+
+
+def normal(drawn: Tensor) -> Tensor:
+    """Draws as float32, of the standard normal distribution: one of its 4,096 quantiles, from -3.7 to 3.7."""
+    return _quantiles(drawn.device)[drawn >> (DRAW_BITS - _NORMAL_BITS)]
+
+
+@functools.cache
+def _quantiles(device: torch.device) -> Tensor:
+    count = 1 << _NORMAL_BITS
+    normal = NormalDist()
+    return torch.tensor([normal.inv_cdf((place + 0.5) / count) for place in range(count)], device=device)
 
 
 def below(drawn: Tensor, bound: int) -> Tensor:

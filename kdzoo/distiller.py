@@ -217,7 +217,7 @@ class _NoData:
     def select(self, index: Tensor) -> NoReturn:
         self._refuse()
 
-    def fetch(self, index: Tensor, view: int | None = 0) -> NoReturn:
+    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> NoReturn:
         self._refuse()
 
 

@@ -85,6 +85,10 @@ class NotFinite(KdzooError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
 
 
+class OutOfMemory(KdzooError):
+    """The device or the machine has too little memory for a step; a checkpoint, if there is one, is kept."""
+
+
 def ending(code: int | None) -> str:
     """How a process ended, in words, by its exit code; 128 + number is what one exits with that a signal stopped."""
     number = 0 if code is None else -code if code < 0 else code - 128

@@ -15,6 +15,11 @@ UNLABELLED = -1
 """The class id of a sample whose label is withheld; the task loss leaves such samples out."""
 
 
+def labelled(target: Tensor) -> Tensor:
+    """(B,) bool: which rows of a batch's target, (B,) or (B, K), are not withheld."""
+    return (target > 0).any(1) if target.ndim == 2 else target != UNLABELLED
+
+
 @dataclass(frozen=True, eq=False)
 class Origin:
     """Where the images of a training batch come from.
@@ -59,7 +64,8 @@ class Batch:
     Attributes:
         index: (B,) int64, the position of each sample in its data set, stable over epochs; -1 = synthetic.
         inputs: modality -> (B, C, H, W) float in [0, 1]; the usual modality is ``"image"``.
-        target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities; None = unlabelled.
+        target: (B,) int64 class ids (:data:`UNLABELLED` = withheld) or (B, K) probabilities (zeros = withheld);
+            None = unlabelled.
         progress: progress of the phase, from 0 at its first step to just under 1 at its last.
         origin: where the training split took the images from; None for any other batch. It says nothing of a batch
             whose inputs were replaced.
@@ -73,6 +79,13 @@ class Batch:
 
     def __len__(self) -> int:
         return self.index.shape[0]
+
+    @property
+    def labelled(self) -> Tensor:
+        """(B,) bool: which samples have a label."""
+        if self.target is None:
+            return torch.zeros_like(self.index, dtype=torch.bool)
+        return labelled(self.target)
 
 
 class _Logits:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_type_hints
 
 from torch import Tensor, nn
 
-from kdzoo.api.batch import UNLABELLED, Batch, Output
+from kdzoo.api.batch import Batch, Output
 from kdzoo.api.knowledge import Knowledge
 from kdzoo.api.maps import pool_to_smaller
 from kdzoo.api.precision import at_least_float32
@@ -95,8 +95,8 @@ class LossKnowledge(Knowledge):
             return self._checked(self.function(ours, theirs), len(ours))
         if batch.target is None:
             raise KdzooError(f"knowledge {self.name!r} needs labels, and this batch has none")
-        known = batch.target != UNLABELLED if batch.target.ndim == 1 else None
-        if known is None or bool(known.all()):
+        known = batch.labelled
+        if bool(known.all()):
             return self._checked(self.function(ours, theirs, batch.target), len(ours))
         if not bool(known.any()):
             return ours.sum() * 0

@@ -68,13 +68,18 @@ class Data(Protocol):
             index: (n,) int64 rows of the training split, each once, such as those of some classes, or a memory.
         """
 
-    def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
+    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
         """Training samples by their index, augmented as in the current epoch.
+
+        ``batch`` and ``fetch(batch.index, weak=True)`` are a strong and a weak view of the same samples with the same
+        crop; ``fetch(batch.index, view=1, weak=True)`` is a weak view with another one.
 
         Args:
             index: (B,) int64, such as ``batch.index``; rows of the training split.
             view: each number gives another random augmentation of the same samples; 0 is that of the training
-                batches of this epoch, None is no augmentation.
+                batches of this epoch (the first of each sample where ``data.augment.repeats`` asks for several), None
+                is no augmentation.
+            weak: crop and flip alone, those of the view of this number; no other operation of the recipe.
 
         Raises:
             KdzooError: the data set is streamed, since it is too large for memory.

@@ -145,7 +145,7 @@ def _prefixes(weights: Mapping[str, Tensor], body: list[str]) -> Iterator[str]:
         if (not one or one.endswith(".")) and all(one + name in weights for name in needed)
     ]
     yield from sorted(
-        whole, key=lambda one: (one != "", not ("ema" in one or "teacher" in one), len(one), one)
+        whole, key=lambda one: (one != "", not ("model_ema" in one or "teacher" in one), len(one), one)
     )
 
 

@@ -26,25 +26,26 @@ class SuiteData:
         self._facts: dict[str, DataFacts] = {}
         self._told: set[str] = set()
 
-    def facts(self, config: DataConfig) -> DataFacts:
-        """The facts about these data that identify a run.
+    def facts(self, config: DataConfig, student: str) -> DataFacts:
+        """The facts about these data that identify a run of this ``student``, a role's ``model``.
 
         Raises:
             KdzooError: the data cannot be used; raised before a worker is started or a file is written.
         """
         plain = config.model_copy(update={"workers": None})
-        key = plain.model_dump_json()
+        key = plain.model_dump_json() + student
         if key not in self._facts:
-            self._facts[key] = self._open(plain)
+            self._facts[key] = self._open(plain, student)
         return self._facts[key]
 
     def release(self) -> None:
         """Release the samples; keep the facts."""
         self._once = Once()
 
-    def _open(self, config: DataConfig) -> DataFacts:
+    def _open(self, config: DataConfig, student: str) -> DataFacts:
         import torch
 
+        from kdzoo.backbone.evaluation import evaluation_of
         from kdzoo.data.open import open_data
         from kdzoo.jobs.identity import facts_of
 
@@ -55,6 +56,7 @@ class SuiteData:
             progress=lambda label, done, total: self._notify(Preparing(label, done, total)),
             warn=self._tell,
             once=self._once,
+            evaluation=evaluation_of(student),
         )
         for note in data.notes:
             self._tell(note)

@@ -19,7 +19,7 @@ from kdzoo.jobs.plan import readable, teacher_recipe
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.layers import Layer, Merged, dotted
-from kdzoo.recipe.model import DataConfig, Recipe
+from kdzoo.recipe.model import AUTO, DataConfig, Recipe
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
@@ -118,7 +118,7 @@ class Planner:
         registry: provides the methods.
         layers: overrides of the suite: flags, ``--set``.
         threads: threads per run, and the default number of processes that read its images.
-        facts: opens the data of a recipe; default: without messages.
+        facts: opens the data of a recipe, for a student's ``model``; default: without messages.
 
     Raises:
         KdzooError: a layer sets a field that the plan sets.
@@ -134,7 +134,7 @@ class Planner:
         registry: Registry,
         layers: Sequence[Layer] = (),
         threads: int = 1,
-        facts: Callable[[DataConfig], DataFacts] | None = None,
+        facts: Callable[[DataConfig, str], DataFacts] | None = None,
     ) -> None:
         self.name, self.suite, self.output = name, suite, output
         self._zoo, self._registry = zoo, registry
@@ -241,7 +241,8 @@ class Planner:
 
     def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:
         found = components_of(recipe, self._zoo)
-        return identity_of(recipe, self._facts(recipe.data), found, weights_only=weights_only)
+        facts = self._facts(recipe.data, recipe.roles["student"].model)
+        return identity_of(recipe, facts, found, weights_only=weights_only)
 
     def _recipe(self, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Recipe:
         pair = self.pairs[entry.pair]
@@ -268,7 +269,12 @@ class Planner:
         )
         # workers have no terminal; the parent process shows the progress
         quiet = tuple(name for name in recipe.observers if name != "console")
-        return recipe.model_copy(update={"observers": quiet})
+        if recipe.data.batch_size == AUTO:
+            raise KdzooError(
+                f"{source}: data.batch_size auto is for single runs; a suite's runs need a number"
+            )
+        data = recipe.data.model_copy(update={"batch_size": recipe.data.batch_size})  # as if it were given
+        return recipe.model_copy(update={"observers": quiet, "data": data})
 
     def _teachers_of(self, recipe: Recipe, pair: str) -> list[str]:
         """The keys of the teachers that must be trained before ``recipe`` is run; new ones are planned."""

@@ -15,7 +15,7 @@ REGISTRY: Any = typer.Option(
 )
 """The option of every command that reads the registry."""
 
-NETWORKS, DATA, OPTIMISATION, MACHINE = "Networks", "Data", "Optimisation", "Machine"
+NETWORKS, DATA, VIEWS, OPTIMISATION, MACHINE = "Networks", "Data", "Views", "Optimisation", "Machine"
 """Panels of the help."""
 
 
@@ -85,6 +85,25 @@ FLAGS: Mapping[str, Flag] = {
         Flag("labels_per_class", "data.labels_per_class", DATA),
         Flag("batch_size", "data.batch_size", DATA, ("--batch-size", "-b")),
         Flag("workers", "data.workers", DATA, ("--workers", "-j")),
+        Flag("scale", "data.augment.scale", VIEWS),  # these are named as in timm
+        Flag("ratio", "data.augment.ratio", VIEWS),
+        Flag("interpolation", "data.augment.interpolation", VIEWS),
+        Flag("hflip", "data.augment.hflip", VIEWS),
+        Flag("vflip", "data.augment.vflip", VIEWS),
+        Flag("aa", "data.augment.auto_augment", VIEWS),
+        Flag("color_jitter", "data.augment.color", VIEWS),
+        Flag("color_jitter_prob", "data.augment.color_prob", VIEWS),
+        Flag("grayscale_prob", "data.augment.grey", VIEWS),
+        Flag("gaussian_blur_prob", "data.augment.blur", VIEWS),
+        Flag("reprob", "data.augment.erase", VIEWS),
+        Flag("remode", "data.augment.erase_mode", VIEWS),
+        Flag("recount", "data.augment.erase_count", VIEWS),
+        Flag("aug_repeats", "data.augment.repeats", VIEWS),
+        Flag("mixup", "data.augment.mixup", VIEWS),
+        Flag("cutmix", "data.augment.cutmix", VIEWS),
+        Flag("mixup_prob", "data.augment.mixup_prob", VIEWS),
+        Flag("mixup_switch_prob", "data.augment.mixup_switch_prob", VIEWS),
+        Flag("mixup_mode", "data.augment.mixup_mode", VIEWS),
         Flag("epochs", "epochs", OPTIMISATION),
         Flag("lr", "optim.lr", OPTIMISATION),
         Flag("lr_base", "optim.lr_base", OPTIMISATION),
@@ -95,6 +114,14 @@ FLAGS: Mapping[str, Flag] = {
         Flag("warmup_epochs", "optim.warmup_epochs", OPTIMISATION),
         Flag("min_lr", "optim.min_lr", OPTIMISATION),
         Flag("clip_grad", "optim.clip_grad", OPTIMISATION),
+        Flag("layer_decay", "optim.layer_decay", OPTIMISATION),
+        Flag("grad_accum_steps", "optim.grad_accum_steps", OPTIMISATION),
+        Flag(
+            "model_ema", "model_ema.decay", OPTIMISATION, sets=0.9998
+        ),  # timm's decay; --model-ema-decay wins
+        Flag("model_ema_decay", "model_ema.decay", OPTIMISATION),
+        Flag("model_ema_warmup", "model_ema.warmup", OPTIMISATION, sets=True),
+        Flag("patience", "early_stopping.patience", OPTIMISATION),
         Flag("smoothing", "smoothing", OPTIMISATION),
         Flag("seed", "seed", OPTIMISATION),
         Flag("precision", "precision", MACHINE, ("--amp",), sets="bf16-mixed"),

@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic import WrapValidator
 from pydantic.fields import FieldInfo
 
 from kdzoo.cli.flags import Flag, layer
@@ -56,7 +57,7 @@ def field_of(key: str) -> FieldInfo:
     *above, last = key.split(".")
     parts = iter(above)
     for part in parts:
-        model = model.model_fields[part].annotation
+        model = _given(model.model_fields[part].annotation)
         if get_origin(model) is dict:
             next(parts)  # the name of a role
             model = get_args(model)[1]
@@ -70,6 +71,8 @@ def help_of(flag: Flag, default: str | None = None) -> str:
     meaning = field.description or ""
     facts = [f"{flag.key} {_accepted(flag, field)}".rstrip()]
     usual = default if default is not None else field.get_default()
+    if default is None and flag.key.startswith("data.augment."):
+        usual = "what suits the data"
     if not field.is_required() and usual is not None and usual is not False and usual != ():
         facts.append(f"default {'on' if usual is True else usual}")
     more = " May be repeated." if flag.repeated else ""
@@ -84,19 +87,42 @@ def _accepted(flag: Flag, field: FieldInfo) -> str:
 
 
 def _option(flag: Flag, default: str | None) -> inspect.Parameter:
-    kind: Any = bool if flag.sets is not None else _parsed(field_of(flag.key).annotation)
+    field = field_of(flag.key)
+    kind: Any = bool if flag.sets is not None else _parsed(field.annotation)
+    takes_words = any(isinstance(one, WrapValidator) for one in field.metadata)
     option = typer.Option(
-        *flag.typed, help=help_of(flag, default), rich_help_panel=flag.panel, show_default=False
+        *flag.typed,
+        help=help_of(flag, default),
+        rich_help_panel=flag.panel,
+        show_default=False,
+        parser=_number_or_word if takes_words else None,
+        metavar="INTEGER|auto" if takes_words else None,
     )
     wanted: Any = list[kind] if flag.repeated else kind
     annotation = Annotated[wanted | None, option]
     return inspect.Parameter(flag.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _parsed(annotation: Any) -> type:
-    """The parser's type; the recipe checks the rest, so that files and flags give the same errors."""
+def _number_or_word(text: str) -> int | str:
+    """What the recipe checks: a whole number, or a word such as auto."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _given(annotation: Any) -> Any:
+    """The annotation of a value that is there, of one that may be None."""
     if get_origin(annotation) in (Union, UnionType):
         annotation = next(part for part in get_args(annotation) if part is not NoneType)
+    return annotation
+
+
+def _parsed(annotation: Any) -> Any:
+    """The parser's type; the recipe checks the rest, so that files and flags give the same errors."""
+    annotation = _given(annotation)
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
+    if get_origin(annotation) is tuple and Ellipsis not in get_args(annotation):
+        return tuple[tuple(_parsed(part) for part in get_args(annotation))]  # type: ignore[misc]  # built at run time
     return annotation if annotation in (bool, int, float, Path) else str

@@ -6,24 +6,34 @@ there are and where it is computed make no difference.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.counter_rng import below, draws, key, uniform
+from kdzoo.data import color as colors
 from kdzoo.data import crops
+from kdzoo.data.auto_augment import AutoAugment
+from kdzoo.data.blur import blur, reach
+from kdzoo.data.erasing import erase
+from kdzoo.data.form import Crop
+from kdzoo.data.planes import change
 from kdzoo.recipe.model import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
 _GEOMETRY = range(0, 3)
 _ANGLE = range(3, 4)
 _COLOR = range(4, 7)
-_ERASE = range(7, 12)
 _RESIZED_CROP = range(12, 12 + crops.DRAWS)
-_ERASED_AREA = 0.02, 1 / 3
-_ERASED_LOG_RATIO = math.log(10 / 3)
+_VERTICAL = range(40, 41)
+_COLOR_HIT, _HUE = range(41, 42), range(42, 43)
+_GREY, _SOLARIZE = range(43, 44), range(44, 45)
+_BLUR_HIT, _BLUR = range(45, 46), range(46, 47)
+# 7 to 11 and 47 to 159 are those of random erasing, from 160 on those of automatic augmentation
+
+
+_LARGE = 3 * 64**2
+"""Numbers of an image that is worth calls of its own."""
 
 
 def plain(store: Tensor, at: Tensor) -> Tensor:
@@ -31,8 +41,10 @@ def plain(store: Tensor, at: Tensor) -> Tensor:
     return store.index_select(0, at).to(torch.float32).div_(255)
 
 
-def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: float) -> Tensor:
-    """Images padded by ``pad`` zeros, cropped back at random and mirrored with probability ``hflip``.
+def crop_and_flip(
+    store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: float, padding: str = "zeros"
+) -> Tensor:
+    """Images padded by ``pad`` pixels, cropped back at random and mirrored with probability ``hflip``.
 
     The crop is one gather of whole pixel rows: the padded images, seen as one long string of bytes, have a
     window of one row's length beginning at every byte. Mirror images lie behind the originals, to be chosen
@@ -44,6 +56,7 @@ def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: flo
         pad: pixels on each side.
         drawn: (3, B) draws, for the vertical and the horizontal place of the crop and for the mirror.
         hflip: probability.
+        padding: ``zeros``, or ``reflect`` for the image mirrored at its outermost pixels.
 
     Returns:
         (B, H, W, C) float in [0, 1].
@@ -55,7 +68,7 @@ def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: flo
     if hflip > 0:
         images = torch.cat([images, images.flip(2)])
         which = which + batch * (uniform(drawn[2]) < hflip)
-    images = F.pad(images, (0, 0, pad, pad, pad, pad))
+    images = F.pad(images, (0, 0, pad, pad, pad, pad)) if padding == "zeros" else _mirrored(images, pad)
     high, wide = images.shape[1:3]
     top = below(drawn[0], 2 * pad + 1)
     left = below(drawn[1], 2 * pad + 1)
@@ -67,6 +80,28 @@ def crop_and_flip(store: Tensor, at: Tensor, pad: int, drawn: Tensor, hflip: flo
     return cropped.view(batch, height, width, channels).to(torch.float32).div_(255)
 
 
+def _mirrored(images: Tensor, pad: int) -> Tensor:
+    for dimension in (1, 2):
+        last = images.shape[dimension] - 1
+        place = torch.arange(-pad, last + pad + 1, device=images.device).abs()
+        images = images.index_select(dimension, (last - (last - place).abs()).clamp(min=0))
+    return images
+
+
+def flip_rows(images: Tensor, drawn: Tensor, vflip: float) -> Tensor:
+    """(B, C, H, W) in channels_last memory, upside down with probability ``vflip``; ``drawn`` is (B,)."""
+    batch, channels, height, width = images.shape
+    row = torch.arange(height, device=images.device)
+    flipped = (uniform(drawn) < vflip)[:, None]
+    source = (
+        row.where(~flipped, height - 1 - row) + height * torch.arange(batch, device=images.device)[:, None]
+    )
+    rows = (
+        images.permute(0, 2, 3, 1).reshape(batch * height, width * channels).index_select(0, source.view(-1))
+    )
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
 def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
     """Turn (B, C, H, W) by up to ``degrees`` either way, bilinear, black outside; ``drawn`` is (1, B)."""
     from kornia.geometry.transform import rotate as turn  # loads for seconds, and few runs need it
@@ -75,87 +110,163 @@ def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
     return turned
 
 
-def jitter(images: Tensor, drawn: Tensor, strength: float) -> Tensor:
-    """Brightness, contrast and saturation, each times a factor within 1 ± ``strength``; ``drawn`` is (3, B)."""
-    from kornia.enhance import adjust_brightness_accumulative, adjust_saturation_with_gray_subtraction
-
-    brightness, contrast, saturation = uniform(drawn, max(0.0, 1 - strength), 1 + strength)
-    images = adjust_brightness_accumulative(images, brightness)
-    # kornia's contrast takes a float mean, whose rounding depends on the batch; a sum of integers does not
-    total = (images * 65536).to(torch.int64).sum((1, 2, 3))
-    mean = (total.to(torch.float64) / (65536 * images[0].numel())).to(torch.float32)
-    contrast, mean = contrast[:, None, None, None], mean[:, None, None, None]
-    images = (images * contrast + mean * (1 - contrast)).clamp(0, 1)
-    colored: Tensor = adjust_saturation_with_gray_subtraction(images, saturation)
-    return colored
-
-
-def erase(images: Tensor, drawn: Tensor, probability: float) -> Tensor:
-    """Blacken a rectangle of 2 to 33 % of the area, its sides' ratio within 0.3 to 1 / 0.3; ``drawn`` is (5, B).
-
-    Random erasing (Zhong et al. 2020, arXiv 1708.04896), with black for the fill.
-    """
-    height, width = images.shape[-2:]
-    hit, area, ratio, top, left = uniform(drawn)
-    low, high = _ERASED_AREA
-    area = (low + (high - low) * area) * height * width
-    ratio = torch.exp((2 * ratio - 1) * _ERASED_LOG_RATIO)
-    tall = (area * ratio).sqrt().clamp(max=height).round()
-    wide = (area / ratio).sqrt().clamp(max=width).round()
-    row = torch.arange(height, device=images.device)
-    column = torch.arange(width, device=images.device)
-    inside_rows = _within(row, (top * (height - tall + 1)).floor(), tall)
-    inside_columns = _within(column, (left * (width - wide + 1)).floor(), wide)
-    inside = inside_rows[:, :, None] & inside_columns[:, None, :] & (hit < probability)[:, None, None]
-    return images.masked_fill(inside[:, None], 0.0)
-
-
-def _within(position: Tensor, begin: Tensor, length: Tensor) -> Tensor:
-    return (position >= begin[:, None]) & (position < (begin + length)[:, None])
+def _large_rows(images: Tensor) -> bool:
+    """Whether (B, C, H, W) are colour images on a CPU, large and with the channels last in memory."""
+    pixels = images.permute(0, 2, 3, 1)
+    large = pixels[0].numel() >= _LARGE and pixels.shape[3] == 3
+    return large and images.device.type == "cpu" and pixels.is_contiguous()
 
 
 class Augment:
-    """Training views as a configuration asks for."""
+    """Training views as a configuration asks for; ``side`` is theirs in pixels where it is not the store's.
 
-    def __init__(self, config: AugmentConfig, seed: int) -> None:
+    Attributes:
+        repeats: views of a sample in an epoch's batches.
+    """
+
+    def __init__(self, config: AugmentConfig, seed: int, side: int | None = None) -> None:
         self._config = config
         self._seed = seed
+        self._side = side
+        self._automatic = AutoAugment(config.auto_augment) if config.auto_augment else None
+        self.repeats = config.repeats
+
+    def plain(self, store: Tensor, at: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """The images without variation, (B, C, H, W) in [0, 1]; of squashed ones of these ``sizes`` the centre."""
+        if sizes is None:
+            return plain(store, at).permute(0, 3, 1, 2)
+        side = self._side or store.shape[1]
+        found = crops.onto(store.shape[1], crops.centre(sizes), sizes)
+        mirrored = torch.zeros_like(at, dtype=torch.bool)
+        shown = crops.resample(store, at, found, side, mirrored, self._config.interpolation, unit=True)
+        return shown.permute(0, 3, 1, 2)
+
+    def crops(self, index: Tensor, sizes: Tensor, epoch: int) -> list[Crop]:
+        """The random resized crops of samples (B,) of these true ``sizes`` (B, 2), to be made of opened images."""
+        assert self._config.scale is not None
+        assert self._side is not None
+        found, mirrored = self._place(index, sizes, self._key(epoch, 0), self._config.scale)
+        boxes, flips = found.tolist(), mirrored.tolist()
+        side, mode = self._side, self._config.interpolation
+        return [
+            Crop(side, tuple(size), tuple(box), flip, mode)
+            for size, box, flip in zip(sizes.tolist(), boxes, flips, strict=True)
+        ]
 
     def __call__(
-        self, store: Tensor, at: Tensor, index: Tensor, epoch: int, view: int = 0, color: bool = True
+        self,
+        store: Tensor,
+        at: Tensor,
+        index: Tensor,
+        epoch: int,
+        view: int = 0,
+        color: bool = True,
+        weak: bool = False,
+        sizes: Tensor | None = None,
+        cropped: bool = False,
     ) -> Tensor:
         """The views of the samples ``index`` (B,), which lie at ``at`` (B,) in ``store`` (N, H, W, C) uint8.
 
         ``view`` 0 is what training sees; each other number draws everything anew. Without ``color`` nothing but
-        the geometry changes: so another modality of the same samples stays in its place below the first.
+        the geometry changes: so another modality of the same samples stays in its place below the first. A ``weak``
+        view is cropped and flipped as the view of that number, and varied no further. ``sizes`` (B, 2) are the true
+        widths and heights of pictures that the store has squashed; those that are ``cropped`` come from
+        :meth:`crops`.
 
         Returns:
             (B, C, H, W) float in [0, 1], in channels_last memory unless an operation left it otherwise.
 
         """
         config = self._config
-        seeded = key("augment", self._seed, epoch, *([view] if view else []))
-        if config.scale is not None:
-            images = self._resized_crop(store, at, index, seeded, config.scale)
+        seeded = self._key(epoch, view)
+        if cropped:
+            images = store.index_select(0, at).to(torch.float32).mul_(crops.UNIT)
+        elif config.scale is not None:
+            images = self._resized_crop(store, at, index, seeded, config.scale, sizes)
         elif config.crop or config.hflip:
-            images = crop_and_flip(store, at, config.crop, draws(seeded, index, _GEOMETRY), config.hflip)
+            drawn = draws(seeded, index, _GEOMETRY)
+            images = crop_and_flip(store, at, config.crop, drawn, config.hflip, config.crop_padding)
         else:
             images = plain(store, at)
         images = images.permute(0, 3, 1, 2)
+        if config.vflip:
+            images = flip_rows(images, draws(seeded, index, _VERTICAL)[0], config.vflip)
+        if weak:
+            return images
         if config.rotate:
             images = rotate(images, draws(seeded, index, _ANGLE), config.rotate)
-        if config.color and color:
-            images = jitter(images, draws(seeded, index, _COLOR), config.color)
+        if self._automatic:
+            images = self._automatic(images, seeded, index, color)
+        if color:
+            self._color(images, seeded, index)
         if config.erase:
-            images = erase(images, draws(seeded, index, _ERASE), config.erase)
+            images = erase(images, seeded, index, config)
         return images
 
+    def _color(self, images: Tensor, seeded: int, index: Tensor) -> None:
+        """Colour jitter, grey, blur and solarising, in place."""
+        config = self._config
+        if config.color or config.hue:
+            rows = self._hit(seeded, index, _COLOR_HIT, config.color_prob)
+            drawn = index if rows is None else index[rows]
+            factors = uniform(draws(seeded, drawn, _COLOR), max(0.0, 1 - config.color), 1 + config.color)
+            turn = uniform(draws(seeded, drawn, _HUE)[0], -config.hue, config.hue)
+
+            def jitter(part: Tensor, some: Tensor) -> Tensor:
+                if config.color:
+                    brighter, farther, fuller = factors[:, some]
+                    part = colors.saturate(colors.contrast(colors.brighten(part, brighter), farther), fuller)
+                return colors.turn_hue(part, turn[some]) if config.hue else part
+
+            if config.hue or not _large_rows(images):
+                change(images, rows, jitter)
+            else:
+                at = range(len(images)) if rows is None else rows.tolist()
+                for row, some in zip(at, factors.T.tolist(), strict=True):
+                    colors.jitter(images[row].permute(1, 2, 0), *some)
+        if config.grey:
+            change(images, self._hit(seeded, index, _GREY, config.grey), lambda part, some: colors.fade(part))
+        if config.blur:
+            rows = self._hit(seeded, index, _BLUR_HIT, config.blur)
+            low, high = config.blur_sigma
+            sigma = uniform(draws(seeded, index if rows is None else index[rows], _BLUR)[0], low, high)
+            change(images, rows, lambda part, some: blur(part, sigma[some], reach(high)))
+        if config.solarize:
+            rows = self._hit(seeded, index, _SOLARIZE, config.solarize)
+            change(images, rows, lambda part, some: colors.solarize(part))
+
+    @staticmethod
+    def _hit(seeded: int, index: Tensor, number: range, probability: float) -> Tensor | None:
+        """Which samples an operation changes; None for all, of which a GPU need not tell the host."""
+        if probability == 1:
+            return None
+        return (uniform(draws(seeded, index, number)[0]) < probability).nonzero()[:, 0]
+
+    def _key(self, epoch: int, view: int) -> int:
+        return key("augment", self._seed, epoch, *([view] if view else []))
+
+    def _place(
+        self, index: Tensor, sizes: Tensor, seeded: int, scale: tuple[float, float]
+    ) -> tuple[Tensor, Tensor]:
+        """The boxes (B, 4) of pictures of these sizes (B, 2), and which are mirrored (B,)."""
+        found = crops.boxes(draws(seeded, index, _RESIZED_CROP), sizes, scale, self._config.ratio)
+        return found, uniform(draws(seeded, index, _GEOMETRY)[2]) < self._config.hflip
+
     def _resized_crop(
-        self, store: Tensor, at: Tensor, index: Tensor, seeded: int, scale: tuple[float, float]
+        self,
+        store: Tensor,
+        at: Tensor,
+        index: Tensor,
+        seeded: int,
+        scale: tuple[float, float],
+        sizes: Tensor | None,
     ) -> Tensor:
-        config, side = self._config, store.shape[1]
-        sizes = torch.tensor([store.shape[2], side], device=index.device).expand(len(index), 2)
-        found = crops.boxes(draws(seeded, index, _RESIZED_CROP), sizes, scale, config.ratio)
-        mirrored = uniform(draws(seeded, index, _GEOMETRY)[2]) < config.hflip
-        views = crops.resample(store, at, found.cpu(), side, mirrored.cpu(), config.interpolation)
-        return views.to(torch.float32).div_(255)
+        height, width = store.shape[1:3]
+        if sizes is None:
+            sizes = torch.tensor([width, height], device=index.device).expand(len(index), 2)
+            found, mirrored = self._place(index, sizes, seeded, scale)
+        else:
+            found, mirrored = self._place(index, sizes, seeded, scale)
+            found = crops.onto(height, found, sizes)
+        side, mode = self._side or height, self._config.interpolation
+        return crops.resample(store, at, found, side, mirrored, mode, unit=True)

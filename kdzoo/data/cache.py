@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from kdzoo.data import stored
+from kdzoo.data.decode import Sizes
 from kdzoo.data.listing import Pixels
 from kdzoo.data.stored import Decoded, Missing
 from kdzoo.errors import Damaged, KdzooError
@@ -38,6 +39,7 @@ def fetch(
     side: int,
     fill: Callable[[Pixels], Mapping[int, str]],
     *,
+    sizes: Sizes | None = None,
     warn: Callable[[str], None] = _ignore,
     report: Callable[[int], None] = _ignore,
 ) -> Decoded:
@@ -52,6 +54,7 @@ def fetch(
         rows: the samples' rows in their listing.
         side: side of the images, in pixels.
         fill: writes pixels to zeros (n, side, side, 3), and returns unreadable samples with the reason.
+        sizes: zeros (n, 2), if the set has the true sizes of its samples; ``fill`` fills them.
         warn: called with one line if a stored set is damaged.
         report: called with the number of images compared with their check sums so far.
 
@@ -59,7 +62,7 @@ def fetch(
         KdzooError: the cache cannot be written.
     """
     path = folder / f"{key}.npy"
-    look = partial(stored.read, path, rows, side, report)
+    look = partial(stored.read, path, rows, side, report, sizes is not None)
     try:
         return look()
     except Missing:
@@ -72,7 +75,7 @@ def fetch(
             with suppress(Missing, Damaged):  # another process has decoded it in the meantime
                 return look()
             _sweep(folder)
-            stored.write(path, rows, side, fill)
+            stored.write(path, rows, side, fill, sizes)
             return look()
     except OSError as error:
         raise KdzooError(

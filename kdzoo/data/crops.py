@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdzoo.counter_rng import uniform
+from kdzoo.data.listing import Pixels
 
 _ATTEMPTS = 10
+UNIT = 1 / 255
+"""Brings 8 bits to [0, 1]; a product takes a fifth of the time of a quotient."""
+
 DRAWS = 2 * _ATTEMPTS + 2
 """Draws for each sample: area and ratio for each attempt, then the place."""
 
@@ -52,37 +57,112 @@ def _central(width: Tensor, height: Tensor, ratio: tuple[float, float]) -> Tenso
     return torch.stack([left, top, wide, tall], 1)
 
 
-def onto(canvas: int, found: Tensor, sizes: Tensor) -> Tensor:
-    """The boxes (B, 4) of pictures with these ``sizes`` (B, 2) on canvases to which the pictures were squashed.
+def centre(sizes: Tensor) -> Tensor:
+    """The largest centre square of pictures with these ``sizes`` (B, 2), as boxes (B, 4) int64."""
+    side = sizes.amin(1, keepdim=True)
+    return torch.cat([(sizes - side) // 2, side, side], 1)
+
+
+def onto(canvas: Tensor | int, found: Tensor, sizes: Tensor) -> Tensor:
+    """The boxes (B, 4) of pictures with these ``sizes`` (B, 2) on what the pictures were resized to.
+
+    Args:
+        canvas: side of a square, or (B, 2) widths and heights.
+        found: left, top, width, height in the pictures' own pixels.
+        sizes: widths and heights of the pictures.
 
     Returns:
         (B, 4) int64, within the canvas and at least one pixel wide and high.
     """
-    factor = canvas / sizes.to(torch.float64)
-    begin = (found[:, :2] * factor).round().clamp(max=canvas - 1)
-    end = ((found[:, :2] + found[:, 2:]) * factor).round().clamp(max=canvas)
+    limit = torch.as_tensor(canvas, device=sizes.device).expand_as(sizes).to(torch.float64)
+    factor = limit / sizes.to(torch.float64)
+    begin = torch.minimum((found[:, :2] * factor).round(), limit - 1)
+    end = torch.minimum(((found[:, :2] + found[:, 2:]) * factor).round(), limit)
     return torch.cat([begin, torch.maximum(end - begin, torch.ones_like(end))], 1).to(torch.int64)
 
 
-def resample(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str) -> Tensor:
+def resample(
+    store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str, unit: bool = False
+) -> Tensor:
     """Parts of stored images, each resized to the view's side, some of them mirrored.
+
+    On a CPU image by image, in as many threads as torch has; elsewhere all at once.
 
     Args:
         store: (N, H, W, C) uint8.
         at: (B,) positions in the store.
-        found: (B, 4) int64 on the CPU: left, top, width, height in the store's pixels.
+        found: (B, 4) int64: left, top, width, height in the store's pixels.
         side: of the view in pixels.
-        mirrored: (B,) bool on the CPU.
+        mirrored: (B,) bool.
         mode: ``bilinear`` or ``bicubic``, with antialiasing.
 
+        unit: whether to return numbers in [0, 1]; an image is divided while it is in the processor's cache.
+
     Returns:
-        (B, side, side, C) uint8.
+        (B, side, side, C) uint8, or float32.
     """
-    views = store.new_empty((len(found), side, side, store.shape[3]))
-    for view, position, (left, top, wide, tall), flip in zip(
-        views, at.tolist(), found.tolist(), mirrored.tolist(), strict=True
-    ):
-        part = store[position, top : top + tall, left : left + wide].permute(2, 0, 1)[None]
-        shown = F.interpolate(part, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
-        view.copy_(shown.flip(1) if flip else shown)
+    if store.device.type != "cpu":
+        views = together(store, at, found, side, mirrored, mode)
+        return views.to(torch.float32).mul_(UNIT) if unit else views
+    shape = len(found), side, side, store.shape[3]
+    views = store.new_empty(shape, dtype=torch.float32 if unit else torch.uint8)
+    todo = list(zip(views, at.tolist(), found.tolist(), mirrored.tolist(), strict=True))
+    threads = max(1, min(torch.get_num_threads(), len(todo)))
+
+    def some(first: int) -> None:
+        for view, position, (left, top, wide, tall), flip in todo[first::threads]:
+            part = store[position, top : top + tall, left : left + wide].permute(2, 0, 1)[None]
+            # in this memory format torch has the faster kernel, and its result is copied in one run
+            part = part.contiguous(memory_format=torch.channels_last)
+            shown = F.interpolate(part, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
+            view.copy_(shown.flip(1) if flip else shown)
+            if unit:
+                view.mul_(UNIT)
+
+    if threads == 1:
+        some(0)
+        return views
+    with ThreadPoolExecutor(threads, thread_name_prefix="views") as pool:
+        list(pool.map(some, range(threads)))
     return views
+
+
+def whole(pixels: Pixels, side: int) -> Pixels:
+    """An image (H, W, C) squashed to a square (bicubic, antialiased)."""
+    picture = torch.tensor(pixels).permute(2, 0, 1)[None]
+    squashed: Pixels = (
+        F.interpolate(picture, (side, side), mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
+    )
+    return squashed
+
+
+def together(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str) -> Tensor:
+    """As :func:`resample`, by two products with matrices of weights: first across, then down, rounded after each."""
+    found, mirrored = found.to(store.device), mirrored.to(store.device)
+    height, width = store.shape[1:3]
+    across = _weights(found[:, 0], found[:, 2], width, side, mode)
+    across = torch.where(mirrored[:, None, None], across.flip(1), across)
+    down = _weights(found[:, 1], found[:, 3], height, side, mode)
+    with torch.autocast(store.device.type, enabled=False):
+        images = store.index_select(0, at).permute(0, 3, 1, 2).to(torch.float32)
+        images = (images @ across.transpose(1, 2)[:, None]).round_().clamp_(0, 255)
+        images = (down[:, None] @ images).round_().clamp_(0, 255)
+    return images.to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _weights(begin: Tensor, length: Tensor, pixels: int, side: int, mode: str) -> Tensor:
+    """What each of ``pixels`` adds to each of ``side`` resampled ones, (B, side, pixels): Pillow's filters."""
+    scale = (length / side).to(torch.float32)[:, None, None]
+    wide = scale.clamp(min=1)
+    middle = (torch.arange(side, device=begin.device)[:, None] + 0.5) * scale
+    position = torch.arange(pixels, device=begin.device) - begin[:, None, None]
+    distance = ((position + 0.5 - middle) / wide).abs()
+    if mode == "bilinear":
+        weights = (1 - distance).clamp(min=0)
+    else:  # Keys' cubic with a = -0.5
+        near = (1.5 * distance - 2.5) * distance**2 + 1
+        far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+        weights = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+    inside = (position >= 0) & (position < length[:, None, None])
+    weights = weights.where(inside, 0.0)
+    return weights / weights.sum(2, keepdim=True)

@@ -13,6 +13,7 @@ from kdzoo.data.listing import digest
 from kdzoo.data.parts import Part
 from kdzoo.data.stream import Stream, TrainStream
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.evaluation import Evaluation
 from kdzoo.recipe.model import AugmentConfig
 
 
@@ -27,6 +28,7 @@ class DataSet:
         channels: modality -> number of channels.
         img_size: height and width in pixels.
         augment: how training images are varied.
+        evaluation: how images are prepared for evaluation; None if they are taken as they are.
         hash: sha256 over what a run sees: pixels (of a set that streams: names and sizes of the files), class
             names, which samples each split has, and which labels it shows.
         content_hash: the same as if no label were withheld.
@@ -34,7 +36,9 @@ class DataSet:
         names: by ``Batch.index``, the path of each training image below its split, or its place in the data set.
         streams: whether the files are read anew in every epoch, so that the hashes know their names and sizes alone.
         timing: seconds spent on ``scan`` (finding the samples) and ``decode``.
+        found: the splits whose images had been decoded before and were found in the cache.
         notes: decisions about the splits that the user should know of.
+        unreadable: images that were left out -> why; in a set that streams, as they are met.
 
     """
 
@@ -51,8 +55,10 @@ class DataSet:
     names: Sequence[str] = field(repr=False)
     timing: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     streams: bool = False
-    unreadable: Sequence[str] = field(default=(), repr=False)
+    unreadable: Mapping[str, str] = field(default_factory=dict, repr=False)
+    evaluation: Evaluation | None = None
 
     @property
     def train(self) -> TrainStream:
@@ -83,9 +89,9 @@ class DataSet:
         """A part of the training split; see :meth:`kdzoo.api.run.Data.select`."""
         return self.train.select(index)
 
-    def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
+    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
         """Training samples by their index; see :meth:`kdzoo.api.run.Data.fetch`."""
-        return self.train.fetch(index, view)
+        return self.train.fetch(index, view, weak)
 
 
 def hashes(

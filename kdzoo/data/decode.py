@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from kdzoo.data.listing import Listing, Pixels
@@ -16,11 +18,18 @@ from kdzoo.errors import KdzooError
 Progress = Callable[[str, int, int], None]
 """Called with a label, the number of images done and their total."""
 
+Sizes = NDArray[np.int32]
+"""(n, 2): widths and heights in pixels."""
+
+Made = TypeVar("Made")
+
 _CHUNK = 64
 _TINY_SECONDS = 5e-4
 _SNIFFED = 256
+_TURNED, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # EXIF's orientation, and its values that swap width and height
 _OWN_SIZE_LIMIT = 256
-_USUAL_SIZE = 224
+USUAL_SIDE = 224
+"""In pixels, of photographs."""
 
 
 def fit(image: Image.Image, size: int) -> Pixels:
@@ -29,15 +38,35 @@ def fit(image: Image.Image, size: int) -> Pixels:
     One that has this size already keeps its pixels. A photograph is decoded at a reduced scale of at least
     twice ``size`` where its format allows, which costs a fraction of the time.
     """
-    form = image.format  # a turned copy has none
-    image.draft("RGB", (2 * size, 2 * size))
-    # reading the EXIF data of a JPEG that has none would cost as much as decoding a small one
-    if image.format != "JPEG" or "exif" in image.info:
-        image = ImageOps.exif_transpose(image)
-    image = _rgb(image, form)
+    image = upright(image, 2 * size)
     if image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(image)
+
+
+def upright(image: Image.Image, least: int | None = None) -> Image.Image:
+    """Turned as its EXIF data says, in RGB; decoded at a reduced scale that leaves each side ``least`` pixels."""
+    form = image.format  # a turned copy has none
+    if least is not None:
+        image.draft("RGB", (least, least))
+    if _may_be_turned(image):
+        image = ImageOps.exif_transpose(image)
+    return _rgb(image, form)
+
+
+def true_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an image as it is seen upright, by its header; before it is decoded."""
+    width, height = image.size
+    return (
+        (height, width)
+        if _may_be_turned(image) and image.getexif().get(_TURNED) in _SIDEWAYS
+        else (width, height)
+    )
+
+
+def _may_be_turned(image: Image.Image) -> bool:
+    # reading the EXIF data of a JPEG that has none would cost as much as decoding a small one
+    return image.format != "JPEG" or "exif" in image.info
 
 
 def _rgb(image: Image.Image, form: str | None) -> Image.Image:
@@ -66,11 +95,11 @@ def _eight_bits(image: Image.Image, form: str | None) -> Image.Image:
     raise ValueError(f"{what}, and nothing says which is white; store 8 or 16 bits, or 0..1")
 
 
-def read(listing: Listing, row: int, size: int) -> Pixels | str:
-    """One sample's pixels (size, size, 3), or why it cannot be read."""
+def read(listing: Listing, row: int, make: Callable[[Image.Image], Made]) -> Made | str:
+    """What is made of one sample's image, or why it cannot be read."""
     try:
         with listing.load(row) as image:
-            return fit(image, size)
+            return make(image)
     except MemoryError:
         raise
     except Exception as error:  # on broken bytes Pillow's decoders raise nearly anything
@@ -78,7 +107,13 @@ def read(listing: Listing, row: int, size: int) -> Pixels | str:
 
 
 def decode(
-    listing: Listing, rows: Sequence[int], into: Pixels, workers: int, report: Callable[[int], None]
+    listing: Listing,
+    rows: Sequence[int],
+    form: Callable[[Image.Image], Pixels],
+    into: Pixels,
+    workers: int,
+    report: Callable[[int], None],
+    sizes: Sizes | None = None,
 ) -> dict[int, str]:
     """Fill ``into`` (len(rows), size, size, 3) with these rows, in threads.
 
@@ -88,9 +123,11 @@ def decode(
     Args:
         listing: where the images are.
         rows: which of them.
+        form: from an opened image to its pixels.
         into: takes the pixels; a sample that cannot be read is left as it is.
         workers: number of threads at most.
         report: called with the number of images done so far.
+        sizes: takes the widths and heights of the upright images.
 
     Returns:
         Row -> reason for each sample that cannot be read.
@@ -98,14 +135,20 @@ def decode(
     """
     bad: dict[int, str] = {}
 
+    def make(image: Image.Image) -> tuple[Pixels, tuple[int, int]]:
+        size = (0, 0) if sizes is None else true_size(image)
+        return form(image), size
+
     def chunk(start: int) -> int:
         stop = min(start + _CHUNK, len(rows))
         for position in range(start, stop):
-            pixels = read(listing, rows[position], into.shape[1])
-            if isinstance(pixels, str):
-                bad[rows[position]] = pixels
-            else:
-                into[position] = pixels
+            made = read(listing, rows[position], make)
+            if isinstance(made, str):
+                bad[rows[position]] = made
+                continue
+            into[position], size = made
+            if sizes is not None:
+                sizes[position] = size
         return stop - start
 
     started = time.thread_time()
@@ -122,22 +165,39 @@ def decode(
     return dict(sorted(bad.items()))
 
 
+def unreadable(
+    listing: Listing, rows: Sequence[int], workers: int, report: Callable[[int], None]
+) -> dict[int, str]:
+    """Row -> reason for each sample that cannot be read; nothing is kept, and JPEGs are decoded at an eighth."""
+
+    def look(image: Image.Image) -> Pixels:
+        upright(image, 1)
+        return np.empty((0, 0, 3), np.uint8)
+
+    return decode(listing, rows, look, np.empty((len(rows), 0, 0, 3), np.uint8), workers, report)
+
+
 def usual_side(sizes: Iterable[tuple[int, int]]) -> int:
     """The side that images of these sizes have if they are square, alike and at most 256 px, else 224."""
+    return own_side(sizes) or USUAL_SIDE
+
+
+def own_side(sizes: Iterable[tuple[int, int]]) -> int | None:
+    """The side of images that are square, alike and at most 256 px; None for photographs, which are not."""
     sides = {width if width == height else 0 for width, height in sizes}
     side = sides.pop() if len(sides) == 1 else 0
-    return side if 0 < side <= _OWN_SIZE_LIMIT else _USUAL_SIZE
+    return side if 0 < side <= _OWN_SIZE_LIMIT else None
 
 
-def sniff_side(listings: Sequence[Listing]) -> int:
-    """:func:`usual_side` by the headers of up to 256 images spread over the listings; broken ones do not count."""
+def sniff_side(listings: Sequence[Listing]) -> int | None:
+    """:func:`own_side` by the headers of up to 256 images spread over the listings; broken ones do not count."""
     stride = max(1, sum(len(listing.names) for listing in listings) // _SNIFFED)
     sizes = set()
     for listing in listings:
         for row in range(0, len(listing.names), stride):
             with suppress(Exception), listing.load(row) as image:  # as in read
                 sizes.add(image.size)
-    return usual_side(sizes)
+    return own_side(sizes)
 
 
 def check_readable(bad: dict[str, str], total: int, tolerated: float, what: str) -> None:

@@ -32,19 +32,26 @@ class Memory:
         position: (n,) int64: where in the store each sample of the split lies.
         device: where the pieces are wanted.
         check: is called before images are read out of a store on the CPU, which may be a mapped file.
+        sizes: (N, 2) int64: true widths and heights of pictures that are squashed.
 
     """
 
     def __init__(
-        self, store: Tensor, position: Tensor, device: torch.device, check: Callable[[], None]
+        self,
+        store: Tensor,
+        position: Tensor,
+        device: torch.device,
+        check: Callable[[], None],
+        sizes: Tensor | None = None,
     ) -> None:
         self._store = store
+        self._sizes = None if sizes is None else sizes.to(store.device)
         self._check = check if store.device.type == "cpu" else lambda: None
         self._position = position.to(store.device)
         self._device = device
 
-    def read(self, batches: Sequence[Tensor]) -> Iterator[Piece]:
-        """The images of each batch of positions in the split."""
+    def read(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
+        """The images of each batch of positions in the split; the same in every epoch."""
         if not batches:
             return
         # one transfer an epoch: each makes the host wait for the device
@@ -53,7 +60,8 @@ class Memory:
         for chosen, here in zip(batches, on_device, strict=True):
             self._check()
             if self._store.device == self._position.device == here.device:
-                yield Piece(self._store, self._position[here], here)
+                at = self._position[here]
+                yield Piece(self._store, at, here, self._sizes_at(at))
             else:
                 yield self._carried(chosen, here)
 
@@ -61,12 +69,18 @@ class Memory:
         """The images at these positions (on the device); the host waits only if it holds the store."""
         self._check()
         if self._store.device == chosen.device:
-            return Piece(self._store, self._position.index_select(0, chosen), chosen)
+            at = self._position.index_select(0, chosen)
+            return Piece(self._store, at, chosen, self._sizes_at(at))
         return self._carried(chosen.to(self._store.device), chosen)
 
     def _carried(self, chosen: Tensor, here: Tensor) -> Piece:
-        images = self._store.index_select(0, self._position.index_select(0, chosen))
+        at = self._position.index_select(0, chosen)
+        images, sizes = self._store.index_select(0, at), self._sizes_at(at)
         if self._device.type == "cuda":
             images = images.pin_memory()
         images = images.to(self._device, non_blocking=True)
-        return Piece(images, torch.arange(len(here), device=self._device), here)
+        sizes = None if sizes is None else sizes.to(self._device)
+        return Piece(images, torch.arange(len(here), device=self._device), here, sizes)
+
+    def _sizes_at(self, at: Tensor) -> Tensor | None:
+        return None if self._sizes is None else self._sizes.index_select(0, at)

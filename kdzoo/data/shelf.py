@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import PIL
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from torch import Tensor
 from kdzoo.cores import available_cores
 from kdzoo.data import cache
 from kdzoo.data.array_listing import ArrayListing
-from kdzoo.data.decode import Progress, check_readable, decode
+from kdzoo.data.decode import Progress, check_readable, decode, unreadable
+from kdzoo.data.form import Form, Square
 from kdzoo.data.listing import Listing, Pixels, digest
 from kdzoo.data.once import Once
 from kdzoo.recipe.model import DataConfig
@@ -32,9 +34,10 @@ class Shelf:
     Attributes:
         images: (n, H, W, C) uint8.
         rows: (n,) int64: the listing's rows, ascending.
-        digest: hash of the pixels.
+        digest: hash of what is kept, or of names and sizes of files for a form that does not go by pixels.
         bad: row -> reason for each sample that cannot be read.
         check: raises a KdzooError if reading the images would end the process.
+        sizes: (n, 2) int64: true widths and heights, of a form that keeps them.
 
     """
 
@@ -43,6 +46,7 @@ class Shelf:
     digest: str
     bad: Mapping[int, str]
     check: Callable[[], None] = lambda: None
+    sizes: Tensor | None = None
 
     def position(self, index: Tensor) -> Tensor:
         """Positions of the samples with these rows in :attr:`images`."""
@@ -55,25 +59,25 @@ class Shelves:
 
     Attributes:
         config: what to decode, and with how many threads.
-        img_size: side in pixels.
         folder: the folder of the cache; None is the default one.
         progress: called with the progress.
         warn: called with warnings.
         once: the existing shelves.
         seconds: time spent on decoding so far.
+        found: stored sets that were there already.
 
     """
 
     config: DataConfig
-    img_size: int
     folder: Path | None
     progress: Progress | None = None
     warn: Callable[[str], None] = lambda message: None
     once: Once = field(default_factory=Once)
     seconds: float = field(default=0.0, init=False)
+    found: list[str] = field(default_factory=list, init=False)
 
-    def fill(self, split: str, listing: Listing, rows: Tensor) -> Shelf:
-        """These ``rows`` (ascending) of a listing, decoded now unless the cache has them.
+    def fill(self, split: str, listing: Listing, rows: Tensor, form: Form) -> Shelf:
+        """These ``rows`` (ascending) of a listing in a form, decoded now unless the cache has them.
 
         Raises:
             KdzooError: more images are unreadable than the configuration tolerates, or the cache cannot be written.
@@ -82,32 +86,34 @@ class Shelves:
         key = (
             "shelf",
             split,
-            self.img_size,
+            form,
             id(listing),
             sha256(rows.numpy().tobytes()).hexdigest(),
             self.config.bad_images,
         )
-        shelf, _ = self.once.get(key, lambda: (self._fill(split, listing, rows), listing))  # keeps its id
+        shelf, _ = self.once.get(
+            key, lambda: (self._fill(split, listing, rows, form), listing)
+        )  # keeps its id
         return shelf
 
-    def _fill(self, split: str, listing: Listing, rows: Tensor) -> Shelf:
+    def _fill(self, split: str, listing: Listing, rows: Tensor, form: Form) -> Shelf:
         if isinstance(listing, ArrayListing):
             return Shelf(listing.images, torch.arange(len(listing.images)), listing.stamp, {})
         wanted = rows.tolist()
+        sizes = np.zeros((len(wanted), 2), np.int32) if form.sized else None
 
         def fill(into: Pixels) -> dict[int, str]:
             started = time.perf_counter()
-            bad = decode(listing, wanted, into, self._workers, report)
+            bad = decode(listing, wanted, form, into, self._workers, report, sizes)
             self.seconds += time.perf_counter() - started
             check(bad)
             return bad
 
         def report(done: int, what: str = "decoding") -> None:
-            if self.progress is not None:
-                self.progress(f"{what} {split}", done, len(wanted))
+            self._report(f"{what} {split}", done, len(wanted))
 
         def compared(done: int) -> None:
-            if len(wanted) * self.img_size**2 * 3 >= _LARGE:
+            if len(wanted) * form.side**2 * 3 >= _LARGE:
                 report(done, "checking")
 
         def check(bad: Mapping[int, str]) -> None:
@@ -115,18 +121,54 @@ class Shelves:
             check_readable(named, len(wanted), self.config.bad_images, f"the split {split}")
 
         part = "all" if len(wanted) == len(listing.names) else digest(wanted)
-        key = digest((_FORMAT, PIL.__version__, self.img_size, listing.stamp, part))
+        decoded = self.seconds
+        also = () if isinstance(form, Square) else (form,)
+        key = digest((_FORMAT, PIL.__version__, form.side, listing.stamp, part, *also))
         found = cache.fetch(
             cache.folder(self.folder),
-            f"{split}-{self.img_size}px-{key[:32]}",
+            f"{split}-{form.side}px-{key[:32]}",
             wanted,
-            self.img_size,
+            form.side,
             fill,
+            sizes=sizes,
             warn=self.warn,
             report=compared,
         )
         check(found.bad)
-        return Shelf(found.images, rows, found.digest, found.bad, found.check)
+        if self.seconds == decoded:
+            self.found.append(split)
+        if found.sizes is None:
+            kept = found.digest if form.by_pixels else listing.manifest
+            return Shelf(found.images, rows, kept, found.bad, found.check)
+        kept = digest((found.digest, *found.sizes.ravel().tolist()))
+        return Shelf(found.images, rows, kept, found.bad, found.check, torch.from_numpy(found.sizes).long())
+
+    def check(self, split: str, listing: Listing, rows: Tensor) -> Mapping[str, str]:
+        """Name -> reason of those of these ``rows`` that cannot be read; each is looked at once, and none is kept.
+
+        Raises:
+            KdzooError: they are more than the configuration tolerates.
+
+        """
+        wanted = rows.tolist()
+
+        def look() -> tuple[dict[str, str], Listing]:
+            bad = unreadable(
+                listing,
+                wanted,
+                self._workers,
+                lambda done: self._report(f"checking {split}", done, len(wanted)),
+            )
+            return {listing.names[row]: reason for row, reason in bad.items()}, listing  # keeps its id
+
+        key = "checked", id(listing), sha256(rows.numpy().tobytes()).hexdigest()
+        found, _ = self.once.get(key, look)
+        check_readable(found, len(wanted), self.config.bad_images, f"the split {split}")
+        return found
+
+    def _report(self, label: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(label, done, total)
 
     @property
     def _workers(self) -> int:

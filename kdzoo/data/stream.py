@@ -21,6 +21,8 @@ from kdzoo.errors import KdzooError
 IMAGE = "image"
 """The usual modality."""
 
+_COPY_BITS = 40  # a sample's further views of an epoch draw as if they were samples beyond any index
+
 Compute = Callable[[Tensor], Tensor]
 Views = Mapping[str, Tensor]
 
@@ -32,19 +34,26 @@ class Piece(NamedTuple):
         store: (N, H, W, C) uint8 on the device.
         at: (B,) int64 on the device: where in the store the images lie.
         chosen: (B,) int64 on the device: the samples' positions in their split.
+        sizes: (B, 2) int64 on the device: true widths and heights of pictures that are squashed to squares.
+        cropped: whether the images are already cropped at random and mirrored as their views are.
 
     """
 
     store: Tensor
     at: Tensor
     chosen: Tensor
+    sizes: Tensor | None = None
+    cropped: bool = False
 
 
 class Images(Protocol):
     """Where a split's images come from."""
 
-    def read(self, batches: Sequence[Tensor]) -> Iterator[Piece]:
-        """The images of each batch of positions in the split (on the CPU), in order."""
+    def read(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
+        """The images of each batch of positions in the split (on the CPU), in order, for this epoch.
+
+        ``drawn`` (on the CPU) is what the draws of the views depend on, beside the epoch.
+        """
 
     def pick(self, chosen: Tensor) -> Piece:
         """The images at these positions (B,) in the split (on the device), at once.
@@ -110,14 +119,20 @@ class Stream:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()[self.start :]
-        reading = [images.read(batches) for images in self._images.values()]
+        rows = [
+            self._drawn(self.split.index[asked], step, asked, asked)
+            for step, asked in enumerate(batches, self.start)
+        ]
+        reading = [images.read(batches, rows, self.epoch) for images in self._images.values()]
         for step, together in enumerate(zip(*reading, strict=True), self.start):
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            views = {name: self._view(name, piece, index) for name, piece in pieces.items()}
+            asked = batches[step - self.start]
+            drawn = self._drawn(index, step, asked, chosen)
+            views = self._shown(pieces, drawn)
             batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
-            yield self._traced(batch, step, len(batches) + self.start, batches[step - self.start])
+            yield self._traced(batch, step, len(batches) + self.start, asked)
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
         seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}
@@ -131,8 +146,12 @@ class Stream:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
         return torch.split(own, self._batch_size) if len(own) else ()
 
-    def _view(self, modality: str, piece: Piece, index: Tensor) -> Tensor:
-        return plain(piece.store, piece.at).permute(0, 3, 1, 2)
+    def _shown(self, pieces: Mapping[str, Piece], index: Tensor) -> Views:
+        return {name: plain(piece.store, piece.at).permute(0, 3, 1, 2) for name, piece in pieces.items()}
+
+    def _drawn(self, index: Tensor, step: int, asked: Tensor, chosen: Tensor) -> Tensor:
+        """What the draws of the views depend on; ``chosen`` are those of the ``asked`` that could be read."""
+        return index
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         return views, target
@@ -142,8 +161,12 @@ class TrainStream(Stream):
     """A training split: shuffled and augmented, as a pure function of (seed, epoch, index).
 
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
-    batch is left out; a set that is smaller than a batch is one batch. With ``views`` there are so many different
-    epochs, images, order and mixing alike: so a teacher's answers to them are soon all known.
+    batch is left out, or with ``drop_last=False`` is a smaller batch, of which each process takes as many; a set that
+    is smaller than a batch is one batch. With ``views`` there are so many different epochs, images, order and mixing
+    alike: so a teacher's answers to them are soon all known. With repeated
+    augmentation (Hoffer et al. 2020, arXiv 1901.09335) an epoch is as long, of fewer samples: as in timm's
+    RepeatAugSampler the first of the shuffled ones, several times in a row, in different processes, and the rest is
+    left out.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -166,6 +189,7 @@ class TrainStream(Stream):
         seed: int,
         augment: Augment,
         mix: Mix | None = None,
+        drop_last: bool = True,
         views: int | None = None,
     ) -> None:
         super().__init__(
@@ -179,6 +203,7 @@ class TrainStream(Stream):
         self._seed = seed
         self._augment = augment
         self._mix = mix
+        self._drop_last = drop_last
         self._views = views
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
@@ -214,10 +239,11 @@ class TrainStream(Stream):
             raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
         return part
 
-    def fetch(self, index: Tensor, view: int | None = 0) -> Batch:
+    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
         """These samples (B,), varied as in the present epoch; another ``view`` varies them otherwise, None not.
 
-        They keep their class ids where the epoch's batches are mixed.
+        A ``weak`` view is cropped and flipped as that view, and varied no further. They keep their class ids where
+        the epoch's batches are mixed.
 
         Raises:
             KdzooError: the images stream, or (on the CPU; elsewhere the device stops) a row is not in the split.
@@ -230,13 +256,22 @@ class TrainStream(Stream):
             if bool(outside.any()):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
         chosen = self._position.index_select(0, index)
-        views = {
-            name: self._view(name, images.pick(chosen), index, view) for name, images in self._images.items()
-        }
+        pieces = {name: images.pick(chosen) for name, images in self._images.items()}
+        views = self._shown(pieces, index, view, weak)
         return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
+        return self._whole + bool(self._rest)
+
+    @property
+    def _whole(self) -> int:
         return len(self._among) // (self._batch_size * self._share.world)
+
+    @property
+    def _rest(self) -> int:
+        """The images of each process in a last, smaller batch."""
+        left = len(self._among) % (self._batch_size * self._share.world)
+        return 0 if self._drop_last or self._augment.repeats > 1 else left // self._share.world
 
     def _traced(self, batch: Batch, step: int, steps: int, chosen: Tensor) -> Batch:
         """The batch with its origin."""
@@ -248,13 +283,39 @@ class TrainStream(Stream):
         order = self._among[
             permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
         ]
-        everybody = order[: len(self) * self._batch_size * self._share.world]
-        return everybody.view(len(self), self._share.world, self._batch_size)[:, self._share.rank].unbind()
+        repeats, length = self._augment.repeats, self._whole * self._batch_size * self._share.world
+        if repeats > 1:
+            order = order[: -(-length // repeats)].repeat_interleave(repeats)[:length]
+            return order.view(self._whole, self._batch_size, self._share.world)[
+                ..., self._share.rank
+            ].unbind()
+        everybody, rest = order.tensor_split([length])
+        whole = everybody.view(self._whole, self._share.world, self._batch_size)[:, self._share.rank].unbind()
+        return (*whole, rest[self._share.rank * self._rest :][: self._rest]) if self._rest else whole
 
-    def _view(self, modality: str, piece: Piece, index: Tensor, view: int | None = 0) -> Tensor:
+    def _drawn(self, index: Tensor, step: int, asked: Tensor, chosen: Tensor) -> Tensor:
+        repeats, world = self._augment.repeats, self._share.world
+        if repeats == 1:
+            return index
+        place = torch.arange(self._batch_size, device=index.device) + step * self._batch_size
+        copy = (place * world + self._share.rank) % repeats
+        if len(chosen) < len(asked):
+            copy = copy[torch.isin(asked.to(index.device), chosen)]
+        return index + (copy << _COPY_BITS)
+
+    def _shown(
+        self, pieces: Mapping[str, Piece], index: Tensor, view: int | None = 0, weak: bool = False
+    ) -> Views:
+        sizes = pieces[IMAGE].sizes  # partners are cropped where the image is
         if view is None:
-            return plain(piece.store, piece.at).permute(0, 3, 1, 2)
-        return self._augment(piece.store, piece.at, index, self.epoch, view, color=modality == IMAGE)
+            return {name: self._augment.plain(piece.store, piece.at, sizes) for name, piece in pieces.items()}
+        return {
+            name: self._augment(
+                piece.store, piece.at, index, self.epoch, view, color=name == IMAGE, weak=weak, sizes=sizes,
+                cropped=piece.cropped,
+            )
+            for name, piece in pieces.items()
+        }  # fmt: skip
 
     def _mixed(self, views: Views, target: Tensor, step: int) -> tuple[Views, Tensor]:
         if self._mix is None:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from timm.data import create_loader
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kdzoo.data.decode import check_readable, read
+from kdzoo.data.decode import check_readable, read, true_size
+from kdzoo.data.form import Form
 from kdzoo.data.listing import Listing, Pixels
 from kdzoo.data.stream import Piece
 from kdzoo.errors import KdzooError, ending
+
+Make = Callable[[Image.Image], Pixels]
+View = Callable[[Tensor, Tensor, int], Sequence[Make]]
+"""From what samples' draws depend on (n,), true sizes (n, 2) and the epoch to what makes views of opened images."""
 
 
 class Sample(NamedTuple):
@@ -32,18 +38,46 @@ class _Epoch(Dataset[Sample]):
 
     transform: object = None
 
-    def __init__(self, listing: Listing, rows: Tensor, positions: Tensor, img_size: int) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        rows: Tensor,
+        positions: Tensor,
+        drawn: Tensor,
+        form: Form,
+        view: View | None,
+        epoch: int,
+    ) -> None:
         self._listing = listing
         self._rows = rows
         self._positions = positions
-        self._img_size = img_size
+        self._drawn = drawn
+        self._form = form
+        self._view = view
+        self._epoch = epoch
 
     def __len__(self) -> int:
         return len(self._positions)
 
-    def __getitem__(self, item: int) -> Sample:
-        position = int(self._positions[item])
-        return Sample(position, read(self._listing, int(self._rows[position]), self._img_size))
+    def __getitems__(self, items: Sequence[int]) -> list[Sample]:
+        """A batch at once, which is how torch's loader asks."""
+        chosen = torch.tensor(items)
+        positions = self._positions[chosen]
+        rows = self._rows[positions]
+        makes: Sequence[Make | str] = [self._form] * len(rows)
+        if self._view is not None:
+            makes = self._makes(rows, self._drawn[chosen], self._view)
+        return [
+            Sample(position, make if isinstance(make, str) else read(self._listing, row, make))
+            for position, row, make in zip(positions.tolist(), rows.tolist(), makes, strict=True)
+        ]
+
+    def _makes(self, rows: Tensor, drawn: Tensor, view: View) -> list[Make | str]:
+        """What makes each view, by the size in the image's header; or why that cannot be read."""
+        sizes = [read(self._listing, row, true_size) for row in rows.tolist()]
+        known = torch.tensor([(1, 1) if isinstance(size, str) else size for size in sizes])
+        makes = view(drawn, known, self._epoch)
+        return [size if isinstance(size, str) else make for size, make in zip(sizes, makes, strict=True)]
 
 
 def _collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
@@ -57,15 +91,20 @@ def _collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, list[tuple[int,
 class Streaming:
     """Reads a split from its files, epoch by epoch. Unreadable images are left out of their batches.
 
+    Of the training split too many of them end the run. Those of other splits are known before (``bad``), and never
+    cost a finished training.
+
     Args:
         listing: where the images are.
         rows: (n,) int64: the listing's row of each sample of the split.
-        img_size: side in pixels.
+        form: how an image is read.
+        view: how one of the training split is read instead, if its random crop depends on the file.
         workers: decoding processes; 0 decodes in this one.
         device: where the pieces are wanted.
         tolerated: largest part of unreadable images.
         what: names the split in messages.
-        skipped: takes the name of each unreadable image.
+        skipped: takes the name of each unreadable image and the reason.
+        bad: name -> reason of those that are known; None for the training split.
 
     """
 
@@ -74,34 +113,41 @@ class Streaming:
         listing: Listing,
         rows: Tensor,
         *,
-        img_size: int,
+        form: Form,
+        view: View | None = None,
         workers: int,
         device: torch.device,
         tolerated: float,
         what: str,
-        skipped: Callable[[str], None],
+        skipped: Callable[[str, str], None],
+        bad: Mapping[str, str] | None = None,
     ) -> None:
         self._listing = listing
         self._rows = rows
-        self._img_size = img_size
+        self._form = form
+        self._view = view
         self._workers = workers
         self._device = device
         self._tolerated = tolerated
         self._what = what
         self._skipped = skipped
-        self._bad: dict[str, str] = {}
+        self._strict = bad is None
+        self._bad = dict(bad or {})
 
-    def read(self, batches: Sequence[Tensor]) -> Iterator[Piece]:
-        """The images of each batch of positions in the split."""
+    def read(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
+        """The images of each batch of positions in the split; an evaluation goes on without a batch of bad ones."""
         if not batches:
             return
-        for images, chosen, bad in self._loaded(batches):
+        for images, chosen, bad in self._loaded(batches, drawn, epoch):
             self._note(bad)
             if not len(chosen):
+                if not self._strict:
+                    continue
                 raise KdzooError(f"no image of a batch of {self._what} can be read: {'; '.join(self._bad)}")
             images = images.to(self._device, non_blocking=True)
             chosen = chosen.to(self._device, non_blocking=True)
-            yield Piece(images, torch.arange(len(chosen), device=self._device), chosen)
+            at = torch.arange(len(chosen), device=self._device)
+            yield Piece(images, at, chosen, cropped=self._view is not None)
 
     def pick(self, chosen: Tensor) -> Piece:
         """Refused: the images would be decoded during a step, one after the other."""
@@ -110,7 +156,7 @@ class Streaming:
             "memory; raise data.cache_gb or use fewer images (data.train_per_class)"
         )
 
-    def _loaded(self, batches: Sequence[Tensor]) -> Iterator[Any]:
+    def _loaded(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Any]:
         """What :func:`_collate` makes of each batch.
 
         Raises:
@@ -118,7 +164,7 @@ class Streaming:
         """
         others = multiprocessing.active_children()
         before = signal.getsignal(signal.SIGCHLD)
-        loading = iter(self._loader(batches))
+        loading = iter(self._loader(batches, drawn, epoch))
         if signal.getsignal(signal.SIGCHLD) != before:
             # torch's handler would raise in the middle of a training step; the next batch says it too
             signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
@@ -141,11 +187,11 @@ class Streaming:
                 return
             yield batch
 
-    def _loader(self, batches: Sequence[Tensor]) -> Any:
-        epoch = _Epoch(self._listing, self._rows, torch.cat(list(batches)), self._img_size)
+    def _loader(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Any:
+        positions, drawn_by = torch.cat(list(batches)), torch.cat(list(drawn))
         loader = create_loader(
-            epoch,
-            input_size=self._img_size,
+            _Epoch(self._listing, self._rows, positions, drawn_by, self._form, self._view, epoch),
+            input_size=self._form.side,
             batch_size=len(batches[0]),
             is_training=False,  # the order is decided, and the views are made on the device
             use_prefetcher=False,
@@ -163,6 +209,6 @@ class Streaming:
             name = self._listing.names[int(self._rows[position])]
             if name not in self._bad:
                 self._bad[name] = reason
-                self._skipped(name)
-        if bad:
+                self._skipped(name, reason)
+        if bad and self._strict:
             check_readable(self._bad, len(self._rows), self._tolerated, self._what)

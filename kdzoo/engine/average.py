@@ -29,9 +29,10 @@ def average_gradients(fabric: Fabric, parameters: Sequence[nn.Parameter]) -> Non
         parameter.grad = mean
 
 
-def average_buffers(fabric: Fabric, modules: Iterable[nn.Module]) -> None:
-    """Replace each floating-point buffer (BatchNorm statistics) by its mean over the processes."""
+def average_buffers(fabric: Fabric, modules: Iterable[nn.Module], more: Iterable[Tensor] = ()) -> None:
+    """Replace each floating-point buffer (BatchNorm statistics) by its mean over the processes, and ``more`` too."""
     buffers = [one for module in modules for one in module.buffers() if one.is_floating_point()]
+    buffers += more
     if fabric.world_size > 1 and buffers:
         for buffer, mean in zip(buffers, _mean(fabric, buffers), strict=True):
             buffer.copy_(mean)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdzoo.api.batch import UNLABELLED, Batch
+from kdzoo.api.batch import UNLABELLED, Batch, labelled
 from kdzoo.backbone import Backbone
 from kdzoo.engine.columns import Columns
 
@@ -22,13 +22,15 @@ def task_loss(logits: Tensor, target: Tensor, columns: Columns | None, smoothing
 
     Args:
         logits: (B, K).
-        target: (B,) class ids, :data:`UNLABELLED` where withheld, or (B, K) probabilities.
+        target: (B,) class ids, :data:`UNLABELLED` where withheld, or (B, K) probabilities, zeros where withheld.
         columns: which logit stands for which class; None if the logits are in the order of the classes.
         smoothing: label smoothing in [0, 1].
     """
     logits = logits.float()
     if target.is_floating_point():
-        return functional.cross_entropy(logits, target, label_smoothing=smoothing)
+        known = labelled(target)
+        smoothed = target * (1 - smoothing) + known[:, None] * (smoothing / target.shape[1])
+        return functional.cross_entropy(logits, smoothed, reduction="sum") / known.sum().clamp(min=1)
     if columns is not None:
         target = columns.of_classes(target)
     total = functional.cross_entropy(
@@ -50,12 +52,12 @@ def accuracy(run: TrainingRun, role: str, split: Iterable[Batch]) -> float:
         for batch in split:
             assert batch.target is not None
             answer = run.answers.unremembered(role, batch)
-            labelled = batch.target != UNLABELLED
+            known = batch.labelled
             found = answer.logits.argmax(dim=1)
             if columns is not None:
                 found = columns.to_classes(found)
-            right = (found == batch.target) & labelled
-            counts += torch.stack([right.sum(), labelled.sum()])
+            right = (found == batch.target) & known
+            counts += torch.stack([right.sum(), known.sum()])
     if run.fabric.world_size > 1:
         summed = run.fabric.all_reduce(counts, reduce_op="sum")
         assert isinstance(summed, Tensor)

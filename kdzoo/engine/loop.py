@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NoReturn, cast
 
 import torch
@@ -16,10 +16,11 @@ from kdzoo.api.algorithm import Algorithm, Phase
 from kdzoo.api.batch import Batch
 from kdzoo.engine.average import average_buffers, batch_norms
 from kdzoo.engine.checkpoint import CheckpointFile
+from kdzoo.engine.ema import copied
 from kdzoo.engine.evaluate import accuracy, classifies
 from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.run import TrainingRun
-from kdzoo.errors import Damaged, KdzooError, NotFinite
+from kdzoo.errors import Damaged, KdzooError, NotFinite, UnknownName
 from kdzoo.seeds import capture, restore
 from kdzoo.stopping import Stop, Stopped
 
@@ -47,6 +48,9 @@ class Position:
     sums: dict[str, Tensor] = field(default_factory=dict)
     last_val: float | None = None
     chosen: Chosen | None = None
+    best: float | None = None
+    waited: int = 0  # validations since the best one of the phase
+    stopped: bool = False
 
     @property
     def total_epochs(self) -> int:
@@ -133,8 +137,9 @@ class Loop:
                 self.position.phase, self.position.epoch, self.position.step = number, 0, 0
                 # Between phases the task or the network may change: only the last phase's epochs count.
                 self.position.chosen, self.position.last_val = None, None
+                self.position.best, self.position.waited, self.position.stopped = None, 0, False
             self._phase(phase)
-            self.position.epochs_before += phase.epochs
+            self.position.epochs_before += self.position.epoch
             self.position.epoch = 0
         if saved is not None:
             raise Damaged(
@@ -159,12 +164,13 @@ class Loop:
     def _phase(self, phase: Phase) -> None:
         at = self.position
         self.run.listeners.tell(Listener.phase_began, phase, _steps(phase), at.epoch)
-        while at.epoch < phase.epochs:
+        while at.epoch < phase.epochs and not at.stopped:
             self.run.gallery.epoch = at.total_epochs + 1
             started = time.monotonic()
             for batch in self._batches(phase):
                 self._step(phase, batch)
             self._end_epoch(phase, time.monotonic() - started)
+        self.run.end_phase()
         self._save()
         self.run.listeners.tell(Listener.phase_ended, phase)
 
@@ -205,7 +211,7 @@ class Loop:
         at.step += 1
         if run.device.type == "cpu" or at.step % _STEPS_BETWEEN_LOOKS == 0:
             self._look()
-        if at.step < _steps(phase):
+        if at.step < _steps(phase) and run.updates.complete:
             if time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds:
                 self._save()
             self._heed_stop()
@@ -214,7 +220,9 @@ class Loop:
         """Save and stop if this process or, where that can be asked without a wait, another one is asked to."""
         asked, fabric = self.stop.asked is not None, self.run.fabric
         if fabric.world_size > 1:
-            if self.run.device.type != "cpu" and self.position.step % _STEPS_BETWEEN_LOOKS:
+            step, group = self.position.step, self.run.recipe.optim.grad_accum_steps
+            looked = step // _STEPS_BETWEEN_LOOKS != max(step - group, 0) // _STEPS_BETWEEN_LOOKS
+            if self.run.device.type != "cpu" and step and not looked:
                 return
             flag = torch.tensor(float(asked), device=self.run.device)
             asked = bool(cast(Tensor, fabric.all_reduce(flag, reduce_op="sum")) > 0)
@@ -222,12 +230,14 @@ class Loop:
             self._save_and_stop()
 
     def _save_and_stop(self) -> NoReturn:
-        self._save()
         at = self.position
-        raise Stopped(
-            self.stop.asked or signal.SIGTERM,
-            f"after epoch {at.total_epochs}, step {at.step} of the next; saved",
-        )
+        where = f"after epoch {at.total_epochs}, step {at.step} of the next"
+        if at.step and not self.run.updates.complete:  # gradients that no checkpoint holds
+            where += "; goes on from the checkpoint before"
+        else:
+            self._save()
+            where += "; saved"
+        raise Stopped(self.stop.asked or signal.SIGTERM, where)
 
     def _look(self) -> None:
         if not bool(self.run.finite):
@@ -241,7 +251,12 @@ class Loop:
         at, run = self.position, self.run
         self._look()
         connectors = (role.module for role in run.connectors.values())
-        average_buffers(run.fabric, [*run.roles.values(), *batch_norms(connectors)])
+        averages = [
+            one.moving_average.buffers(one.module)
+            for one in run.members.values()
+            if one.moving_average is not None
+        ]
+        average_buffers(run.fabric, [*run.roles.values(), *batch_norms(connectors)], chain(*averages))
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
         last = at.epoch == phase.epochs
@@ -249,31 +264,52 @@ class Loop:
             metrics |= self._validate()
         run.gallery.epoch = at.total_epochs
         if phase.after_epoch is not None:
-            with run.measuring():
+            with run.averaged(), run.measuring():
                 metrics |= phase.after_epoch()
         lr = run.members["student"].lr if "student" in run.members else None
         if lr is not None:
             metrics["lr"] = lr
         metrics["seconds"] = seconds
         run.listeners.tell(Listener.epoch_ended, phase, at.total_epochs, metrics)
+        self._mind_patience(phase, metrics)
         if not last and time.monotonic() - self._saved_at > run.recipe.checkpoint_seconds:
             self._save()
         self._heed_stop()
 
+    def _mind_patience(self, phase: Phase, metrics: Mapping[str, float]) -> None:
+        """End the phase if its validation figure has not risen for so long as the recipe waits."""
+        at, settings = self.position, self.run.recipe.early_stopping
+        value = metrics.get(settings.metric)
+        if settings.patience is None:
+            return
+        if value is None:  # a later phase without this figure is trained whole
+            if at.phase == 0 and "val/accuracy" in metrics:
+                raise KdzooError(f"early_stopping.metric: {UnknownName('figure', settings.metric, metrics)}")
+            return
+        if at.best is None or value > at.best:
+            at.best, at.waited = value, 0
+        else:
+            at.waited += 1
+        at.stopped = at.waited >= settings.patience and at.epoch < phase.epochs
+
     def _validate(self) -> dict[str, float]:
+        """The accuracy of each student, of its averaged weights where the recipe averages them, and also without."""
         at, run = self.position, self.run
+        with run.averaged() as averaged:
+            metrics = self._accuracies("val/accuracy")
+            at.last_val = metrics.get("val/accuracy")
+            if at.last_val is not None and (at.chosen is None or at.last_val > at.chosen.val):
+                at.chosen = Chosen(at.total_epochs, at.last_val, copied(run.roles["student"].state_dict()))
+        return metrics | (self._accuracies("val/accuracy_without_ema") if averaged else {})
+
+    def _accuracies(self, name: str) -> dict[str, float]:
+        run = self.run
         assert run.data.val is not None
-        metrics = {}
-        for role in run.students:
-            if not classifies(run.roles[role]):
-                continue
-            value = accuracy(run, role, run.data.val)
-            metrics["val/accuracy" if role == "student" else f"val/accuracy/{role}"] = value
-        at.last_val = metrics.get("val/accuracy")
-        if at.last_val is not None and (at.chosen is None or at.last_val > at.chosen.val):
-            weights = {name: one.detach().clone() for name, one in run.roles["student"].state_dict().items()}
-            at.chosen = Chosen(at.total_epochs, at.last_val, weights)
-        return metrics
+        return {
+            name if role == "student" else f"{name}/{role}": accuracy(run, role, run.data.val)
+            for role in run.students
+            if classifies(run.roles[role])
+        }
 
     def _save(self) -> None:
         self._look()
@@ -298,14 +334,3 @@ def _steps(phase: Phase) -> int:
         raise KdzooError(
             f"phase {phase.name!r}: its data needs a length, the number of steps in an epoch, for the schedule"
         ) from None
-
-
-def with_weights(run: TrainingRun, weights: dict[str, Tensor], measure: Callable[[], float]) -> float:
-    """The result of ``measure`` with other weights in the student; its own are restored afterwards."""
-    student = run.roles["student"]
-    own = {name: one.detach().clone() for name, one in student.state_dict().items()}
-    student.load_state_dict(weights)
-    try:
-        return measure()
-    finally:
-        student.load_state_dict(own)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class TrainingRun:
         self.saved: dict[str, Any] = {}  # by name, until the part or role with this state is created
         self.roster = Roster(fabric)
         self.answers = Answers(self.roster, self.autocast, self.listeners, store)
-        self.updates = Updates(self.roster, fabric, self.saved)
+        self.updates = Updates(self.roster, fabric, self.saved, recipe.optim.grad_accum_steps)
         self.lessons = Lessons(knowledge, scheme, self.roster, self.answers, self.updates)
         self.generators = Generators(recipe.seed, fabric.device, fabric.global_rank, self.saved)
         # Methods of a single part are used directly.
@@ -115,6 +115,7 @@ class TrainingRun:
             stored=train_mode is not None or not self.networks.from_file(module),
             reads=reads,
             read_stages=tuple(sorted(stages)),
+            model_ema=self.recipe.model_ema,
         )
         self.roster.enroll(member)
         if reads is not None:
@@ -161,7 +162,8 @@ class TrainingRun:
     def update(self, loss: Tensor, *roles: str) -> None:
         """See :meth:`kdzoo.api.Run.update`."""
         self.answers.forget(self.updates.apply(loss, *roles))
-        self.listeners.tell(Listener.updated, loss, roles)
+        if self.updates.complete:
+            self.listeners.tell(Listener.updated, loss, roles)
 
     # For the loop
 
@@ -186,10 +188,24 @@ class TrainingRun:
         self.lessons.prepare(self, batch, tuple(self.saved))
 
     def end_step(self) -> None:
-        """Call ``Scheme.after_step``, and drop the stored outputs."""
+        """Call ``Scheme.after_step`` if the weights have changed, and drop the stored outputs."""
         self.lessons.part_losses.clear()
-        self.scheme.after_step(self)
+        self.updates.end_step()
+        if self.updates.complete:
+            self.scheme.after_step(self)
         self.answers.clear()
+
+    def end_phase(self) -> None:
+        """Let the students go on with the averages of their weights, if the recipe wants these."""
+        self.updates.end_phase()
+        self.answers.clear()
+
+    @contextmanager
+    def averaged(self) -> Iterator[bool]:
+        """Every student with the average of its weights inside the block; whether there is one."""
+        with ExitStack() as stack:
+            found = [stack.enter_context(member.averaged()) for member in self.members.values()]
+            yield any(found)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizers and generators, as tensors and plain values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from dataclasses import dataclass
@@ -67,12 +68,14 @@ class Recording:
             OSError: there is no room, or no permission.
         """
         index = torch.cat(self._index)
-        facts = {
-            "sums": json.dumps(_sums(self._rows, index)),
-            "batch": str(self._batch),
-            "seconds": repr(self._seconds),
-            "nhwc": str(int(self._nhwc)),
+        about = {
+            "sums": _sums(self._rows, index),
+            "batch": self._batch,
+            "seconds": self._seconds,
+            "nhwc": self._nhwc,
         }
+        text = json.dumps(about)
+        facts = {"about": text, "seal": hashlib.sha256(text.encode()).hexdigest()}
         with replacing(path) as part:
             try:
                 save_file({"answers": self._rows, "index": index}, part, metadata=facts)
@@ -108,15 +111,17 @@ class Epoch:
             with safe_open(path, framework="pt") as file:
                 facts = file.metadata() or {}
                 answers, index = file.get_tensor("answers"), file.get_tensor("index")
-            sums, batch = json.loads(facts["sums"]), int(facts["batch"])
-            seconds, nhwc = float(facts["seconds"]), facts["nhwc"] == "1"
+            text = facts["about"]
+            if hashlib.sha256(text.encode()).hexdigest() != facts["seal"]:
+                raise ValueError("its header is not what was written")
+            about = json.loads(text)
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise Damaged(f"cannot be read: {error}") from None
-        if index.ndim != 1 or len(index) != len(answers) or batch < 1 or sums != _sums(answers, index):
+        if index.ndim != 1 or about["sums"] != _sums(answers, index):
             raise Damaged("its content is not what was written")
         if answers.nbytes <= _IN_MEMORY:
             answers = answers.to(device)
-        return cls(seconds, answers, index, batch, nhwc)
+        return cls(about["seconds"], answers, index, about["batch"], about["nhwc"])
 
     def rows(self, origin: Origin) -> Tensor | None:
         """A copy of this step's answers in their memory format; None if they are not of the same images."""

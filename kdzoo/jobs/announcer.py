@@ -12,7 +12,7 @@ from kdzoo.observers.journal import Journal
 
 
 class Announcer:
-    """Gets every event of a run and passes it on.
+    """Gets every event of a run and passes it on, each warning once.
 
     Args:
         observers: the run's observers.
@@ -23,6 +23,7 @@ class Announcer:
         self._main = main
         self._journal: Journal | None = None
         self._early: list[Event] = []
+        self._warned: set[Warned] = set()
         self._observers = Observers(observers if main else (), self._warn)
 
     def begin(self, metrics: Path, position: Sequence[Any] | None) -> None:
@@ -47,6 +48,10 @@ class Announcer:
         """Pass ``event`` on: first to the journal, since it is the source of truth."""
         if not self._main:
             return
+        if isinstance(event, Warned):
+            if event in self._warned:
+                return
+            self._warned.add(event)
         if self._journal is None:
             self._early.append(event)
         else:
@@ -65,5 +70,7 @@ class Announcer:
         self._observers.close()
 
     def _warn(self, message: str) -> None:
-        if self._journal is not None:
+        if self._journal is None:
+            self._early.append(Warned(message))
+        else:
             self._journal.observe(Warned(message))

@@ -16,7 +16,7 @@ from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
 
-_FORMAT = 1  # increase it when the same recipe makes other views
+_FORMAT = 2  # increase it when the same recipe makes other views
 _FIELDS = ("seed", "precision", "channels_last", "compile", "deterministic", "processes")
 
 

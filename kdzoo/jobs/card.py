@@ -18,7 +18,11 @@ def student_card(recipe: Recipe, result: Mapping[str, Any]) -> str:
     student, teacher = recipe.roles["student"].model, recipe.roles.get("teacher")
     made = f"distilled from {teacher.model}" if teacher else "trained without a teacher"
     method = markdown_text(recipe.method or recipe.algorithm.name)
-    rows = [("test accuracy of these weights (the last epoch)", result.get("test/last"))]
+    averaged = result.get("test/without_ema") is not None
+    what = f"moving average, decay {recipe.model_ema.decay:g}" if averaged else "last epoch"
+    rows = [(f"test accuracy of these weights (the {what})", result.get("test/last"))]
+    if averaged:
+        rows.append(("test accuracy of the last epoch without the average", result["test/without_ema"]))
     if result.get("test/chosen") is not None:
         rows.append(
             (f"test accuracy of epoch {result['epoch/chosen']}, chosen by validation", result["test/chosen"])

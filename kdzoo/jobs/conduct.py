@@ -10,8 +10,10 @@ from typing import Any
 from kdzoo.engine.components import components_of
 from kdzoo.engine.listeners import Listener
 from kdzoo.errors import Damaged, KdzooError, NotFinite
+from kdzoo.jobs.batch_size import as_before
 from kdzoo.jobs.folder import RunFolder, damage, finished
 from kdzoo.jobs.identity import identity_of
+from kdzoo.jobs.memory import told_of_memory
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.session import Session
@@ -49,6 +51,7 @@ def conduct(
             place.check_new(resume)
             resources.fabric.barrier()  # otherwise a slow process mistakes the files of a fast one for another run's
             notes = [*notes, *note]
+            planned = as_before(planned, resources.fabric.world_size)
             if resume and (done := finished(place.path)) is not None:
                 if (spoilt := damage(place.path, done)) is None:
                     _check_same(planned, resources)
@@ -56,10 +59,11 @@ def conduct(
                 notes.append(f"{spoilt}; it is written again")
             with Session(planned, place, resources, train_teacher, listeners, notes) as session:
                 session.open()
-                while teachers := session.enroll():
-                    for teacher in teachers:
-                        train_teacher(teacher, resources)
-                return session.run()
+                with told_of_memory(planned.job.name, session.recipe, place, resources.fabric.device):
+                    while teachers := session.enroll():
+                        for teacher in teachers:
+                            train_teacher(teacher, resources)
+                    return session.run()
     finally:
         place.leave()
 

@@ -16,19 +16,29 @@ from kdzoo.api.assembled import Assembled
 from kdzoo.backbone import Backbone
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.program import write_program
+from kdzoo.recipe.evaluation import WHOLE, Evaluation
 
 _USAGE = """
 ## Use
 
 ```python
+import numpy as np
 import timm
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 # Without pretrained=True, timm builds the architecture and leaves the weights random.
 model = timm.create_model("local-dir:{folder}", pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-image = Image.open("image.png").convert("{mode}")
+image = ImageOps.exif_transpose(Image.open("image.png"))  # turned as the camera was
+if image.mode.startswith("I"):  # 16 bits to 8
+    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+elif image.mode == "F":  # 0..1 to 8 bits
+    image = Image.fromarray((np.asarray(image) * 255).round().astype(np.uint8))
+if image.has_transparency_data:  # what is transparent lies on white
+    image = image.convert("RGBA")
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+image = image.convert("{mode}")
 with torch.inference_mode():
     probabilities = model(transform(image).unsqueeze(0)).softmax(dim=1)[0]
 print(model.pretrained_cfg["label_names"][probabilities.argmax()])
@@ -64,6 +74,7 @@ def export_student(
     classes: Sequence[str],
     card: str,
     image_shape: tuple[int, int, int] | None = None,
+    evaluation: Evaluation = WHOLE,
     extend: Callable[[Path], str] | None = None,
 ) -> None:
     """Write the student's weights and description and ``README.md``, all of them or none.
@@ -78,6 +89,7 @@ def export_student(
         classes: the class names in the order of the logits.
         card: Markdown that describes the model; the code that loads it is added.
         image_shape: (C, H, W) of an assembled student's images.
+        evaluation: how the images were prepared on which it was evaluated.
         extend: writes further files into the given folder, and returns Markdown about them.
 
     Raises:
@@ -90,7 +102,7 @@ def export_student(
         folder.parent.mkdir(parents=True, exist_ok=True)
         new.mkdir()
         if isinstance(student, Backbone):
-            _write(student, new, classes)
+            _write(student, new, classes, evaluation)
             card = _readme(student, folder, card)
         else:
             assert image_shape is not None
@@ -108,7 +120,7 @@ def export_student(
         raise KdzooError(f"{folder}: cannot write the student: {reason}") from error
 
 
-def _write(backbone: Backbone, folder: Path, classes: Sequence[str]) -> None:
+def _write(backbone: Backbone, folder: Path, classes: Sequence[str], evaluation: Evaluation) -> None:
     names = {"label_names": list(classes)} if backbone.num_classes else {}
     hook = backbone.model.register_state_dict_post_hook(_unshare)
     try:
@@ -119,11 +131,11 @@ def _write(backbone: Backbone, folder: Path, classes: Sequence[str]) -> None:
             safe_serialization=True,
             data_config={
                 "input_size": (backbone.channels, *backbone.input_size),
-                "interpolation": "bicubic",
+                "interpolation": evaluation.interpolation,
                 "mean": _decimals(backbone.mean),
                 "std": _decimals(backbone.std),
-                "crop_pct": 1.0,
-                "crop_mode": "center",
+                "crop_pct": evaluation.crop_pct,
+                "crop_mode": evaluation.crop_mode,
             },
         )
     finally:

@@ -51,8 +51,19 @@ def identity_of(
 def facts_of(data: DataSet) -> DataFacts:
     """Content hash, image size and augmentation of an opened data set."""
     return DataFacts(
-        f"{'files' if data.streams else 'pixels'} {data.content_hash}", data.img_size, data.augment
+        f"{'files' if data.streams else 'pixels'} {data.content_hash}",
+        data.img_size,
+        data.augment,
+        data.evaluation,
     )
+
+
+def as_opened(recipe: Recipe, data: DataSet) -> Recipe:
+    """The recipe with the augmentation and the evaluation that suit its data, where it names none."""
+    found: dict[str, object] = {"augment": data.augment}
+    if data.evaluation is not None:
+        found |= {"crop_pct": data.evaluation.crop_pct, "interpolation": data.evaluation.interpolation}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=found)})
 
 
 def provider(distribution: str, version: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from kdzoo.backbone import Backbone
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.confusion import MOST_CLASSES, confusion_picture
 from kdzoo.engine.cost import latency, size
+from kdzoo.engine.ema import with_weights
 from kdzoo.engine.evaluate import accuracy, classifies
-from kdzoo.engine.loop import Position, with_weights
+from kdzoo.engine.loop import Position
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.predictions import predictions
 from kdzoo.engine.run import TrainingRun
@@ -26,6 +26,7 @@ from kdzoo.jobs.folder import RunFolder
 from kdzoo.jobs.probe import on_validation
 from kdzoo.jobs.provenance import git_commit, machine, versions
 from kdzoo.jobs.suspicion import answers
+from kdzoo.recipe.evaluation import WHOLE
 from kdzoo.recipe.identity import Identity
 
 
@@ -80,8 +81,13 @@ def _accuracies(
     if position.chosen is not None:
         result["epoch/chosen"] = position.chosen.epoch
         result["val/chosen"] = position.chosen.val
-        test = partial(accuracy, run, "student", run.data.test)
-        result["test/chosen"] = with_weights(run, position.chosen.weights, test)
+        with with_weights(run.roles["student"], position.chosen.weights):
+            result["test/chosen"] = accuracy(run, "student", run.data.test)
+    if (unaveraged := run.members["student"].unaveraged) is not None:
+        with with_weights(run.roles["student"], unaveraged):
+            result["test/without_ema"] = accuracy(run, "student", run.data.test)
+    if position.stopped:
+        result["epoch/stopped"] = position.epochs_before
     for role, member in run.members.items():
         if role in known:
             result[f"test/{role}"] = known[role]
@@ -158,5 +164,6 @@ def write_outcome(
         classes=student.module.label_names or data.classes if run.columns("student") else data.classes,
         card=student_card(run.recipe, result),
         image_shape=(data.channels[student.modality], data.img_size, data.img_size),
+        evaluation=data.evaluation or WHOLE,
         extend=extend,
     )

@@ -13,7 +13,7 @@ from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.resources import Resources
 from kdzoo.places import cache_folder
 from kdzoo.recipe.identity import Identity
-from kdzoo.recipe.model import Component, Recipe, RoleConfig
+from kdzoo.recipe.model import Component, EarlyStoppingConfig, EmaConfig, Recipe, RoleConfig
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,16 @@ class Planned:
 
 
 def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
-    """The recipe that trains ``role`` alone, on all labels, with the run's data and optimizer.
+    """The recipe that trains ``role`` alone, on all labels, with the run's data, and its optimizer or the role's own.
 
     The seed is the role's own: one teacher serves every seed of the students.
     """
-    optim = recipe.optim.model_copy(update={"lr": role.lr} if role.lr else {})
     own = {"head": None, "trust": False, "train": "head" if role.train == "head" else None}
-    alone = role.model_copy(update={"epochs": None, "lr": None, "seed": 0, **own})
+    as_run = {"epochs": None, "lr": None, "seed": 0, "optim": None, "augment": None}
+    alone = role.model_copy(update={**as_run, **own})
     data = recipe.data
     read = {
+        **({} if role.augment is None else {"augment": role.augment}),
         "labels_per_class": None,
         "withhold_train": False,
         "computed": {name: kind for name, kind in data.computed.items() if name == role.modality},
@@ -57,11 +58,13 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
             "algorithm": Component(name="distill", settings={"task_weight": 1.0, "teach_weight": 0.0}),
             "roles": {"student": alone},
             "data": data.model_copy(update=read),
-            "optim": optim,
+            "optim": role.own_optim(recipe.optim),
             "epochs": role.epochs or recipe.epochs,
             "seed": role.seed,
             "smoothing": 0.0,
             "compile": False,
+            "model_ema": EmaConfig(),
+            "early_stopping": EarlyStoppingConfig(),
         }
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lightning_fabric import Fabric
 
+from kdzoo.backbone.evaluation import evaluation_of
 from kdzoo.data.dataset import DataSet
 from kdzoo.data.decode import Progress
 from kdzoo.data.once import Once
@@ -55,4 +56,5 @@ class Resources:
             warn=warn,
             once=self.once,
             zoo=self.zoo,
+            evaluation=evaluation_of(recipe.roles["student"].model, self.zoo),
         )

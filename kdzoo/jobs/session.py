@@ -22,6 +22,7 @@ from kdzoo.api.observer import (
     Warned,
 )
 from kdzoo.backbone import find_model
+from kdzoo.data.dataset import DataSet
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, reads_logits, scheme_of
 from kdzoo.engine.gallery import Gallery
@@ -35,16 +36,18 @@ from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.files import file_digest
 from kdzoo.jobs.announcer import Announcer
 from kdzoo.jobs.answers import open_store
+from kdzoo.jobs.batch_size import settle
 from kdzoo.jobs.folder import RunFolder, exported, finished
-from kdzoo.jobs.identity import facts_of, identity_of
+from kdzoo.jobs.identity import as_opened, facts_of, identity_of
 from kdzoo.jobs.outcome import measure, write_outcome
 from kdzoo.jobs.plan import Planned, plan_teacher
+from kdzoo.jobs.preface import about_data, about_teachers
 from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.recipe.identity import Difference, Differs
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.recipe.writing import dump, write
 from kdzoo.seeds import derive_seed, seed_everything
 from kdzoo.stopping import Stopped
@@ -76,12 +79,15 @@ class Session:
         self._notes = notes
         self.planned, self.place, self.resources = planned, place, resources
         self._train_teacher = train_teacher
-        self._listeners = [Reporter(self._notify), *listeners]
+        label = "teacher" if planned.weights_only else None
+        self._listeners = [Reporter(self._notify, label), *listeners]
         self.recipe, self.fabric = planned.recipe, resources.fabric
         self.clock = Clock()
         self.found = components_of(self.recipe, resources.zoo)
         self.teacher_accuracy: dict[str, float] = {}
         self._teacher_files: dict[str, str | None] = {}
+        self._teacher_folders: dict[str, Path] = {}
+        self._new_teachers: set[str] = set()
         self._missing: list[Planned] | None = None
         self.store: Store | None = None
         observers = [resources.zoo.find("observer", name).component() for name in self.recipe.observers]
@@ -116,12 +122,19 @@ class Session:
         tell = self.announcer.notify
         for role in self.recipe.roles.values():
             find_model(role.model, self.resources.zoo)
-        self.data = self.resources.open(self.recipe, self._progress, self._warn)
+        self.recipe, self.data, chosen = settle(self.recipe, self._open, self.resources)
+        if chosen is not None:
+            tell(Noted(chosen))
+        if self.recipe.early_stopping.patience is not None and self.data.val is None:
+            raise KdzooError(
+                "early_stopping.patience needs a validation split, for the test split has no part in training: set "
+                "data.val_fraction, or add val/ to the folder"
+            )
         if not self.planned.weights_only:  # the run that needs the teacher has said it
-            for note in self.data.notes:
+            for note in (*self.data.notes, *about_data(self.data, self.recipe.data.batch_size)):
                 tell(Noted(note))
-        for path in self.data.skipped:
-            tell(Warned(f"{path}: unreadable image, left out"))
+            for path, reason in self.data.unreadable.items():
+                tell(Warned(f"{path}: unreadable image, left out: {reason}"))
         self.identity = identity_of(
             self.recipe,
             facts_of(self.data),
@@ -136,7 +149,7 @@ class Session:
             and self.saved is None
             and (why := why_anew(self.planned, self.identity))
         ):
-            tell(Warned(f"the teacher is trained anew: {why}"))
+            tell(why)
 
     def enroll(self) -> list[Planned]:
         """Build and enroll the networks; the jobs of the teachers that have to be trained first.
@@ -162,10 +175,15 @@ class Session:
             self.clock.wall_before, self.clock.process_before = saved["seconds"]
         self.announcer.begin(place.metrics, saved["journal"] if saved is not None else None)
         if self.resources.main:
-            write(self.recipe, place.recipe)
+            write(as_opened(self.recipe, self.data), place.recipe)
             self.identity.write(place.path)
         self.announcer.notify(
-            RunStarted(place.path, self.planned.job, dump(self.recipe), resumed=saved is not None)
+            RunStarted(
+                place.path,
+                self.planned.job,
+                dump(as_opened(self.recipe, self.data)),
+                resumed=saved is not None,
+            )
         )
         damaged = [f"{one}; goes on from the checkpoint before it" for one in self.checkpoint.damaged]
         for note in (*self._notes, *damaged):
@@ -174,13 +192,20 @@ class Session:
             if (now := self.identity.notes.get(name)) != before:
                 note = f"begun with {name} {before}, now {now}: the last bits of a number may differ"
                 self.announcer.notify(Warned(note))
-        for note in self.networks.notes.values():
+        teachers = self.teacher_accuracy, self._teacher_folders, self._new_teachers
+        for note in (*self.networks.notes.values(), *about_teachers(self.recipe.roles, *teachers)):
             self.announcer.notify(Noted(note))
         for note in self._doubts():
             self.announcer.notify(Warned(note))
         seed_everything(derive_seed(self.recipe.seed, "run", self.fabric.global_rank))
         algorithm = algorithm_of(self.recipe, self.resources.zoo)
         position = self.loop.train(algorithm, saved)
+        if position.stopped:
+            settings, waited = self.recipe.early_stopping, position.waited
+            why = (
+                f"{settings.metric} has not risen in {waited} validation{'s' * (waited > 1)} (early_stopping)"
+            )
+            self.announcer.notify(Noted(f"stopped after epoch {position.epochs_before}: {why}"))
         result = measure(run, algorithm, position, self.teacher_accuracy)
         if (teacher := self.networks.path("teacher")) is not None:
             result["teacher_path"] = str(teacher)
@@ -212,6 +237,9 @@ class Session:
 
     def _notify(self, event: Event) -> None:
         self.announcer.notify(event)
+
+    def _open(self, recipe: Recipe) -> DataSet:
+        return self.resources.open(recipe, self._progress, self._warn)
 
     def _progress(self, label: str, done: int, total: int) -> None:
         self.announcer.notify(Preparing(label, done, total))
@@ -252,11 +280,12 @@ class Session:
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
         planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self._warn)
         if not is_trained(planned):
+            self._new_teachers.add(role)
             if self._missing is not None:
                 self._missing.append(planned)
                 return None
             self._train_teacher(planned, self.resources)
-        weights = weights_of(planned)
+        weights, self._teacher_folders[role] = weights_of(planned), planned.folder
         now = self._teacher_files[role] = file_digest(weights / "model.safetensors")
         before = (self.saved or {}).get("teachers", {}).get(role, now)
         if before != now:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from kdzoo.api.observer import Noted, Warned
 from kdzoo.errors import Damaged
 from kdzoo.jobs.folder import damage, finished
 from kdzoo.jobs.plan import Planned
@@ -37,19 +39,30 @@ def alone(planned: Planned, resources: Resources) -> FileLock | nullcontext[None
     return FileLock(f"{planned.folder}.lock")
 
 
-def why_anew(planned: Planned, identity: Identity) -> str | None:
-    """Why the cached teacher of the same recipe cannot be used; None if there is none.
+def why_anew(planned: Planned, identity: Identity) -> Noted | Warned | None:
+    """Why the cached teacher of the same network cannot be used; None if there is none to compare with.
 
-    A teacher of another recipe is another teacher, which needs no explanation.
+    A warning if the recipe says nothing of what differs. The cached teachers are those of the same data and seed,
+    otherwise those of the same recipe; the nearest one is named.
     """
     stem = planned.folder.name.rpartition("-")[0]
-    found = (
-        identity.differences(before)
+    found = [
+        differences
         for folder in sorted(planned.folder.parent.glob(f"{stem}-*"))
         if folder != planned.folder and (before := read_identity(folder)) is not None
-    )
-    surprising = [differences for differences in found if differences and not any(_chosen(differences))]
-    return named(min(surprising, key=len)) if surprising else None
+        if (differences := identity.differences(before))
+    ]
+    alike = [some for some in found if not {CONTENT, "seed"} & {one.field for one in some}]
+    nearest = min(alike or [some for some in found if not any(_chosen(some))], key=len, default=None)
+    if nearest is None:
+        return None
+    told = Noted if any(_chosen(nearest)) else Warned
+    return told(f"the teacher is trained anew: {named([_of_teacher(one) for one in nearest])}")
+
+
+def _of_teacher(one: Difference) -> Difference:
+    """The same under the role's name in the run: a teacher is trained as the student of its own recipe."""
+    return replace(one, field=one.field.replace("roles.student.", "roles.teacher.", 1))
 
 
 def _chosen(differences: tuple[Difference, ...]) -> Iterator[bool]:

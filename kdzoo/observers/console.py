@@ -1,4 +1,7 @@
-"""What a person sees of a run: a progress bar, a line per epoch, a short table at the end. All on stderr."""
+"""What a person sees of a run: a progress bar, a line per epoch, a short table at the end. All on stderr.
+
+Where stderr is no terminal but a log, lines now and then take the place of the bar.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,12 @@ from kdzoo.api.observer import (
 
 Clock = Callable[[], float]
 
+_FIRST, _EVERY = 5.0, 60.0
+"""Seconds of a phase before a log has the first estimate of the time left, and between two lines of progress."""
+
+_STEPS = 3
+"""Steps from which the time left is estimated at the earliest: the first ones are slow."""
+
 
 class Console(Observer):
     """Prints to stderr, without colours or a bar where that is no terminal.
@@ -50,6 +59,7 @@ class Console(Observer):
         self._clock = clock
         self._pace: _Pace | None = None
         self._bar: Progress | None = None
+        self._next_line = clock() + _FIRST
 
     def observe(self, event: Event) -> None:
         """Print the event, if it is one that a person wants to see."""
@@ -62,6 +72,7 @@ class Console(Observer):
             case PhaseStarted():
                 self._stop_bar()
                 self._pace = _Pace(event, self._clock)
+                self._next_line = self._clock() + _FIRST
                 self._start_bar(event.phase, event.epochs, TextColumn("{task.fields[left]}"))
                 self._show()
             case StepsDone() if self._pace:
@@ -97,14 +108,29 @@ class Console(Observer):
             self._bar.update(
                 self._bar.task_ids[0], description=label, completed=event.done, total=event.total
             )
+        elif self._line_is_due():
+            self._print(f"{escape(event.label)}: {event.done:,} of {event.total:,}")
         if event.done >= event.total:
             self._stop_bar()
 
     def _show(self) -> None:
-        if self._bar is not None and self._pace is not None:
-            seconds = self._pace.seconds_left
+        assert self._pace is not None
+        seconds = self._pace.seconds_left
+        if self._bar is not None:
             left = "" if seconds is None else f"{_duration(seconds)} left"
             self._bar.update(self._bar.task_ids[0], completed=self._pace.done, left=left)
+        elif seconds is not None and self._pace.step >= _STEPS and self._line_is_due():
+            phase, step = self._pace.phase, f"{self._pace.step:,}"
+            of = f" of {phase.steps:,}" if phase.steps else ""
+            at = f"{escape(phase.phase)} {self._pace.running}"
+            self._print(f"{at}  step {step}{of}  about {_duration(seconds)} left")
+
+    def _line_is_due(self) -> bool:
+        """Whether a log has had no line of progress for so long that it needs one."""
+        if self._terminal.is_interactive or self._clock() < self._next_line:
+            return False
+        self._next_line = self._clock() + _EVERY
+        return True
 
     def _start_bar(self, label: str, total: int, left: ProgressColumn) -> None:
         if self._terminal.is_interactive:
@@ -153,6 +179,11 @@ class _Pace:
         if not part:
             return None
         return (self._clock() - self._began) / part * (self.phase.epochs - self.done)
+
+    @property
+    def running(self) -> str:
+        """The epoch that is under way, such as `` 3/20``."""
+        return f"{min(self.epoch + 1, self.phase.epochs):{len(str(self.phase.epochs))}}/{self.phase.epochs}"
 
     def __str__(self) -> str:
         return f"{self.epoch:{len(str(self.phase.epochs))}}/{self.phase.epochs}"

@@ -12,6 +12,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from kdzoo.files import file_digest
+from kdzoo.recipe.evaluation import Evaluation
 from kdzoo.recipe.identity import CONTENT, Identity
 from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig, Section
 from kdzoo.version import __version__
@@ -35,11 +36,15 @@ EFFECTS: Mapping[str, Effect] = {
     "roles.*.epochs": Effect.TEACHER,
     "roles.*.seed": Effect.TEACHER,
     "roles.*.lr": Effect.TEACHER,
+    "roles.*.optim": Effect.TEACHER,
+    "roles.*.augment": Effect.TEACHER,
     "data.dataset": Effect.CONTENT,
     "data.options": Effect.CONTENT,
     "data.data_dir": Effect.CONTENT,
     "data.class_depth": Effect.CONTENT,
     "data.test_fraction": Effect.CONTENT,
+    "data.crop_pct": Effect.MEASURES,
+    "data.interpolation": Effect.MEASURES,
     "data.workers": Effect.NOTHING,
     "data.cache_gb": Effect.NOTHING,
     "data.bad_images": Effect.CONTENT,  # what is skipped is not in the content
@@ -54,6 +59,9 @@ EFFECTS: Mapping[str, Effect] = {
 }
 """Dotted field -> its effect; ``*`` is the name of a role. Every other field decides the weights and the figures."""
 
+_OPENED = "data.img_size", "data.augment", "data.crop_pct", "data.interpolation"
+"""Fields whose defaults are known when the data are opened."""
+
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -63,11 +71,13 @@ class DataFacts:
         content: hash of what it holds.
         img_size: side in pixels that it came to.
         augment: how training images are varied, defaults filled in.
+        evaluation: how images are prepared for evaluation; None if they are taken as they are.
     """
 
     content: str
     img_size: int
     augment: AugmentConfig
+    evaluation: Evaluation | None = None
 
 
 def identify(
@@ -92,12 +102,14 @@ def identify(
         notes: see :class:`Identity`.
     """
     if data is not None:
-        known = {"img_size": data.img_size, "augment": data.augment}
+        known: dict[str, Any] = {"img_size": data.img_size, "augment": data.augment}
+        if data.evaluation is not None:
+            known |= {"crop_pct": data.evaluation.crop_pct, "interpolation": data.evaluation.interpolation}
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=known)})
     fields: dict[str, Any] = {}
     for name, value in _leaves(recipe):
         effect = EFFECTS.get(_pattern(name))
-        if data is None and name in ("data.img_size", "data.augment"):
+        if data is None and name in _OPENED:
             continue
         if effect is None or (effect is Effect.MEASURES and not weights_only):
             fields |= _flat(name, value)
@@ -147,8 +159,14 @@ def _origin(role: str, config: RoleConfig, recipe: Recipe) -> dict[str, Any]:
     known = config.checkpoint is not None or (source is not None and config.train == "never")
     if role.startswith("teacher") and not known:
         fields[f"roles.{role}.epochs"] = config.epochs or recipe.epochs
-        fields[f"roles.{role}.lr"] = config.lr or recipe.optim.lr
+        own = config.own_optim(recipe.optim)
+        fields[f"roles.{role}.lr"] = own.lr
         fields[f"roles.{role}.seed"] = config.seed
+        for name, value in own:
+            if name != "lr" and f"optim.{name}" not in EFFECTS and value != getattr(recipe.optim, name):
+                fields[f"roles.{role}.optim.{name}"] = value
+        if config.augment is not None:
+            fields[f"roles.{role}.augment"] = config.augment.model_dump()
     return fields
 
 
@@ -174,9 +192,9 @@ def _leaves(section: Section, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _pattern(name: str) -> str:
-    """``roles.student.model`` as ``roles.*.model``."""
+    """``roles.student.model`` as ``roles.*.model``, ``roles.teacher.optim.lr`` as ``roles.*.optim``."""
     first, *rest = name.split(".")
-    return ".".join([first, "*", *rest[1:]]) if first == "roles" else name
+    return ".".join([first, "*", *rest[1:2]]) if first == "roles" else name
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:

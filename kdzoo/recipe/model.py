@@ -17,21 +17,38 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from kdzoo.errors import shortened
+from kdzoo.recipe.auto_augment import parse
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 ComponentKind = Literal["knowledge", "scheme", "algorithm"]
 ModalityName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
 Side = Annotated[int, Field(gt=0, le=4096)]
+BlurWidth = Annotated[float, Field(gt=0, le=100)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
 """Of a method or a suite, which is also a part of a folder's name: one that begins with a dot may lead elsewhere."""
+
+
+AUTO = 0
+"""A batch size that is to be found when the run begins."""
+
+
+def _or_auto(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return AUTO if value == "auto" else check(value)
+
+
+BatchSize = Annotated[
+    int, Field(gt=0, le=2**31), WrapValidator(_or_auto), PlainSerializer(lambda size: size or "auto")
+]
 
 
 class Section(BaseModel):
@@ -186,6 +203,14 @@ class RoleConfig(Section):
     lr: PositiveFloat | None = Field(
         None, description="learning rate of a teacher that is trained here; default: the recipe's"
     )
+    optim: OwnOptimConfig | None = Field(
+        None,
+        description="optimizer and schedule of a teacher that is trained here: the keys that differ from optim",
+    )
+    augment: AugmentConfig | None = Field(
+        None,
+        description="how images are varied for a teacher that is trained here; default: as data.augment says",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -198,6 +223,33 @@ class RoleConfig(Section):
             raise ValueError("weights takes the place of checkpoint and pretrained: give one of them")
         return self
 
+    @model_validator(mode="after")
+    def _one_rate(self) -> RoleConfig:
+        if self.lr is not None and self.optim is not None and {"lr", "lr_base"} & self.optim.model_fields_set:
+            raise ValueError("lr and optim set the learning rate both: leave one out")
+        return self
+
+    def own_optim(self, common: OptimConfig) -> OptimConfig:
+        """The settings of a teacher that is trained here: its own before the ``common`` ones."""
+        own = (
+            {}
+            if self.optim is None
+            else {name: getattr(self.optim, name) for name in self.optim.model_fields_set}
+        )
+        if self.lr is not None:
+            own["lr"] = self.lr
+        if "lr" in own:
+            own.setdefault("lr_base", None)
+        return common.model_copy(update=own)
+
+
+def _automatic(name: str) -> str:
+    parse(name)
+    return name
+
+
+AutoAugmentName = Annotated[str, AfterValidator(_automatic)]
+
 
 class AugmentConfig(Section):
     """How training images are varied; drawn as a pure function of (seed, epoch, index)."""
@@ -206,6 +258,9 @@ class AugmentConfig(Section):
         0,
         le=1024,
         description="pad by this many pixels of zeros, at most the image's side, then crop back at random",
+    )
+    crop_padding: Literal["zeros", "reflect"] = Field(
+        "zeros", description="crop: padded with zeros, or with the image mirrored at its border"
     )
     scale: tuple[PositiveFloat, PositiveFloat] | None = Field(
         None,
@@ -218,17 +273,59 @@ class AugmentConfig(Section):
         "bicubic", description="random resized crop: how it is resized, with antialiasing"
     )
     hflip: Probability = Field(0.0, description="probability of a left-right flip")
+    vflip: Probability = Field(0.0, description="probability of an upside-down flip")
     rotate: NonNegativeFloat = Field(0.0, description="largest rotation in degrees")
+    auto_augment: AutoAugmentName | None = Field(
+        None,
+        description="RandAugment in timm's notation (rand-m9-mstd0.5-inc1), trivial-augment or 3-augment",
+    )
     color: NonNegativeFloat = Field(0.0, description="strength of brightness, contrast and saturation jitter")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="colour jitter: largest turn of the hue, 1 being a whole turn"
+    )
+    color_prob: Probability = Field(1.0, description="probability of colour jitter")
+    grey: Probability = Field(0.0, description="probability of taking the colour away")
+    blur: Probability = Field(0.0, description="probability of a Gaussian blur")
+    blur_sigma: tuple[BlurWidth, BlurWidth] = Field(
+        (0.1, 2.0), description="blur: range of its standard deviation in pixels"
+    )
+    solarize: Probability = Field(0.0, description="probability of inverting values of 128 and above")
     erase: Probability = Field(0.0, description="probability of erasing a rectangle")
+    erase_mode: Literal["black", "const", "rand", "pixel"] = Field(
+        "black",
+        description="erase: fill with black, or as timm: the mean colour, a random colour, one for each pixel",
+    )
+    erase_count: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="erase: most rectangles of an image"
+    )
+    erase_area: tuple[Probability, Probability] = Field(
+        (0.02, 1 / 3), description="erase: range of the rectangles' part of the area"
+    )
+    erase_ratio: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.3, 1 / 0.3), description="erase: range of height / width"
+    )
+    repeats: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="views of a sample in an epoch's batches, which so have that many times fewer samples"
+    )
     mixup: NonNegativeFloat = Field(0.0, description="timm's mixup alpha")
     cutmix: NonNegativeFloat = Field(0.0, description="timm's cutmix alpha")
+    mixup_prob: Probability = Field(1.0, description="probability of mixup or cutmix")
+    mixup_switch_prob: Probability = Field(0.5, description="probability of cutmix where both are on")
+    mixup_mode: Literal["batch", "pair", "elem"] = Field(
+        "batch", description="mixed alike: a whole batch, each pair of images, or no two images"
+    )
 
     @model_validator(mode="after")
     def _one_crop(self) -> AugmentConfig:
         if self.scale is not None and self.crop:
             raise ValueError("scale asks for a random resized crop: set crop to 0, or leave scale out")
-        for name, (low, high) in (("scale", self.scale or (1.0, 1.0)), ("ratio", self.ratio)):
+        for name, (low, high) in (
+            ("scale", self.scale or (1.0, 1.0)),
+            ("ratio", self.ratio),
+            ("blur_sigma", self.blur_sigma),
+            ("erase_area", self.erase_area),
+            ("erase_ratio", self.erase_ratio),
+        ):
             if low > high:
                 raise ValueError(f"{name} is a range from {low:g} to {high:g}: give the smaller number first")
         if self.scale is not None and self.scale[1] > 1:
@@ -265,6 +362,19 @@ class DataConfig(Section):
         None,
         description="side in pixels to decode to; default: the images' own if they are all alike, else 224",
     )
+    crop_pct: Annotated[float, Field(ge=0.1, le=1)] | None = Field(
+        None,
+        description="evaluation: the shorter side is resized to img_size / crop_pct, then the centre is cut out; "
+        "default: the student's own in timm, or 1 for tiny images of one size",
+    )
+    interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] | None = Field(
+        None, description="evaluation: how images are resized; default: the student's own in timm"
+    )
+    canvas: Annotated[float, Field(ge=1, le=8)] = Field(
+        1.15,
+        description="random resized crops of photographs: side of the square in which the whole image is kept "
+        "decoded, as a multiple of img_size",
+    )
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="part of train used for validation where no validation split exists; 0 = none"
     )
@@ -277,7 +387,14 @@ class DataConfig(Section):
     withhold_train: bool = Field(
         False, description="open no training image, for methods that work without data; train/ may be missing"
     )
-    batch_size: PositiveInt = Field(128, le=2**31, description="samples per step and process")
+    batch_size: BatchSize = Field(
+        128,
+        description="samples per step and process, or auto: the most that fit into memory; where it is not given and "
+        "an image folder has few images, a power of two from 16 that makes 20 steps an epoch",
+    )
+    drop_last: bool = Field(
+        True, description="leave out the rest of an epoch that fills no batch; false: it is a smaller batch"
+    )
     workers: NonNegativeInt | None = Field(
         None, description="decoding threads, or processes where the set streams; default: one per core"
     )
@@ -330,7 +447,16 @@ class OptimConfig(Section):
     lr_base_scale: Literal["linear", "sqrt"] | None = Field(
         None, description="how lr_base follows the images; default: sqrt for Adam and its kin, else linear"
     )
-    weight_decay: NonNegativeFloat = Field(0.05, description="weight decay; not applied to biases and norms")
+    weight_decay: NonNegativeFloat = Field(0.05, description="weight decay; see filter_bias_and_bn")
+    filter_bias_and_bn: bool = Field(
+        True,
+        description="biases and norms (parameters of one dimension) do not decay; false: every parameter does",
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="learning rate of each layer of a timm network as a part of that of the layer above; heads and "
+        "connectors have the whole",
+    )
     momentum: Probability = Field(0.9, description="momentum, where the optimizer has one")
     opt_kwargs: dict[str, Any] = Field(default_factory=dict, description="further arguments of the optimizer")
     sched: Literal["cosine", "tanh", "poly", "step", "multistep", "wsd", "constant", "none"] = Field(
@@ -346,6 +472,52 @@ class OptimConfig(Section):
     )
     decay_rate: PositiveFloat = Field(0.1, description="step and multistep: factor")
     clip_grad: PositiveFloat | None = Field(None, description="largest gradient norm of the role")
+    grad_accum_steps: PositiveInt = Field(
+        1,
+        description="steps whose gradients are averaged for one update; an epoch's last update may have fewer",
+    )
+
+
+class OwnOptimConfig(OptimConfig):
+    """The keys of :class:`OptimConfig` in which a teacher's training differs; the others are the recipe's."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+
+
+RoleConfig.model_rebuild()
+
+
+class EmaConfig(Section):
+    """The exponential moving average of each student's weights and buffers, as timm's ``ModelEmaV3`` computes it."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="decay of an update; the students end each phase with their averages, which are exported; "
+        "default: no average",
+    )
+    warmup: bool = Field(
+        False, description="begin with a small decay, 1 - (1 + updates)^(-2/3), that rises to decay"
+    )
+
+    @model_validator(mode="after")
+    def _averages(self) -> EmaConfig:
+        if self.warmup and self.decay is None:
+            raise ValueError("warmup is that of an average: set decay too")
+        return self
+
+
+class EarlyStoppingConfig(Section):
+    """Ends a phase whose validation figure no longer rises. What the test split says has no part in it."""
+
+    patience: PositiveInt | None = Field(
+        None,
+        description="validations without a better figure after which a phase ends; default: it is trained whole",
+    )
+    metric: Annotated[str, Field(pattern=r"^val/")] = Field(
+        "val/accuracy", description="the figure, larger is better, as the epochs record it"
+    )
 
 
 class Recipe(Section):
@@ -359,6 +531,8 @@ class Recipe(Section):
     roles: dict[RoleName, RoleConfig] = Field(description="the networks, by role: student, teacher, ...")
     data: DataConfig = Field(DataConfig(), description="the images")
     optim: OptimConfig = Field(OptimConfig(), description="optimizer and schedule")
+    model_ema: EmaConfig = Field(EmaConfig(), description="moving average of the students' weights")
+    early_stopping: EarlyStoppingConfig = Field(EarlyStoppingConfig(), description="when a phase ends early")
     epochs: PositiveInt = Field(20, description="epochs of the student")
     seed: NonNegativeInt = Field(0, description="seed of the run's random numbers")
     smoothing: Probability = Field(0.0, description="label smoothing of the task loss")
@@ -387,4 +561,10 @@ class Recipe(Section):
     def _has_student(cls, roles: dict[str, RoleConfig]) -> dict[str, RoleConfig]:
         if "student" not in roles:
             raise ValueError("a recipe needs the role 'student': pass --student MODEL")
+        for name, role in roles.items():
+            if not name.startswith("teacher") and (role.optim is not None or role.augment is not None):
+                raise ValueError(
+                    f"{name}: optim and augment are those of a teacher that is trained here; other roles have the "
+                    "recipe's, optim and data.augment"
+                )
         return roles

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.model import AUTO, OptimConfig, Recipe
 
 
 def scaled(recipe: Recipe, processes: int) -> Recipe:
-    """The recipe with the learning rate that ``optim.lr_base`` gives; without one, as it is.
+    """The recipe with the learning rate that ``optim.lr_base`` gives, of the run and of each teacher's own.
 
-    ``lr = lr_base * (images of a step / lr_base_size)``, or its square root for Adam and its kin: timm's rule.
+    ``lr = lr_base * (images of an update / lr_base_size)``, or its square root for Adam and its kin: timm's rule.
 
     Args:
         recipe: a complete recipe.
         processes: each takes ``data.batch_size`` images in a step.
     """
-    optim = recipe.optim
+    if recipe.data.batch_size == AUTO:
+        return recipe  # until it is found
+    images = recipe.data.batch_size * processes
+    roles = {
+        name: role.model_copy(update={"optim": role.optim.model_copy(update={"lr": rate})})
+        for name, role in recipe.roles.items()
+        if role.optim is not None and role.optim.lr_base is not None
+        for rate in [_rate(role.own_optim(recipe.optim), images)]
+    }
+    optim = recipe.optim.model_copy(update={"lr": _rate(recipe.optim, images)})
+    return recipe.model_copy(update={"optim": optim, "roles": {**recipe.roles, **roles}})
+
+
+def _rate(optim: OptimConfig, images: int) -> float:
     if optim.lr_base is None:
-        return recipe
-    ratio = recipe.data.batch_size * processes / optim.lr_base_size
+        return optim.lr
+    ratio = images * optim.grad_accum_steps / optim.lr_base_size
     by_moments = any(part in optim.opt.lower() for part in ("ada", "lamb"))
     root = optim.lr_base_scale == "sqrt" or (optim.lr_base_scale is None and by_moments)
-    lr = optim.lr_base * (ratio**0.5 if root else ratio)
-    return recipe.model_copy(update={"optim": optim.model_copy(update={"lr": lr})})
+    return optim.lr_base * (ratio**0.5 if root else ratio)

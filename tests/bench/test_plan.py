@@ -128,7 +128,7 @@ def test_a_newer_plugin_and_other_data_never_meet_old_results(zoo: Zoo, tmp_path
 
     def planned(zoo: Zoo = zoo, facts: DataFacts = FACTS) -> Plan:
         return Planner(
-            "mini", suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config: facts
+            "mini", suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config, student: facts
         ).plan()
 
     def released(version: str) -> Zoo:
@@ -214,7 +214,7 @@ def test_the_suites_that_ship_can_be_planned(zoo: Zoo, tmp_path: Path) -> None:
     for name, suite in registry.suites.items():
         # the folders of images are the user's
         planner = Planner(
-            name, suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config: FACTS
+            name, suite, output=tmp_path, zoo=zoo, registry=registry, facts=lambda config, student: FACTS
         )
         plan = planner.plan()
         assert not plan.refused

@@ -68,7 +68,8 @@ def test_timm_loads_the_student_with_the_accuracy_that_was_recorded(finished):
 def test_the_run_is_fully_described(finished):
     path, result = finished
     rows = read_journal(path / "metrics.jsonl")
-    assert [row["event"] for row in rows] == ["start", "phase", "epoch", "epoch", "picture", "result"]
+    notes = ["note", "note"]  # about the data and the teacher
+    assert [row["event"] for row in rows] == ["start", *notes, "phase", "epoch", "epoch", "picture", "result"]
     assert rows[-1]["result"]["test/last"] == result["test/last"]
     provenance = json.loads((path / "provenance.json").read_text())
     assert provenance["plugins"].keys() == {"kdzoo", "kdzoo-response"}

@@ -34,7 +34,9 @@ def test_the_help_of_distill_says_what_the_field_says(kdzoo, name):
     flag, field = FLAGS[name], field_of(FLAGS[name].key)
     assert field.description[1:] in help_of(flag)
     assert flag.key in help_of(flag)
-    if field.default not in (None, False, True, (), PydanticUndefined):
+    if flag.key.startswith("data.augment."):
+        assert "default what suits the data" in help_of(flag)
+    elif field.default not in (None, False, True, (), PydanticUndefined):
         assert f"default {field.default}" in help_of(flag)
 
 
@@ -75,6 +77,9 @@ def given(arguments):
 @pytest.mark.parametrize(
     ("arguments", "source", "values"),
     [
+        (["--scale", "0.3", "1"], "--scale", {"data": {"augment": {"scale": (0.3, 1.0)}}}),
+        (["--aa", "rand-m9-inc1"], "--aa", {"data": {"augment": {"auto_augment": "rand-m9-inc1"}}}),
+        (["--recount", "3"], "--recount", {"data": {"augment": {"erase_count": 3}}}),
         (["--lr", "0.1"], "--lr", {"optim": {"lr": 0.1}}),
         (["-b", "8"], "--batch-size", {"data": {"batch_size": 8}}),
         (["-j", "0"], "--workers", {"data": {"workers": 0}}),

@@ -206,7 +206,7 @@ def test_registries_and_suites(zoo, registry, tmp_path):
                 suite = narrowed(open_suite(name, both)[1], seeds=None, methods=None)
                 output = tmp_path / "runs" / name
                 plan = Planner(
-                    name, suite, output=output, zoo=zoo, registry=both, facts=lambda data: facts
+                    name, suite, output=output, zoo=zoo, registry=both, facts=lambda data, student: facts
                 ).plan()
                 for task in plan.tasks:
                     assert (tmp_path / "runs") in task.folder.resolve().parents

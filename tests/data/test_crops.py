@@ -90,7 +90,8 @@ def test_training_views_are_crops_of_their_own_draws() -> None:
     assert not torch.equal(augment(store, index, index, epoch=4), whole)
     assert not torch.equal(augment(store, index, index, epoch=3, view=1), whole)
     everything = Augment(AugmentConfig(scale=(1.0, 1.0), ratio=(1.0, 1.0)), 0)(store, index, index, epoch=0)
-    assert torch.equal(everything, store.permute(0, 3, 1, 2).float() / 255)
+    assert torch.equal(everything, store.permute(0, 3, 1, 2).float() * (1 / 255))
+    assert everything.max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from kdzoo.api import KdzooError
+from kdzoo.counter_rng import key
+from kdzoo.data.auto_augment import AutoAugment
 from kdzoo.data.modality import COMPUTED, edges, grey, heat, low_resolution
 from kdzoo.recipe.model import DataConfig
 
@@ -160,6 +162,30 @@ class TestPaired:
         for one, other in zip(still.train, data.train, strict=True):
             assert torch.equal(one.inputs["thermal"], other.inputs["thermal"])
             assert not torch.allclose(one.inputs["image"], other.inputs["image"], atol=0.02)
+
+    def test_the_second_follows_every_geometric_operation(self, two_trees, open_):
+        rgb, thermal = two_trees
+        augment = {
+            "crop": 2, "crop_padding": "reflect", "hflip": 0.5, "vflip": 0.5, "rotate": 20.0,
+            "auto_augment": "rand-m9-n1-p1-mstd0.5-inc1", "blur": 0.5, "erase": 0.5,
+        }  # fmt: skip
+        data = open_(rgb, paired={"thermal": thermal}, augment=augment)
+        automatic, moved = AutoAugment(augment["auto_augment"]), set()
+        colourless = open_(rgb, paired={"thermal": thermal}, augment={**augment, "blur": 0.0})
+        for epoch in range(6):
+            data.train.set_epoch(epoch)
+            colourless.train.set_epoch(epoch)
+            for batch, sharp in zip(data.train, colourless.train, strict=True):
+                assert torch.equal(batch.inputs["thermal"], sharp.inputs["thermal"])
+                (layer,) = automatic.layers(key("augment", 0, epoch), batch.index)
+                for row, place in enumerate(layer.chosen.tolist()):
+                    image, partner = (sharp.inputs[name][row] for name in ("image", "thermal"))
+                    operation = automatic.operations[place]
+                    assert torch.equal(partner, partner[:1].expand(3, -1, -1))
+                    if operation.geometric:
+                        assert torch.equal(partner[0], image[0])
+                        moved.add(operation.name)
+        assert moved == {"Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"}
 
     @pytest.mark.parametrize("augment", [{"mixup": 1.0}, {"cutmix": 1.0}], ids=str)
     def test_pairs_are_mixed_alike(self, two_trees, open_, augment):

@@ -171,9 +171,20 @@ def test_mixing_is_replayable_and_leaves_the_global_generators_alone(make_folder
     )
 
 
-def test_mixing_needs_labels(make_folder, open_):
-    with pytest.raises(KdzooError, match="labels_per_class"):
-        open_(make_folder(train=5, test=2), augment={"mixup": 0.2}, labels_per_class=2)
+@pytest.mark.parametrize("labels", [0, 4])
+def test_pictures_without_labels_are_mixed_too(make_folder, open_, labels):
+    folder = make_folder(train=20, test=2)
+    data = open_(folder, augment={"mixup": 1.0}, labels_per_class=labels)
+    plain = open_(folder, augment={}, labels_per_class=labels)
+    seen = 0
+    for batch, other in zip(epoch(data.train), epoch(plain.train), strict=True):
+        assert torch.equal(batch.index, other.index)
+        assert not torch.equal(batch.inputs["image"], other.inputs["image"])
+        assert batch.target.shape == ((8, 3) if labels else (8,))
+        seen += int(batch.labelled.sum())
+        assert batch.labelled.sum() <= other.labelled.sum()
+    assert (seen > 0) == (labels > 0)
+    assert torch.equal(data.fetch(batch.index).target, data.labels[batch.index])
 
 
 def test_contiguous_images_on_request(make_folder, tmp_path):
@@ -191,3 +202,17 @@ def test_default_augmentation(make_folder, open_):
     photographs, scans = open_(make_folder(size=32, train=5, test=2)).augment, open_().augment
     assert (photographs.crop, photographs.hflip) == (4, 0.5)
     assert (scans.crop, scans.hflip) == (2, 0.0)
+
+
+@pytest.mark.parametrize(("world", "sizes"), [(1, [8, 8, 8, 6]), (2, [8, 7]), (3, [8, 2]), (4, [7])])
+def test_the_rest_of_an_epoch_can_be_a_smaller_batch(world, sizes, open_):
+    given = {"dataset": "digits", "train_per_class": 3, "val_fraction": 0.1, "drop_last": False}
+    shares = [open_(**given, rank=rank, world=world).train for rank in range(world)]
+    batches = [list(share) for share in shares]
+    assert [[len(one.index) for one in own] for own in batches] == [sizes] * world
+    assert [len(share) for share in shares] == [len(sizes)] * world
+    seen = [index for own in batches for one in own for index in one.index.tolist()]
+    assert len(set(seen)) == len(seen) == sum(sizes) * world
+    usual = [one.index.tolist() for one in open_(**{**given, "drop_last": True}).train]
+    if world == 1:
+        assert [one.index.tolist() for one in batches[0]][:3] == usual

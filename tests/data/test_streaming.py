@@ -63,14 +63,39 @@ def test_a_hash_without_decoding(make_folder, open_):
 
 def test_an_unreadable_image_is_told_when_it_is_met_and_once(make_folder, open_):
     folder, told = make_folder(train=20, test=4), []
-    victim = folder / "test" / "dog" / "002.png"
-    victim.write_bytes(b"")
-    data = open_(folder, cache_gb=0, workers=0, bad_images=0.2, warn=told.append)
+    victim = folder / "train" / "dog" / "002.png"
+    victim.write_bytes(b"no image")
+    data = open_(folder, cache_gb=0, workers=0, bad_images=0.2, val_fraction=0, warn=told.append)
     assert told == []
     for _ in range(2):
-        list(data.test)
-    assert told == [f"{victim}: unreadable image, left out"]
+        list(data.train)
+    (said,) = told
+    assert said.startswith(f"{victim}: unreadable image, left out: UnidentifiedImageError: ")
     assert data.skipped == (str(victim),)
+
+
+def test_unreadable_test_images_are_found_before_training(make_folder, open_):
+    folder, told = make_folder(train=20, test=4, size=40, suffix="jpg"), []
+    victim = folder / "test" / "dog" / "002.jpg"
+    victim.write_bytes(victim.read_bytes()[:-30])  # its header is whole
+    config = {"cache_gb": 0, "workers": 0, "warn": told.append}
+    with pytest.raises(KdzooError, match=rf"1 of 12 images of the split test .*{victim.name}.*truncated"):
+        open_(folder, **config)
+    data = open_(folder, bad_images=0.2, **config)
+    assert data.unreadable.keys() == {str(victim)}
+    assert "truncated" in data.unreadable[str(victim)]
+    assert sum(len(batch.index) for batch in data.test) == 11
+    assert told == []  # it is among those that are known
+
+
+def test_a_finished_training_is_not_lost_through_test_images(make_folder, open_):
+    folder, told = make_folder(train=4, test=4), []
+    data = open_(folder, cache_gb=0, workers=0, warn=told.append)
+    for victim in sorted((folder / "test").glob("*/*.png"))[:-1]:
+        victim.write_bytes(b"")  # after the data were opened
+    (batch,) = data.test
+    assert batch.index.tolist() == [11]
+    assert len(told) == len(data.skipped) == 11
 
 
 @pytest.mark.parametrize("cache_gb", [4, 0])
@@ -89,7 +114,8 @@ def test_an_unreadable_image_is_a_row_of_the_journal(make_folder, tmp_path, cach
     train(recipe, tmp_path / "run", zoo=zoo)
     rows = read_journal(tmp_path / "run" / "metrics.jsonl")
     said = [row["message"] for row in rows if row["event"] == "warning"]
-    assert said.count(f"{victim}: unreadable image, left out") == 1
+    start = f"{victim}: unreadable image, left out: UnidentifiedImageError: "
+    assert sum(message.startswith(start) for message in said) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

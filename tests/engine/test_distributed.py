@@ -13,6 +13,10 @@ import torch
 from kdzoo.recipe.writing import write
 
 METHODS = ("fitnet", "dml", "kd")
+CHANGES = {
+    "dml": {"model_ema.decay": 0.9, "optim.grad_accum_steps": 2},
+    "kd": {"roles.teacher.checkpoint": None, "roles.teacher.epochs": 1},  # trains its teacher first
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +24,7 @@ def ranks(tmp_path_factory, small_recipe):
     folder = tmp_path_factory.mktemp("distributed")
     recipes = [folder / f"{method}.yaml" for method in METHODS]
     for method, path in zip(METHODS, recipes, strict=True):
-        # one of them trains its teacher first
-        changes = {"roles.teacher.checkpoint": None, "roles.teacher.epochs": 1} if method == "kd" else {}
-        write(small_recipe(method, epochs=2, **changes), path)
+        write(small_recipe(method, epochs=2, **CHANGES.get(method, {})), path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

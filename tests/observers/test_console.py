@@ -12,6 +12,7 @@ from kdzoo.api import (
     Event,
     Job,
     PhaseStarted,
+    Preparing,
     RunEnded,
     RunFailed,
     RunStarted,
@@ -147,3 +148,52 @@ def test_a_second_phase_counts_from_one_again():
         EpochEnded("retrain", 3, {}),
     ).splitlines()
     assert [line.rstrip() for line in lines] == ["search 1/2", "search 2/2", "retrain 1/3"]
+
+
+def test_a_log_has_the_time_left_after_some_steps_and_progress_now_and_then():
+    clock, terminal = Clock(), Terminal(file=io.StringIO())
+    observer = Console(terminal, clock)
+    observer.observe(PhaseStarted("distill", 2, 1000))
+    for step in range(1, 1001):
+        clock.now += 0.2
+        observer.observe(StepsDone("distill", 1, step))
+    observer.observe(EpochEnded("distill", 1, {}))
+    clock.now += 59
+    observer.observe(StepsDone("distill", 2, 295))
+    assert isinstance(terminal.file, io.StringIO)
+    assert [line.rstrip() for line in terminal.file.getvalue().splitlines()] == [
+        "distill 1/2  step 25 of 1,000  about 6:35 left",
+        "distill 1/2  step 325 of 1,000  about 5:35 left",
+        "distill 1/2  step 625 of 1,000  about 4:35 left",
+        "distill 1/2  step 925 of 1,000  about 3:35 left",
+        "distill 1/2",
+        "distill 2/2  step 295 of 1,000  about 2:21 left",
+    ]
+
+
+def test_short_phases_and_first_steps_have_no_line_of_progress():
+    clock, terminal = Clock(), Terminal(file=io.StringIO())
+    observer = Console(terminal, clock)
+    observer.observe(PhaseStarted("distill", 2, 4))
+    for step in (1, 2):  # the first steps of a network are slow
+        clock.now += 4
+        observer.observe(StepsDone("distill", 1, step))
+    observer.observe(PhaseStarted("second", 2, 4))
+    for step in range(1, 5):
+        clock.now += 1
+        observer.observe(StepsDone("second", 1, step))
+    assert isinstance(terminal.file, io.StringIO)
+    assert terminal.file.getvalue() == ""
+
+
+def test_a_log_has_the_progress_of_long_work():
+    clock, terminal = Clock(), Terminal(file=io.StringIO())
+    observer = Console(terminal, clock)
+    for done in range(0, 5000, 10):
+        clock.now += 0.2
+        observer.observe(Preparing("decoding train", done, 5000))
+    assert isinstance(terminal.file, io.StringIO)
+    assert terminal.file.getvalue().splitlines() == [
+        "decoding train: 240 of 5,000",
+        "decoding train: 3,240 of 5,000",
+    ]

@@ -16,13 +16,13 @@ PLUGINS = {"knowledge.kd": "kdzoo-response 0.1", "scheme.offline": "kdzoo 0.1"}
 
 
 def sections(model: type[BaseModel], above: str = "") -> Iterator[str]:
-    """The dotted name of every field of the recipe; components and plain values are leaves."""
+    """The dotted name of every field of the recipe; components, sections of a role and plain values are leaves."""
     for key, field in model.model_fields.items():
         inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
         nested = next((one for one in inner if isinstance(one, type) and issubclass(one, Section)), None)
         if nested is RoleConfig:
             yield from sections(nested, f"{above}{key}.*.")
-        elif nested is None or issubclass(nested, Component):
+        elif nested is None or issubclass(nested, Component) or above.startswith("roles."):
             yield above + key
         else:
             yield from sections(nested, f"{above}{key}.")
@@ -44,6 +44,7 @@ NUMBERS = [
     "roles.*.drop_path",
     "roles.*.kwargs",
     "data.img_size",
+    "data.canvas",
     "data.val_fraction",
     "data.split_seed",
     "data.train_per_class",
@@ -51,20 +52,41 @@ NUMBERS = [
     "data.labels_per_class",
     "data.withhold_train",
     "data.batch_size",
+    "data.drop_last",
+    "data.views",
     "data.augment.crop",
+    "data.augment.crop_padding",
     "data.augment.scale",
     "data.augment.ratio",
     "data.augment.interpolation",
     "data.augment.hflip",
+    "data.augment.vflip",
     "data.augment.rotate",
+    "data.augment.auto_augment",
     "data.augment.color",
+    "data.augment.hue",
+    "data.augment.color_prob",
+    "data.augment.grey",
+    "data.augment.blur",
+    "data.augment.blur_sigma",
+    "data.augment.solarize",
     "data.augment.erase",
+    "data.augment.erase_mode",
+    "data.augment.erase_count",
+    "data.augment.erase_area",
+    "data.augment.erase_ratio",
+    "data.augment.repeats",
     "data.augment.mixup",
     "data.augment.cutmix",
+    "data.augment.mixup_prob",
+    "data.augment.mixup_switch_prob",
+    "data.augment.mixup_mode",
     "data.computed",
     "optim.opt",
     "optim.lr",
     "optim.weight_decay",
+    "optim.filter_bias_and_bn",
+    "optim.layer_decay",
     "optim.momentum",
     "optim.opt_kwargs",
     "optim.sched",
@@ -74,6 +96,11 @@ NUMBERS = [
     "optim.decay_epochs",
     "optim.decay_rate",
     "optim.clip_grad",
+    "optim.grad_accum_steps",
+    "model_ema.decay",
+    "model_ema.warmup",
+    "early_stopping.patience",
+    "early_stopping.metric",
     "epochs",
     "seed",
     "smoothing",
@@ -130,6 +157,7 @@ def key(one: Recipe, **more: Any) -> str:
         {"data__img_size": 32},
         {"data__paired": {"depth": "/some/where"}},
         {"roles__teacher__epochs": 20},
+        {"roles__teacher__optim": {"opt": "adamw", "lr": 2e-3}},
         {"roles__student__epochs": 5},
         {"roles__student__lr": 5},
         {"roles__student__seed": 5},
@@ -152,6 +180,9 @@ def test_what_decides_no_number_is_not_in_the_key(changes: dict[str, Any]) -> No
         ({"epochs": 3}, ["epochs was 20 and is 3 now"]),
         ({"roles__teacher__epochs": 3}, ["roles.teacher.epochs was 20 and is 3 now"]),
         ({"roles__teacher__seed": 3}, ["roles.teacher.seed was 0 and is 3 now"]),
+        ({"roles__teacher__optim": {"lr": 0.1}}, ["roles.teacher.lr was 0.002 and is 0.1 now"]),
+        ({"roles__teacher__optim": {"opt": "sgd"}}, ["roles.teacher.optim.opt was not set and is sgd now"]),
+        ({"roles__teacher__augment": {}}, ["roles.teacher.augment was not set and is {} now"]),
         ({"data__batch_size": 64}, ["data.batch_size was 128 and is 64 now"]),
         ({"data__computed": {"heat": "heat"}}, ["data.computed.heat was not set and is heat now"]),
         ({"seed": 1}, ["seed was 0 and is 1 now"]),

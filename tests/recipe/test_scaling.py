@@ -28,3 +28,21 @@ def test_lr_follows_the_images_of_a_step(opt: str, scale: str | None, processes:
 def test_without_a_base_the_learning_rate_stays() -> None:
     recipe = small("baseline")
     assert scaled(recipe, 8) == recipe
+
+
+def test_accumulated_steps_count_as_one() -> None:
+    settings: dict[str, Any] = {"optim.lr_base": 0.1, "optim.opt": "sgd", "data.batch_size": 64}
+    recipe = small("baseline", **settings, **{"optim.grad_accum_steps": 4})
+    assert recipe.optim.lr == pytest.approx(0.1)
+
+
+def test_a_teacher_has_a_base_of_its_own() -> None:
+    settings: dict[str, Any] = {
+        "data.batch_size": 64, "optim.lr_base": 0.1, "roles.teacher.optim.lr_base": 0.4,
+        "roles.teacher.optim.opt": "sgd",
+    }  # fmt: skip
+    for processes in (2, 1, 4):
+        recipe = scaled(small("kd", **settings), processes)
+        assert recipe.optim.lr == pytest.approx(0.1 * (processes / 4) ** 0.5)
+        assert recipe.roles["teacher"].own_optim(recipe.optim).lr == pytest.approx(0.1 * processes)
+        assert scaled(recipe, processes) == recipe

@@ -210,8 +210,6 @@ class GanSupplement(Algorithm):
         joint = self._join(run, batch) if self.supplement else batch
         teach = run.teach(joint)
         task = torch.stack([run.task(role, joint) for role in run.students]).sum()
-        if batch.target is not None and batch.target.is_floating_point():
-            task = task * (len(joint) / len(batch))  # rescaled: that mean includes the generated samples
         run.update(self.task_weight * task + self.teach_weight * teach, *run.students, "knowledge")
         return {"teach": teach, "task": task}
 

@@ -54,7 +54,7 @@ def test_stages_must_pair_up():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("stages", (0,)), ("stages", ()), ("power", 0.5), ("form", "sum")]
+    ("name", "value"), [("stages", (1,)), ("stages", ()), ("power", 0.5), ("form", "sum")]
 )
 def test_bad_hyper_parameters_are_refused_by_their_type(name, value):
     with pytest.raises(ValidationError):

@@ -85,7 +85,7 @@ class TestTransfer:
         labelled = Batch(BATCH.index, BATCH.inputs, torch.arange(4))
         assert torch.equal(knowledge(student, teacher, labelled), knowledge(student, teacher, BATCH))
 
-    @pytest.mark.parametrize("stages", [(0,), (-1, -2), (-1, -1)])
+    @pytest.mark.parametrize("stages", [(1,), (-1, -2), (-1, -1)])
     def test_stages_that_are_none_are_refused(self, stages):
         with pytest.raises((KdzooError, ValidationError)):
             TypeAdapter(Stages).validate_python(stages)

@@ -136,7 +136,10 @@ def task_loss(logits: Tensor, batch: Batch, smoothing: float) -> Tensor:
     if target is None:
         return logits.sum() * 0
     if target.is_floating_point():
-        return torch.nn.functional.cross_entropy(logits, target, label_smoothing=smoothing)
+        known = batch.labelled
+        smoothed = target * (1 - smoothing) + known[:, None] * (smoothing / target.shape[1])
+        total = torch.nn.functional.cross_entropy(logits, smoothed, reduction="sum")
+        return total / known.sum().clamp(min=1)
     total = torch.nn.functional.cross_entropy(
         logits, target, ignore_index=UNLABELLED, label_smoothing=smoothing, reduction="sum"
     )

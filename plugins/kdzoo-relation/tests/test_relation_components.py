@@ -158,7 +158,7 @@ def test_stages_must_pair_up(knowledge):
 
 @pytest.mark.parametrize(
     ("knowledge", "stages"),
-    [(SP, (0,)), (SP, (-2, -3)), (FSP, (-1,)), (FSP, ()), (ICKD, ()), (ICKD, (-2, -2))],
+    [(SP, (1,)), (SP, (-2, -3)), (FSP, (-1,)), (FSP, ()), (ICKD, ()), (ICKD, (-2, -2))],
 )
 def test_bad_stages_are_refused_by_their_type(knowledge, stages):
     with pytest.raises(ValidationError):
