@@ -83,9 +83,8 @@ def linear(queries: Tensor, features: Tensor, labels: Tensor, *, penalty: float 
 
         solver.step(loss)  # type: ignore[no-untyped-call]  # as above
     with torch.no_grad():
-        return torch.cat(
-            [layer((part.float() - mean) / deviation).argmax(dim=1) for part in queries.split(_ROWS)]
-        )
+        parts = [queries[start : start + _ROWS].float() for start in range(0, len(queries), _ROWS)]
+        return torch.cat([layer((part - mean) / deviation).argmax(dim=1) for part in parts])
 
 
 def share_right(found: Tensor, labels: Tensor) -> float:

@@ -24,8 +24,9 @@ def kdzoo_schemes() -> dict[str, str]:
 
 @hookimpl
 def kdzoo_algorithms() -> dict[str, str]:
-    """Several teachers with a head each, into the student or first into a large proxy."""
+    """Several teachers with a head each, also by way of a proxy; one teacher and hidden patches."""
     return {
         "agglomerate": "kdzoo_foundation.agglomerate:Agglomerate",
+        "proteus": "kdzoo_foundation.proteus:Proteus",
         "proxy": "kdzoo_foundation.proxy:Proxy",
     }

@@ -49,7 +49,7 @@ EVERY = [
 def test_the_plugin_announces_itself_without_torch():
     assert set(kdzoo_foundation.kdzoo_knowledge()) == {"features", "queue", "srd", "vkd"}
     assert set(kdzoo_foundation.kdzoo_schemes()) == {"agglomerate"}
-    assert set(kdzoo_foundation.kdzoo_algorithms()) == {"agglomerate", "proxy"}
+    assert set(kdzoo_foundation.kdzoo_algorithms()) == {"agglomerate", "proteus", "proxy"}
     script = "import sys, kdzoo_foundation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

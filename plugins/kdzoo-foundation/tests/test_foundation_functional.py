@@ -11,10 +11,12 @@ from kdzoo_foundation.functional import (
     kept_teachers,
     levelling,
     log_sum_loss,
+    masked_loss,
     normalised_loss,
     patch_similarity_loss,
     phi_s,
     queue_loss,
+    random_patches,
     resized,
 )
 from kdzoo_foundation.functional.vkd import whitened
@@ -229,3 +231,32 @@ def test_whitened_features_have_the_identity_as_covariance():
     found = whitened(rows)
     torch.testing.assert_close(found.T @ found / 50, torch.eye(4, dtype=torch.float64))
     torch.testing.assert_close(found.mean(dim=0), torch.zeros(4, dtype=torch.float64), atol=1e-10, rtol=0)
+
+
+def test_the_masked_loss_by_hand():
+    student = torch.zeros(2, 2, 1, 2, dtype=torch.float64)
+    teacher = torch.tensor([[[[1.0, 9.0]], [[3.0, 9.0]]], [[[1.0, 2.0]], [[1.0, 4.0]]]], dtype=torch.float64)
+    mask = torch.tensor([[[[True, False]]], [[[True, True]]]])
+    losses = masked_loss(student, teacher, mask, reduction="none")
+    torch.testing.assert_close(losses, torch.tensor([5.0, (1.0 + 10.0) / 2], dtype=torch.float64))
+    assert masked_loss(student, teacher, torch.zeros_like(mask)) == 0
+    assert masked_loss(teacher, teacher, mask) == 0
+    with pytest.raises(ValueError, match="mask"):
+        masked_loss(student, teacher, mask[:, :, :, :1])
+
+
+def test_the_masked_loss_has_the_right_gradient_and_no_order():
+    student, teacher = draw(4, 3, 2, 2), draw(4, 3, 2, 2, seed=1).detach()
+    mask = random_patches(student.shape, 0.5, torch.Generator().manual_seed(0), student.device)
+    assert gradcheck(lambda one: masked_loss(one, teacher, mask), student)
+    losses = masked_loss(student, teacher, mask, reduction="none")
+    again = masked_loss(student[ORDER], teacher[ORDER], mask[ORDER], reduction="none")
+    torch.testing.assert_close(again, losses[ORDER])
+
+
+def test_patches_are_hidden_with_the_given_probability():
+    mask = random_patches(
+        torch.Size((100, 3, 8, 8)), 0.3, torch.Generator().manual_seed(0), torch.device("cpu")
+    )
+    assert mask.shape == (100, 1, 8, 8)
+    assert abs(float(mask.float().mean()) - 0.3) < 0.02

@@ -61,7 +61,7 @@ def run(folder, method, teachers, **settings):
     return result, keep.run
 
 
-LABEL_FREE = ["features", "features-dense", "queue", "agglomerate", "agglomerate-phi-s", "proxy"]
+LABEL_FREE = ["features", "features-dense", "queue", "agglomerate", "agglomerate-phi-s", "proteus", "proxy"]
 
 
 @pytest.mark.parametrize("method", LABEL_FREE)
@@ -141,3 +141,14 @@ def test_dropping_changes_the_student_and_needs_several_teachers(teachers, tmp_p
     ]
     assert hashes[0] != hashes[1]
     assert hashes[2] == hashes[3]
+
+
+def test_patches_are_hidden_only_from_a_student_that_reads_patches(teachers, tmp_path):
+    _, convolutional = run(tmp_path / "convolutional", "proteus", teachers)
+    assert set(convolutional.roles["heads"]) == {"seen"}
+    vit = {"roles.student.model": "test_vit", "roles.student.img_size": 32}
+    _, whole = run(tmp_path / "whole", "proteus", teachers, **vit, **{"algorithm.masked": 0.0})
+    _, masked = run(tmp_path / "masked", "proteus", teachers, **vit)
+    assert set(whole.roles["heads"]) == {"seen"}
+    assert set(masked.roles["heads"]) == {"seen", "hidden"}
+    assert weights_hash(whole.roles["student"]) != weights_hash(masked.roles["student"])

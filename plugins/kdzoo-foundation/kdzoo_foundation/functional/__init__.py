@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from kdzoo_foundation.functional.dropping import kept_teachers
 from kdzoo_foundation.functional.features import feature_loss, patch_similarity_loss, resized
+from kdzoo_foundation.functional.masked import masked_loss, random_patches
 from kdzoo_foundation.functional.phi_s import hadamard, levelling, phi_s
 from kdzoo_foundation.functional.queue import queue_loss
 from kdzoo_foundation.functional.srd import log_sum_loss
@@ -18,9 +19,11 @@ __all__ = [
     "kept_teachers",
     "levelling",
     "log_sum_loss",
+    "masked_loss",
     "normalised_loss",
     "patch_similarity_loss",
     "phi_s",
     "queue_loss",
+    "random_patches",
     "resized",
 ]
