@@ -110,13 +110,14 @@ def features(network: nn.Module, batches: Iterable[Batch], modality: str) -> tup
 def _training(data: DataSet, size: int) -> Iterable[Batch]:
     """The labelled training images without augmentation."""
     rows = (data.labels != UNLABELLED).nonzero().flatten()
-    return (data.fetch(part, view=None) for part in rows.split(size))
+    return (data.fetch(rows[start : start + size], view=None) for start in range(0, len(rows), size))
 
 
 def _few(
     queries: Tensor, truth: Tensor, bank: Tensor, labels: Tensor, shots: Sequence[int], seed: int
 ) -> Mapping[str, float]:
-    fewest = int(labels.bincount()[labels.unique()].min())
+    counts = labels.bincount()
+    fewest = int(counts[counts > 0].min())
     figures: dict[str, Any] = {}
     for number in shots:
         if number > fewest:
@@ -133,4 +134,4 @@ def _drawn(labels: Tensor, number: int, seed: int) -> Tensor:
     """``number`` rows of each class, at random."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(labels), generator=generator).to(labels.device)
-    return torch.cat([order[labels[order] == one][:number] for one in labels.unique()])
+    return torch.cat([order[labels[order] == one][:number] for one in labels.bincount().nonzero().flatten()])

@@ -96,4 +96,4 @@ def _others(feature: Tensor) -> Tensor:
     cosines = patches.transpose(1, 2) @ patches
     number = cosines.shape[-1]
     others = ~torch.eye(number, dtype=torch.bool, device=cosines.device)
-    return cosines[:, others].unflatten(1, (number, number - 1))
+    return cosines[:, others].reshape(-1, number, number - 1)

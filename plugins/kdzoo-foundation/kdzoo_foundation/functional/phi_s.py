@@ -31,7 +31,8 @@ def phi_s(covariance: Tensor) -> Tensor:
         raise ValueError("the features are the same for every image, so they cannot be standardised")
     mixing = hadamard(len(values))
     mixing = levelling(values) if mixing is None else mixing / len(values) ** 0.5
-    return mixing.to(vectors) @ vectors.T / variance.sqrt()
+    found: Tensor = mixing.to(vectors) @ vectors.T / variance.sqrt()
+    return found
 
 
 def hadamard(order: int) -> Tensor | None:

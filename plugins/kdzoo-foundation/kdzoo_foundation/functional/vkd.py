@@ -51,4 +51,5 @@ def whitened(vectors: Tensor) -> Tensor:
     centred = vectors - vectors.mean(dim=0)
     left, values, right = torch.linalg.svd(centred, full_matrices=False)
     spans = values > values.amax() * 1e-5
-    return (left * spans) @ right * len(vectors) ** 0.5
+    found: Tensor = (left * spans) @ right * len(vectors) ** 0.5
+    return found
