@@ -25,6 +25,8 @@ SECTIONS = {
         "Scheme",
         "Algorithm",
         "Observer",
+        "Metric",
+        "WrappedMetric",
         "DataSource",
         "Probe",
         "Assembled",

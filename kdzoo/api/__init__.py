@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.loss_knowledge import LossKnowledge
     from kdzoo.api.maps import pool_to_smaller
+    from kdzoo.api.metric import Metric, WrappedMetric
     from kdzoo.api.mixing import refuse_mixing
     from kdzoo.api.modes import evaluating
     from kdzoo.api.network import Backbone
@@ -56,6 +57,7 @@ _LAZY = {
     "api.knowledge": ("Knowledge",),
     "api.loss_knowledge": ("LossKnowledge",),
     "api.maps": ("pool_to_smaller",),
+    "api.metric": ("Metric", "WrappedMetric"),
     "api.mixing": ("refuse_mixing",),
     "api.modes": ("evaluating",),
     "api.network": ("Backbone",),
@@ -88,6 +90,7 @@ __all__ = [
     "Knowledge",
     "Lesson",
     "LossKnowledge",
+    "Metric",
     "Noise",
     "Noted",
     "Observer",
@@ -110,6 +113,7 @@ __all__ = [
     "StepsDone",
     "Taps",
     "Warned",
+    "WrappedMetric",
     "at_least_float32",
     "choice",
     "evaluating",

@@ -57,6 +57,9 @@ class Algorithm(ABC):
     """Whether it reads a teacher's logits; if False, the knowledge decides. A teacher for other classes whose logits
     nothing reads is used without a classifier."""
 
+    needs_labels: ClassVar[bool] = True
+    """Whether it cannot do without labels, even where knowledge is taught by a trained teacher."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -23,6 +23,7 @@ import pluggy
 if TYPE_CHECKING:
     from kdzoo.api.algorithm import Algorithm
     from kdzoo.api.knowledge import Knowledge
+    from kdzoo.api.metric import Metric
     from kdzoo.api.observer import Observer
     from kdzoo.api.scheme import Scheme
     from kdzoo.api.source import DataSource
@@ -56,6 +57,11 @@ def kdzoo_algorithms() -> Components[Algorithm]:  # type: ignore[empty-body]  # 
 @hookspec
 def kdzoo_observers() -> Components[Observer]:  # type: ignore[empty-body]  # a specification has no body
     """Return the Observer classes of this plugin: which receive a run's events."""
+
+
+@hookspec
+def kdzoo_metrics() -> Components[Metric]:  # type: ignore[empty-body]  # a specification has no body
+    """Return the Metric classes of this plugin: further figures of every student on the test split."""
 
 
 @hookspec

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.run import Run
+from kdzoo.api.scheme import Lesson
 from kdzoo.api.taps import Taps
 
 
@@ -27,11 +28,17 @@ class Knowledge(nn.Module, ABC):
     """Whether it reads the teacher's logits, so that a teacher for other classes gets a new head; default: it does if
     its ``kind`` is response."""
 
+    needs_labels: ClassVar[bool] = False
+    """Whether it teaches nothing, or something else, where no sample has a label."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 
     taps: Taps = Taps()
     """The stages and embeddings that the two networks must output. May be set per instance in ``__init__``."""
+
+    lesson: Lesson
+    """The arrow of this instance, with the roles ``lesson.student`` and ``lesson.teacher``; set before ``build``."""
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
         """Build the connectors, once, before the first step, from the shapes of two real outputs.

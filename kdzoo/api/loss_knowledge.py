@@ -46,6 +46,8 @@ class LossKnowledge(Knowledge):
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         says = cls.__dict__.keys() & {"loss", "target"}
+        if "target" in cls.__dict__:
+            cls.needs_labels = cls.target
         if says and hasattr(cls, "loss") and "__init__" not in cls.__dict__:
             cls.__init__ = _constructor(cls)  # type: ignore[method-assign]  # its signature is the loss's
 
@@ -153,8 +155,20 @@ def _constructor(cls: type[LossKnowledge]) -> Callable[..., None]:
     __init__.__signature__ = inspect.Signature([itself, *taken])  # type: ignore[attr-defined]  # inspect reads it
     __init__.__annotations__ = {one.name: one.annotation for one in taken}
     if "Args:" not in (cls.__doc__ or ""):
-        __init__.__doc__ = inspect.getdoc(_origin(declared))
+        __init__.__doc__ = _documentation(_origin(declared))
     return __init__
+
+
+def _documentation(declared: Any) -> str | None:
+    """The first docstring that describes arguments: its own, its ``__init__``'s, or those of its parents."""
+    owners = declared.__mro__ if _is_class(declared) else (declared,)
+    texts = [
+        inspect.cleandoc(one.__doc__)
+        for owner in owners
+        for one in (owner, vars(owner).get("__init__"))
+        if one is not None and one.__doc__
+    ]
+    return next((text for text in texts if "Args:" in text), texts[0] if texts else None)
 
 
 def _settings(declared: Any, tensors: int) -> Iterator[inspect.Parameter]:

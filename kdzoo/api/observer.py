@@ -93,7 +93,7 @@ class EpochEnded(Event):
 
 @dataclass(frozen=True)
 class Pictured(Event):
-    """An image to show: ``path`` is a PNG in the run's folder."""
+    """An image to show: a PNG. ``path`` begins with the run's folder, as :attr:`RunStarted.folder` does."""
 
     name: str
     path: Path

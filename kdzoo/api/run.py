@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from kdzoo.recipe.model import OptimConfig, Recipe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from kdzoo.api.scheme import Lesson
+
 
 class Data(Protocol):
     """The data of a run: three splits that yield batches, and what is needed to build a network for them."""
@@ -24,6 +26,8 @@ class Data(Protocol):
     @property
     def train(self) -> Iterable[Batch]:
         """The training split, shuffled and augmented as a pure function of (seed, epoch, index).
+
+        The loop sets its epoch; code that goes through it by itself calls ``train.set_epoch(epoch)`` before.
 
         Raises:
             KdzooError: the recipe says ``data.withhold_train``, so no training image was opened.
@@ -106,6 +110,8 @@ class Run(Protocol):
     device: torch.device
     folder: Path
     """The run's folder. An algorithm writes its files to a folder in it, with a name of its own."""
+    phase: str
+    """The name of the phase that is trained; empty before the first one."""
     state: dict[str, Any]
     """Saved in the checkpoint and restored before the script of phases is run again: tensors and plain values."""
 
@@ -188,7 +194,10 @@ class Run(Protocol):
         """
 
     def task(self, role: str, batch: Batch) -> Tensor:
-        """The supervised loss, a mean over the labelled samples; zero where the batch has no target."""
+        """The supervised loss, a mean over the labelled samples; zero where the batch has no target.
+
+        The recipe's label smoothing and class weights are in it.
+        """
 
     def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:
         """The distillation loss, summed over the scheme's lessons; a scalar.
@@ -198,8 +207,20 @@ class Run(Protocol):
             detach: detach the teacher's output. False lets a generator be trained through the teacher.
         """
 
+    def taught(self, batch: Batch, *, detach: bool = True) -> Sequence[tuple[Lesson, Tensor]]:
+        """The terms of :meth:`teach`: each lesson of this step with its loss, a scalar that includes its weight."""
+
     def update(self, loss: Tensor, *roles: str) -> None:
-        """Backward into the parameters of only these roles, clip, step, schedule."""
+        """Backward into the parameters of only these roles, clip, step, schedule.
+
+        Gradients that their parameters have from an earlier backward pass are left out.
+        """
+
+    def reduce(self, tensor: Tensor, how: Literal["mean", "sum", "max"] = "mean") -> Tensor:
+        """The tensor reduced over the processes, detached: the same in each; as it is with one process.
+
+        For statistics of a batch that all processes must agree on, such as those in buffers.
+        """
 
     def generator(self, name: str) -> torch.Generator:
         """A random generator on the run's device, seeded by (seed, name), whose state is in the checkpoint."""

@@ -39,6 +39,9 @@ class Scheme(ABC):
     """Whether it, or what it derives from teachers, reads a teacher's logits; if False, the knowledge decides. A
     teacher for other classes whose logits nothing reads is used without a classifier."""
 
+    needs_labels: ClassVar[bool] = False
+    """Whether it cannot do without labels. Schemes that are not offline need them anyhow: nobody is trained yet."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -80,9 +80,10 @@ def provider(model: str, zoo: Zoo) -> Plugin | None:
     known = architecture(model)
     if known:
         make_known(known, zoo)
-    if not is_model(known) or _package(model_entrypoint(known).__module__) == "timm":
+    owner = _package(model_entrypoint(known).__module__) if is_model(known) else "timm"
+    if owner == "timm":
         return None
-    return registered(zoo).get(known)
+    return next((plugin for plugin, module in named_modules(zoo) if _package(module) == owner), None)
 
 
 def _entrypoints() -> dict[str, Callable[..., Any]]:

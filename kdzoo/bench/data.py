@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kdzoo.api.observer import Event, Preparing, Warned
 from kdzoo.data.once import Once
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.model import DataConfig
 
@@ -58,12 +59,17 @@ class SuiteData:
             once=self._once,
             evaluation=evaluation_of(student),
         )
+        if not bool((data.test.split.target >= 0).any()):
+            raise KdzooError(
+                f"data_dir {config.data_dir}: the test images have no labels, and a suite compares test accuracies"
+            )
         for note in data.notes:
             self._tell(note)
-        if data.skipped:
-            count = len(data.skipped)
+        if data.unreadable:
+            count = len(data.unreadable)
+            (name, reason), *_ = data.unreadable.items()
             self._tell(
-                f"{count} unreadable image{'s' if count > 1 else ''} left out, such as {data.skipped[0]}"
+                f"{count} unreadable image{'s' if count > 1 else ''} left out, such as {name} ({reason})"
             )
         return facts_of(data)
 

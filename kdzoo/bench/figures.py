@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 
 from kdzoo.bench.curves import Band
 from kdzoo.bench.leaderboard import Row
+from kdzoo.bench.recorded import HEADLINE
 
 INK, MUTED, GRID, ACCENT, OTHER = "#000001", "#000002", "#000003", "#000004", "#000005"
 PAPER = "#000006"
@@ -111,7 +112,7 @@ def _after(band: Band, epoch: int, since: float) -> bool:
 
 
 @_styled
-def difference_figure(rows: Sequence[Row], baseline: str) -> Drawing:
+def difference_figure(rows: Sequence[Row], baseline: str, headline: str = HEADLINE) -> Drawing:
     """Each entry's difference to the baseline with its 95% interval, best first; filled if it excludes 0."""
     shown = [row for row in rows if row.difference is not None]
     figure, axes = _figure(420, 46 + 22 * len(shown))
@@ -130,7 +131,8 @@ def difference_figure(rows: Sequence[Row], baseline: str) -> Drawing:
         label.set_color(INK)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"percentage points, minus {baseline}", color=MUTED)
+    what = "percentage points" if headline == HEADLINE else headline
+    axes.set_xlabel(f"{what}, minus {baseline}", color=MUTED)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
     _grid(axes, "x")
     return _drawing(figure, "Differences to the baseline with their 95% intervals")
@@ -138,7 +140,13 @@ def difference_figure(rows: Sequence[Row], baseline: str) -> Drawing:
 
 @_styled
 def cost_figure(
-    rows: Sequence[Row], costs: Sequence[float], axis: str, *, baseline: str, teacher: float | None
+    rows: Sequence[Row],
+    costs: Sequence[float],
+    axis: str,
+    *,
+    baseline: str,
+    teacher: float | None,
+    headline: str = HEADLINE,
 ) -> Drawing:
     """Accuracy at the last epoch with its 95% interval against the cost of each row.
 
@@ -148,6 +156,7 @@ def cost_figure(
         axis: the label of the cost axis.
         baseline: the entry that is highlighted.
         teacher: its accuracy, drawn as a line; None is no line.
+        headline: the rows' figure.
     """
     figure, axes = _figure(420, max(260, 70 + 18 * len(rows)))
     labels = []
@@ -157,16 +166,16 @@ def cost_figure(
         axes.plot(cost, row.last.mean, "o", color=color, markersize=7)
         labels.append(_Label(row.entry, cost, row.last.mean, color))
     right = max(costs) * 1.08 or 1.0
-    if teacher is not None:
+    if teacher is not None and headline == HEADLINE:
         axes.axhline(teacher, color=MUTED, linewidth=1, dashes=(1, 2))
         labels.append(_Label("teacher", right, teacher, MUTED))
     axes.set_xlim(0, right)
     axes.set_xlabel(axis, color=MUTED)
-    axes.set_ylabel("test accuracy, %", color=MUTED)
+    axes.set_ylabel("test accuracy, %" if headline == HEADLINE else headline, color=MUTED)
     _grid(axes, "both")
     figure.canvas.draw()  # fixes the axis limits, from which the positions of labels are computed
     _label_right(axes, labels)
-    return _drawing(figure, f"Test accuracy against {axis}")
+    return _drawing(figure, f"{'Test accuracy' if headline == HEADLINE else headline} against {axis}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
-from kdzoo.bench.recorded import Result
+from kdzoo.bench.recorded import HEADLINE, Result
+from kdzoo.errors import KdzooError, UnknownName
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,15 @@ class Score:
     Attributes:
         entry: its line in the leaderboard.
         seed: its seed.
-        last: accuracy in percent on the test split, at the last epoch.
-        chosen: the same at the epoch chosen by validation; None without validation.
+        last: the headline, usually the accuracy in percent on the test split, at the last epoch.
+        chosen: that accuracy at the epoch chosen by validation; None without validation.
         teacher: the teacher's, on the same split; None without a teacher.
         seconds: wall time of the run, without the teacher's training.
         process_seconds: processor time of the run.
         memory_mb: peak memory of the run.
         parameters: of the student.
         plugins: the distributions that provided its components -> their versions.
+        columns: the suite's further figures; None where the run has none.
     """
 
     entry: str
@@ -42,14 +44,27 @@ class Score:
     memory_mb: float
     parameters: int
     plugins: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, float | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, entry: str, seed: int, result: Result) -> Score:
-        """From the result in the last row of a ``metrics.jsonl``."""
+    def of(
+        cls, entry: str, seed: int, result: Result, headline: str = HEADLINE, columns: Sequence[str] = ()
+    ) -> Score:
+        """From the result in the last row of a ``metrics.jsonl``.
+
+        Raises:
+            KdzooError: the result lacks the headline.
+        """
+        value = result.figure(headline)
+        if value is None and headline == HEADLINE:
+            raise KdzooError(f"{entry}, seed {seed}: no test accuracy, so there is nothing to compare")
+        if value is None:
+            known = [name for name in result.plain() if "/" in name]
+            raise KdzooError(str(UnknownName("figure", headline, known, of="the result")))
         return cls(
             entry,
             seed,
-            last=result.last,
+            last=value,
             chosen=result.chosen,
             teacher=result.teacher,
             seconds=result.seconds,
@@ -57,6 +72,7 @@ class Score:
             memory_mb=result.peak_memory_mb,
             parameters=result.parameters,
             plugins=result.plugins,
+            columns={name: result.figure(name) for name in columns},
         )
 
 
@@ -86,12 +102,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the leaderboard; accuracies in percent on the test split.
+    """A line of the leaderboard; accuracies are in percent on the test split.
 
     Attributes:
         entry: a method, or a tuned one.
         seeds: the finished seeds.
-        last: accuracy at the last epoch.
+        last: the headline, usually the accuracy at the last epoch.
         chosen: accuracy at the epoch chosen by validation; None unless every seed has it.
         difference: ``last`` minus the baseline's, over the common seeds; None for the baseline.
         seconds: wall time, mean over the runs.
@@ -100,6 +116,7 @@ class Row:
         parameters: of the student.
         source: the distributions that provided its components, with versions; the core only if it is the only
             one.
+        columns: the suite's further figures; None unless every seed has them.
     """
 
     entry: str
@@ -112,6 +129,7 @@ class Row:
     memory_mb: float
     parameters: int
     source: str = ""
+    columns: Mapping[str, Estimate | None] = field(default_factory=dict)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -160,7 +178,13 @@ def _row(entry: str, runs: Mapping[int, Score], reference: Mapping[int, Score]) 
         memory_mb=max(score.memory_mb for score in ordered),
         parameters=ordered[0].parameters,
         source=_source(ordered),
+        columns={name: _column(ordered, name) for name in ordered[0].columns},
     )
+
+
+def _column(scores: Sequence[Score], name: str) -> Estimate | None:
+    found = [value for score in scores if (value := score.columns.get(name)) is not None]
+    return estimate(found) if len(found) == len(scores) else None
 
 
 def _source(scores: Sequence[Score]) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from kdzoo.bench.recorded import Amount, Percent, read_json
+from kdzoo.bench.recorded import HEADLINE, Amount, Percent, read_json
 from kdzoo.files import write_text
 from kdzoo.recipe.model import Section
+from kdzoo.registry.published import RecordedFigure
 
 SUITE_FILE = "suite.json"
 TUNING_FILE = "tuning.json"
@@ -84,10 +85,14 @@ class Ledger(Section):
         epochs: epochs of the students.
         seeds: the seeds, in the order of the suite.
         baseline: the entry that is subtracted in differences.
+        headline: the figure that rows are ordered and compared by.
+        columns: further figures.
         pairs: their names, in order.
         entries: name -> its method and settings.
         runs: every seed of every entry.
         failures: what failed.
+        published: accuracies that others published on the suite's pairs.
+        changed: keys that the command line sets otherwise than the suite's protocol has them.
     """
 
     suite: str
@@ -102,10 +107,14 @@ class Ledger(Section):
     epochs: int
     seeds: tuple[int, ...]
     baseline: str
+    headline: str = HEADLINE
+    columns: tuple[str, ...] = ()
     pairs: tuple[str, ...]
     entries: dict[str, MethodNote]
     runs: tuple[PlannedRun, ...]
     failures: tuple[FailedRun, ...] = ()
+    published: tuple[RecordedFigure, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 _TUNING = TypeAdapter(tuple[TunedEntry, ...])

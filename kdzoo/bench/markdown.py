@@ -8,7 +8,8 @@ from urllib.parse import quote
 from kdzoo.bench import protocol
 from kdzoo.bench.results import SuiteResults
 from kdzoo.bench.single import SingleRun
-from kdzoo.bench.table import HEADINGS, cells
+from kdzoo.bench.table import leaderboard_lines
+from kdzoo.bench.verdicts import about_differences, about_published, over_pairs, pair_rows
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.markdown import code_block, markdown_text
 
@@ -31,8 +32,14 @@ def suite_markdown(results: SuiteResults) -> str:
         parts.append(f"## {markdown_text(pair.pair)}")
         if pair.rows:
             parts.append(markdown_text(finding(pair, ledger.baseline)))
-            parts.append(table(HEADINGS, [cells(row) for row in pair.rows]))
+            parts.append(table(*leaderboard_lines(pair)))
             parts.append(markdown_text(about_teacher(pair)))
+            parts.append(markdown_text(" ".join(about_differences(pair, ledger.baseline))))
+            parts += [f"- {markdown_text(one)}" for one in about_published(pair, ledger.changed)]
+    ranked = over_pairs(results)
+    if ranked:
+        parts += ["## Over all pairs", markdown_text(protocol.OVER_PAIRS)]
+        parts.append(table(protocol.OVER_PAIRS_HEADINGS, list(pair_rows(ranked))))
     for entry in results.tuning:
         rows = [
             (

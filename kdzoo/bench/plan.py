@@ -18,17 +18,24 @@ from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import readable, teacher_recipe
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
-from kdzoo.recipe.layers import Layer, Merged, dotted
+from kdzoo.recipe.layers import Layer, Merged, dotted, flattened
 from kdzoo.recipe.model import AUTO, DataConfig, Recipe
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
+from kdzoo.registry.published import RecordedFigure, figures_of_table, recorded_figure
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
 _OWN_KEYS = ("seed", "method")
 """Fields of each recipe that the plan sets."""
 
+
+NO_CHANGE = {
+    *("data.data_dir", "data.dataset", "data.workers", "data.cache_gb", "observers", "checkpoint_seconds"),
+    *("roles.teacher.checkpoint", "eval_every", "deterministic", "channels_last"),
+}
+"""Keys that leave a suite's protocol as it is: where things are, and how fast they are."""
 
 TUNING = "tuning"
 """The last tag of a tuning run."""
@@ -148,6 +155,20 @@ class Planner:
         self.pairs = self._named_pairs()
         self._teachers: dict[str, Task] = {}
 
+    @property
+    def published(self) -> tuple[RecordedFigure, ...]:
+        """The accuracies published on the suite's pairs."""
+        own = (one for table in self.suite.published for one in figures_of_table(self.name, table))
+        others = self._registry.figures(suite=self.name)
+        found = {recorded_figure(one): None for one in (*own, *others) if one.pair in self.pairs}
+        return tuple(found)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The keys in which the layers change the suite's protocol."""
+        keys = (key for layer in self._layers for key, _ in flattened(layer.values))
+        return tuple(dict.fromkeys(key for key in keys if key not in NO_CHANGE))
+
     def plan(self) -> Plan:
         """The tasks of all methods of the suite.
 
@@ -163,6 +184,8 @@ class Planner:
         errors: list[KdzooError] = []
         for pair in self.pairs:
             for method in self.methods():
+                if method in self.pairs[pair].without:
+                    continue
                 entry = Entry(method, method, pair)
                 try:
                     search = self._search(entry)
@@ -175,7 +198,11 @@ class Planner:
                     refused[entry] = " ".join(str(error).split())
                     errors.append(error)
         if not runs:
-            raise errors[0]
+            raise (
+                errors[0]
+                if errors
+                else KdzooError(f"suite {self.name}: no pair can be used with its methods")
+            )
         order = {seed: number for number, seed in enumerate(self.suite.seeds)}
         runs.sort(
             key=lambda run: order[run.seed]
@@ -202,9 +229,12 @@ class Planner:
                 raise KdzooError(
                     f"suite {self.name}: method {name} is not installed: pip install {' '.join(packages)}"
                 )
-        for name in self.suite.tune:
-            if name != EVERY and name not in self._registry.methods:
-                raise UnknownName(f"method in tune of suite {self.name}", name, self._registry.methods)
+        settings = [self.suite.settings, *(pair.settings for pair in self.suite.pairs)]
+        places: list[tuple[str, Iterable[str]]] = [("tune", self.suite.tune)]
+        for key, named in [*places, *(("settings", one) for one in settings)]:
+            for name in named:
+                if name != EVERY and name not in self._registry.methods:
+                    raise UnknownName(f"method in {key} of suite {self.name}", name, self._registry.methods)
         return names
 
     def runs(self, entry: Entry, settings: Mapping[str, Any] | None = None) -> list[Run]:
@@ -261,7 +291,10 @@ class Planner:
                         **self.suite.recipe,
                     },
                 ),
-                Layer(source, {"roles": pair.model_dump(exclude_unset=True)}),
+                Layer(source, {"roles": pair.roles}),
+                Layer(source, dotted(self.suite.settings.get(entry.method, {}))),
+                Layer(f"{source}, pair {entry.pair}", pair.recipe),
+                Layer(f"{source}, pair {entry.pair}", dotted(pair.settings.get(entry.method, {}))),
                 *self._layers,
                 Layer(f"{source}, tune", dotted(settings)),
                 Layer(source, {"seed": seed}),
@@ -312,11 +345,12 @@ class Planner:
         named: dict[str, Pair] = {}
         for pair in self.suite.pairs:
             merged = Merged()
-            merged.add(Layer("suite", {"roles": pair.model_dump(exclude_unset=True)}))
+            merged.add(Layer("suite", {"roles": pair.roles}))
             for layer in self._layers:
                 merged.add(Layer(layer.source, {"roles": layer.values.get("roles", {})}))
             models = [str(merged.values["roles"][role]["model"]) for role in ("teacher", "student")]
-            name = ">".join(models)
+            own = models == [pair.teacher.model, pair.student.model]
+            name = pair.name if pair.name and own else ">".join(models)
             alike = sum(one.split(" (")[0] == name for one in named)
             named[f"{name} ({alike + 1})" if alike else name] = pair
         return named

@@ -11,11 +11,21 @@ RUN = (
 
 SUITE = (
     "Every method gets the same data, splits, student, epochs, optimizer, augmentation and seeds, unless its "
-    "settings below say otherwise. A seed determines the student's initial weights, the order of the images and "
-    "their augmentation, so that runs with equal seeds can be compared in pairs. All students of a pair have the "
-    "same teacher, trained once on the training split.",
+    "settings below say otherwise. An algorithm may take more or fewer steps than others, which the figures "
+    "work/student_updates, work/student_images and work/teacher_images of its results count. A seed determines the "
+    "student's initial weights, the order of the images and their augmentation, so that runs with equal seeds can be "
+    "compared in pairs. All students of a pair have the same teacher, trained once on the training split.",
     *RUN,
     "The main column is the accuracy after the last epoch. Intervals are 95% intervals of Student's t over seeds: "
     "they cover the variation over seeds, not over test images. With few seeds they are wide. They are not corrected "
-    "for the number of methods, so among many methods one may seem to differ by chance.",
+    "for the number of methods, so among many methods one may seem to differ by chance; the tests below the "
+    "leaderboard are corrected.",
 )
+
+OVER_PAIRS = (
+    "Entries that all pairs have. The difference to the baseline is paired by seed, averaged over the seeds of a "
+    "pair, and then taken as one value for each pair: intervals and t tests are over pairs, p values are corrected "
+    "by Holm's method."
+)
+
+OVER_PAIRS_HEADINGS = ("method", "mean rank", "minus baseline", "p")

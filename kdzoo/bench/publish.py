@@ -8,7 +8,7 @@ from kdzoo.bench.ledger import write_json
 from kdzoo.bench.report import write_report
 from kdzoo.bench.results import SuiteResults, read_results
 from kdzoo.bench.run import SuiteSession
-from kdzoo.bench.table import WANDB_COLUMNS, wandb_rows
+from kdzoo.bench.table import wandb_columns, wandb_rows
 
 LEADERBOARD_FILE = "leaderboard.json"
 
@@ -25,5 +25,7 @@ def publish(session: SuiteSession) -> tuple[SuiteResults, Path]:
     if "wandb" in session.observers:
         from kdzoo.observers.wandb_table import log_leaderboard
 
-        log_leaderboard(session.planner.name, WANDB_COLUMNS, wandb_rows(results.pairs), session.folder)
+        log_leaderboard(
+            session.planner.name, wandb_columns(results.pairs), wandb_rows(results.pairs), session.folder
+        )
     return results, report

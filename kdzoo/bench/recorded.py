@@ -16,6 +16,9 @@ from kdzoo.observers.journal import read_journal
 
 _HUGE = 1e15
 
+HEADLINE = "test/last"
+"""The usual main figure: accuracy in percent on the test split, at the last epoch."""
+
 Percent = Annotated[float, Field(strict=True, ge=0, le=100, allow_inf_nan=False)]
 Amount = Annotated[float, Field(strict=True, ge=0, le=_HUGE, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0, le=_HUGE)]
@@ -28,9 +31,12 @@ class _Record(BaseModel):
 
 
 class Result(_Record):
-    """With what a run ended; accuracies in percent. What a method added is in ``further``."""
+    """With what a run ended; accuracies in percent. What a method added is in ``further``.
 
-    last: Percent = Field(alias="test/last")
+    Without labels there is no accuracy.
+    """
+
+    last: Percent | None = Field(alias="test/last")
     chosen: Percent | None = Field(None, alias="test/chosen")
     teacher: Percent | None = Field(None, alias="test/teacher")
     val_last: Percent | None = Field(None, alias="val/last")
@@ -47,6 +53,11 @@ class Result(_Record):
     def further(self) -> dict[str, float]:
         """Figures with a ``/`` in their names that are none of the above."""
         return {name: one for name, one in _figures(self.model_extra or {}).items() if "/" in name}
+
+    def figure(self, name: str) -> float | None:
+        """A figure by the name that the journal has; None if there is none."""
+        found = _figures(self.plain()).get(name)
+        return None if found is None else float(found)
 
     def plain(self) -> dict[str, Any]:
         """As the journal has it."""

@@ -18,6 +18,8 @@ from kdzoo.bench.markdown import run_markdown, suite_markdown
 from kdzoo.bench.progress import duration
 from kdzoo.bench.results import PairResults, SuiteResults, read_results
 from kdzoo.bench.single import SingleRun, read_run
+from kdzoo.bench.table import published_cell
+from kdzoo.bench.verdicts import about_differences, about_published, over_pairs, pair_rows
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.errors import KdzooError
 from kdzoo.files import write_text
@@ -75,6 +77,9 @@ def suite_page(results: SuiteResults) -> str:
         data=about_data(ledger.data),
         protocol=protocol.SUITE,
         sections=[_section(results, pair) for pair in results.pairs],
+        over_pairs=list(pair_rows(over_pairs(results))),
+        about_pairs=protocol.OVER_PAIRS,
+        pair_headings=protocol.OVER_PAIRS_HEADINGS,
     )
 
 
@@ -101,6 +106,9 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
     if pair.rows:
         bands = _bands(results, pair)
         section["finding"] = finding(pair, baseline)
+        section["tests"] = about_differences(pair, baseline)
+        section["published"] = about_published(pair, results.ledger.changed)
+        section["published_cells"] = {row.entry: published_cell(pair, row) for row in pair.rows}
         section["cost"] = _cost(results, pair)
         limits = limits_of([*bands.values()], since=_SHOWN_SINCE) if bands else (0.0, 1.0)
         section["panels"] = [
@@ -108,7 +116,7 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
             for name, curve in bands.items()
         ]
         compared = any(row.difference is not None for row in pair.rows)
-        section["differences"] = difference_figure(pair.rows, baseline) if compared else None
+        section["differences"] = difference_figure(pair.rows, baseline, pair.headline) if compared else None
     return section
 
 
@@ -118,7 +126,9 @@ def _cost(results: SuiteResults, pair: PairResults) -> Drawing:
         costs, axis = [row.process_seconds for row in pair.rows], "processor seconds per run"
     else:
         costs, axis = [row.seconds for row in pair.rows], "seconds per run"
-    return cost_figure(pair.rows, costs, axis, baseline=results.ledger.baseline, teacher=pair.teacher)
+    return cost_figure(
+        pair.rows, costs, axis, baseline=results.ledger.baseline, teacher=pair.teacher, headline=pair.headline
+    )
 
 
 def _bands(results: SuiteResults, pair: PairResults) -> dict[str, Band]:

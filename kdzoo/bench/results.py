@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from kdzoo.bench.compare import Reproduction, reproduction
+from kdzoo.bench.curves import VALIDATION, series
 from kdzoo.bench.leaderboard import Row, Score, leaderboard, teacher_accuracy
 from kdzoo.bench.ledger import Ledger, TunedEntry, read_ledger
-from kdzoo.bench.recorded import Provenance, Recorded, read_provenance, recorded
+from kdzoo.bench.recorded import HEADLINE, Provenance, Recorded, read_provenance, recorded
 from kdzoo.errors import KdzooError, shortened
 from kdzoo.files import inside
 from kdzoo.places import cache_folder
+from kdzoo.registry.published import RecordedFigure, preferred
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,24 @@ class PairResults:
         rows: best mean first.
         teacher: its accuracy in percent on the test split; None without a teacher.
         teacher_seconds: its training time; None if it was not trained here.
+        headline: the figure that the rows are ordered and compared by.
+        columns: the further figures of the rows.
+        published: entry -> the published accuracy that its last epoch is compared with.
+        reproduced: entry -> the comparison; empty where the runs do not follow the suite's protocol.
+        accuracies: entry -> seed -> accuracy at the last epoch.
+        inflation: entry -> how much the best epoch is above the last on the validation split, mean over seeds.
     """
 
     pair: str
     rows: tuple[Row, ...]
     teacher: float | None
     teacher_seconds: float | None
+    headline: str = HEADLINE
+    columns: tuple[str, ...] = ()
+    published: Mapping[str, RecordedFigure] = field(default_factory=dict)
+    reproduced: Mapping[str, Reproduction] = field(default_factory=dict)
+    accuracies: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    inflation: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class SuiteResults:
         return {
             "suite": self.ledger.suite,
             "baseline": self.ledger.baseline,
-            "pairs": [asdict(pair) for pair in self.pairs],
+            "pairs": [_plain(pair) for pair in self.pairs],
             "tuning": [entry.model_dump(mode="json") for entry in self.tuning],
             "unfinished": self.unfinished,
             "failures": [failure.model_dump(mode="json") for failure in self.ledger.failures],
@@ -104,13 +120,22 @@ def read_results(folder: Path) -> SuiteResults:
             for run in ledger.runs
             if run.pair == pair and run.folder in runs and (result := runs[run.folder].result) is not None
         ]
-        scores = [Score.of(run.entry, run.seed, result) for run, result in ended]
+        scores = []
+        for run, result in ended:
+            try:
+                scores.append(Score.of(run.entry, run.seed, result, ledger.headline, ledger.columns))
+            except KdzooError as error:
+                left_out[run.folder] = f"The run {shortened(run.folder, quoted=False)} is left out: {error}"
         pairs.append(
             PairResults(
                 pair,
                 tuple(leaderboard(scores, ledger.baseline)),
                 teacher_accuracy(scores),
                 _teacher_seconds({result.teacher_path for _, result in ended if result.teacher_path}),
+                ledger.headline,
+                ledger.columns,
+                **(_comparisons(ledger, pair, scores) if ledger.headline == HEADLINE else {}),
+                inflation=_inflation((run.entry, runs[run.folder]) for run, _ in ended),
             )
         )
     return SuiteResults(
@@ -124,6 +149,38 @@ def read_results(folder: Path) -> SuiteResults:
         data_hashes=_data_hashes(provenances),
         unfinished=sum(run.result is None for run in runs.values()),
     )
+
+
+def _comparisons(ledger: Ledger, pair: str, scores: Sequence[Score]) -> dict[str, Any]:
+    """Accuracies by entry and seed, and how they compare with published ones."""
+    accuracies: dict[str, dict[int, float]] = {}
+    for score in scores:
+        accuracies.setdefault(score.entry, {})[score.seed] = score.last
+    published = {
+        entry: figure
+        for entry in accuracies
+        if (figure := preferred([one for one in ledger.published if (one.method, one.pair) == (entry, pair)]))
+    }
+    reproduced = {
+        entry: reproduction(list(accuracies[entry].values()), figure.value, figure.runs)
+        for entry, figure in published.items()
+        if not ledger.changed
+    }
+    return {"accuracies": accuracies, "published": published, "reproduced": reproduced}
+
+
+def _inflation(runs: Iterable[tuple[str, Recorded]]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for entry, run in runs:
+        values = series(run).get(VALIDATION, {})
+        if len(values) > 1:
+            found.setdefault(entry, []).append(max(values.values()) - values[max(values)])
+    return {entry: fmean(values) for entry, values in found.items()}
+
+
+def _plain(pair: PairResults) -> dict[str, Any]:
+    figures = {entry: figure.model_dump(mode="json") for entry, figure in pair.published.items()}
+    return {**asdict(replace(pair, published={})), "published": figures}
 
 
 def _provenance(folder: Path) -> list[Provenance]:

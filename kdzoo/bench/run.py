@@ -141,6 +141,8 @@ class SuiteSession:
             epochs=runs[0].task.epochs,
             seeds=suite.seeds,
             baseline=suite.baseline,
+            headline=suite.headline,
+            columns=suite.columns,
             pairs=tuple(self.planner.pairs),
             entries={
                 name: _note(self._methods[first[name].entry.method], first[name].task.recipe)
@@ -151,6 +153,8 @@ class SuiteSession:
                 for run in runs
             ),
             failures=(*_refused(self._plan), *map(_failed, self.schedule.failures.values())),
+            published=self.planner.published,
+            changed=self.planner.changed,
         )
 
 

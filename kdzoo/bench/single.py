@@ -136,7 +136,9 @@ def _unfinished(run: Recorded) -> str:
 
 
 def _facts(result: Result) -> list[tuple[str, str]]:
-    facts = [("test accuracy, last epoch", f"{number(result.last)} %")]
+    facts = []
+    if result.last is not None:
+        facts.append(("test accuracy, last epoch", f"{number(result.last)} %"))
     if result.chosen is not None:
         facts.append(
             (f"test accuracy, epoch {result.epoch_chosen} chosen on val", f"{number(result.chosen)} %")

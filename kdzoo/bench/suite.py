@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdzoo.errors import Fault, KdzooError
+from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.files import absolute, folder_name
 from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry, Suite
@@ -27,12 +27,28 @@ def open_suite(name: str, registry: Registry) -> tuple[str, Suite]:
     return name, find_suite(registry, name)
 
 
-def narrowed(suite: Suite, *, seeds: tuple[int, ...] | None, methods: tuple[str, ...] | None) -> Suite:
-    """The suite with other seeds or methods; None keeps them.
+def narrowed(
+    suite: Suite,
+    *,
+    seeds: tuple[int, ...] | None = None,
+    methods: tuple[str, ...] | None = None,
+    pairs: tuple[str, ...] | None = None,
+) -> Suite:
+    """The suite with other seeds or methods, or with some of its pairs; None keeps them.
 
     Raises:
+        UnknownName: the suite has no pair of that name.
         KdzooError: the tuning seed is among the seeds, or one is negative.
     """
+    if pairs is not None:
+        known = {pair.label: pair for pair in suite.pairs}
+        for name in pairs:
+            if name not in known:
+                raise UnknownName("pair of the suite", name, known)
+        tables = [kept for table in suite.published if (kept := table.only(pairs)) is not None]
+        suite = suite.model_copy(
+            update={"pairs": tuple(known[name] for name in pairs), "published": tuple(tables)}
+        )
     changes: dict[str, Any] = {"seeds": seeds, "methods": methods}
     given = {key: value for key, value in changes.items() if value is not None}
     return _suite(

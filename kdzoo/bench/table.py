@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kdzoo.bench.leaderboard import Estimate, Row
+from kdzoo.bench.recorded import HEADLINE
 from kdzoo.bench.results import PairResults
 
 HEADINGS = (
@@ -17,6 +18,7 @@ HEADINGS = (
     "n",
     "test %,\nlast epoch",
     "minus\nbaseline",
+    "published\n(ours minus it)",
     "test %,\nchosen epoch",
     "seconds\na run",
     "peak\nMB",
@@ -24,8 +26,15 @@ HEADINGS = (
 )
 """Headings with line breaks for narrow terminals."""
 
-LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", "test %,\nchosen epoch", "n")
+PUBLISHED = HEADINGS[4]
+"""The heading of published accuracies: a star marks one that is not said to be of the last epoch."""
+
+LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", PUBLISHED, "test %,\nchosen epoch", "n")
 """The columns that a narrow terminal omits, in this order."""
+
+_MAIN = "test %,\nlast epoch"
+_BEFORE = "seconds\na run"
+"""The suite's further figures stand before this column."""
 
 _GAP = 2
 """Spaces between columns."""
@@ -57,14 +66,42 @@ def percent(value: Estimate | None, *, signed: bool = False) -> str:
     return mean.replace("-", "−") + spread
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """The cells of a row, in the order of :data:`HEADINGS`."""
+def headings(pair: PairResults) -> tuple[str, ...]:
+    """:data:`HEADINGS` with the suite's own headline and further figures."""
+    at = HEADINGS.index(_BEFORE)
+    whole = (*HEADINGS[:at], *pair.columns, *HEADINGS[at:])
+    return tuple(pair.headline if one == _MAIN and pair.headline != HEADLINE else one for one in whole)
+
+
+def leaderboard_lines(results: PairResults) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headings and rows of a pair's leaderboard; the column of published accuracies only if there are any."""
+    lines = [headings(results), *(cells(row, published_cell(results, row)) for row in results.rows)]
+    if not results.published:
+        place = lines[0].index(PUBLISHED)
+        lines = [(*line[:place], *line[place + 1 :]) for line in lines]
+    return lines[0], lines[1:]
+
+
+def published_cell(results: PairResults, row: Row) -> str:
+    """``73.33 (−0.42)``: the published accuracy, and what the row's mean at the last epoch has more."""
+    figure = results.published.get(row.entry)
+    if figure is None:
+        return ""
+    difference = percent(Estimate(row.last.mean - figure.value, None, row.last.n), signed=True)
+    own = "" if row.entry not in results.reproduced else f" ({difference})"
+    return f"{figure.value:.2f}{own}{'' if figure.statistic == 'last' else '*'}"
+
+
+def cells(row: Row, published: str = "") -> tuple[str, ...]:
+    """The cells of a row, in the order of :func:`headings`."""
     return (
         row.entry,
         str(row.last.n),
         percent(row.last),
         percent(row.difference, signed=True),
+        published,
         percent(row.chosen),
+        *map(percent, row.columns.values()),
         f"{row.seconds:.1f}",
         f"{row.memory_mb:.0f}",
         row.source,
@@ -83,10 +120,11 @@ def columns_that_fit(lines: Sequence[Sequence[str]], width: int | None) -> list[
         for column in zip(*lines, strict=True)
     ]
     kept = list(range(len(widths)))
-    for heading in LEAVE_OUT:
+    names = list(lines[0])
+    for heading in (one for one in LEAVE_OUT if one in names):
         if width is None or sum(widths[column] for column in kept) + _GAP * (len(kept) - 1) <= width:
             break
-        kept.remove(HEADINGS.index(heading))
+        kept.remove(names.index(heading))
     return kept
 
 
@@ -100,15 +138,15 @@ def terminal_table(results: PairResults, width: int | None = None) -> tuple[Tabl
     Returns:
         The table, and the headings of the omitted columns.
     """
-    rows = [cells(row) for row in results.rows]
-    kept = columns_that_fit([HEADINGS, *rows], width)
+    heads, rows = leaderboard_lines(results)
+    kept = columns_that_fit([heads, *rows], width)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
-    for heading in (HEADINGS[column] for column in kept):
+    for heading in (heads[column] for column in kept):
         text = heading in ("method", "from")
         table.add_column(heading, justify="left" if text else "right", vertical="bottom", no_wrap=True)
     for row in rows:
         table.add_row(*(escape(row[column]) for column in kept))
-    left_out = [heading.replace("\n", " ") for number, heading in enumerate(HEADINGS) if number not in kept]
+    left_out = [heading.replace("\n", " ") for number, heading in enumerate(heads) if number not in kept]
     return table, left_out
 
 
@@ -118,8 +156,15 @@ def terminal_title(results: PairResults) -> str:
     return f"{results.pair}{teacher}"
 
 
+def wandb_columns(results: Sequence[PairResults]) -> tuple[str, ...]:
+    """:data:`WANDB_COLUMNS`, the headline under its own name, and the suite's further figures."""
+    headline, columns = (results[0].headline, results[0].columns) if results else (HEADLINE, ())
+    usual = [one.replace("test last", headline) if headline != HEADLINE else one for one in WANDB_COLUMNS]
+    return (*usual, *(name for column in columns for name in (column, f"{column} ±")))
+
+
 def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
-    """All pairs' rows as numbers, in the order of :data:`WANDB_COLUMNS`."""
+    """All pairs' rows as numbers, in the order of :func:`wandb_columns`."""
     return [
         [
             one.pair,
@@ -133,6 +178,7 @@ def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
             row.memory_mb,
             row.parameters,
             row.source,
+            *(number for value in row.columns.values() for number in _numbers(value)),
         ]
         for one in results
         for row in one.rows

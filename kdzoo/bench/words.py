@@ -7,6 +7,7 @@ from typing import Any
 
 from kdzoo.bench.leaderboard import Row
 from kdzoo.bench.ledger import Ledger, TunedEntry
+from kdzoo.bench.recorded import HEADLINE
 from kdzoo.bench.results import PairResults, SuiteResults
 
 _SURE = "the 95% interval of the difference excludes 0"
@@ -19,8 +20,8 @@ def number(value: float, signed: bool = False) -> str:
 
 def finding(pair: PairResults, baseline: str) -> str:
     """What the leaderboard shows: the best mean, and differences whose interval excludes 0."""
-    best = pair.rows[0]
-    sentences = [f"{best.entry} has the highest mean, {number(best.last.mean)} %."]
+    best, unit = pair.rows[0], " %" if pair.headline == HEADLINE else f" ({pair.headline})"
+    sentences = [f"{best.entry} has the highest mean, {number(best.last.mean)}{unit}."]
     compared = [row for row in pair.rows if row.difference is not None]
     if not compared:
         return sentences[0]

@@ -21,6 +21,7 @@ class Distill(Algorithm):
 
     name = "distill"
     reads_logits = False
+    needs_labels = False
 
     def __init__(self, task_weight: NonNegativeFloat = 1.0, teach_weight: NonNegativeFloat = 1.0) -> None:
         self.task_weight = task_weight

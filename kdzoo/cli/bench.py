@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,11 +22,24 @@ from kdzoo.cli.output import (
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, parse_set
 
+if TYPE_CHECKING:
+    from kdzoo.registry.model import Registry
+    from kdzoo.zoo import Zoo
+
+VERIFY = "verify"
+"""In the place of a suite: check results that are handed in."""
+
 
 @recipe_flags((replace(FLAGS[name], panel=None) for name in ("epochs", "data_dir")), default="the suite's")
 def bench(
     *,
-    suite: Annotated[str, typer.Argument(help="A suite of the registry, or a YAML file with one.")],
+    suite: Annotated[
+        str,
+        typer.Argument(help="A suite of the registry, or a YAML file with one; or verify, to check results."),
+    ],
+    folder: Annotated[
+        Path | None, typer.Argument(help="With verify: the folder of the results.", show_default=False)
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the suite.", show_default="runs/bench/SUITE")
     ] = None,
@@ -40,6 +53,10 @@ def bench(
             help="Names, separated by commas; the baseline is always added.", show_default="the suite's"
         ),
     ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(help="Such as 'r32x4>r8x4', separated by commas.", show_default="the suite's"),
+    ] = None,
     layers: list[Layer],
     assign: Annotated[
         list[str] | None,
@@ -48,6 +65,12 @@ def bench(
         ),
     ] = None,
     registry_: Annotated[list[str] | None, REGISTRY] = None,
+    teachers: Annotated[
+        Path | None, typer.Option(help="Take the teachers of this folder, made by --teachers-only.")
+    ] = None,
+    teachers_only: Annotated[
+        bool, typer.Option("--teachers-only", help="Train the teachers and write them with an index.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the leaderboard as JSON.")] = False,
 ) -> None:
@@ -55,56 +78,38 @@ def bench(
 
     Run it again to go on after an interruption. The exit code is 1 if a run failed.
     """
-    import shlex
-    import sys
-    from contextlib import closing
-
-    from kdzoo.bench.crew import available_gpus, crew, thread_limit
-    from kdzoo.bench.data import EMBEDDED, SuiteData
-    from kdzoo.bench.plan import Planner
-    from kdzoo.bench.progress import SuiteProgress
-    from kdzoo.bench.publish import publish
-    from kdzoo.bench.run import SuiteSession
     from kdzoo.bench.suite import narrowed, open_suite
     from kdzoo.bench.table import terminal_table, terminal_title
+    from kdzoo.bench.teachers import with_teachers
     from kdzoo.bench.words import columns_left_out
-    from kdzoo.cores import available_cores
-    from kdzoo.observers.console import Console
+    from kdzoo.cli.suite_session import SuiteCommand
     from kdzoo.registry.load import load_registry
-    from kdzoo.stopping import Stop, Stopped
     from kdzoo.zoo import Zoo
 
     zoo = Zoo()
     registry = load_registry(zoo, registry_ or ())
+    if suite == VERIFY:
+        _verify(folder, zoo, registry, json)
+        return
+    if folder is not None:
+        raise KdzooError(f"kdzoo bench {suite} takes no folder; name it with --output")
     name, found = open_suite(suite, registry)
-    if any(one.source == "--data-dir" for one in layers) and found.data.dataset == EMBEDDED:
-        layers = [*layers, Layer("--data-dir", {"data": {"dataset": "folder"}})]
-    team = crew(workers, available_cores(), available_gpus(), at_most=thread_limit())
-    command = shlex.join(["kdzoo", *sys.argv[1:]])
+    found = narrowed(found, seeds=_seeds(seeds), methods=_names(methods), pairs=_names(pairs))
+    command = SuiteCommand(
+        name=name,
+        suite=found if teachers is None else with_teachers(found, teachers),
+        output=output or Path("runs") / "bench" / name,
+        zoo=zoo,
+        registry=registry,
+        layers=(*layers, Layer("--set", parse_set(assign or ()))),
+        workers=workers,
+        quiet=quiet or json,
+    )
+    if teachers_only:
+        print_line(console(), str(command.teachers()))
+        return
+    results, report = command.run()
     err = error_console()
-    with closing(Console(err)) as shown:
-        data = SuiteData(shown.observe) if not (quiet or json) else SuiteData()
-        planner = Planner(
-            name,
-            narrowed(found, seeds=_seeds(seeds), methods=_names(methods)),
-            output=output or Path("runs") / "bench" / name,
-            zoo=zoo,
-            registry=registry,
-            layers=[*layers, Layer("--set", parse_set(assign or ()))],
-            threads=team.threads,
-            facts=data.facts,
-        )
-        session = SuiteSession(planner, registry.methods, team, command=command)
-        data.release()
-    try:
-        with Stop().listening():
-            session.run(SuiteProgress(err, len(team.devices), quiet=quiet or json))
-    except Stopped as error:
-        err.print(
-            f"kdzoo: {error}; the same command continues from here: {command}", soft_wrap=True, markup=False
-        )
-        raise typer.Exit(error.exit_code) from None
-    results, report = publish(session)
     if json:
         print_json(results.as_json())
     else:
@@ -120,9 +125,29 @@ def bench(
             print_paragraph(out, columns_left_out(dict.fromkeys(narrow)))
         print_line(out, f"\nreport: {report}")
     for failure in results.ledger.failures:
-        where = f" ({planner.output / failure.folder / 'error.txt'})" if failure.folder else ""
+        where = f" ({command.output / failure.folder / 'error.txt'})" if failure.folder else ""
         err.print(f"failed: {failure.name}: {failure.error}{where}", soft_wrap=True, markup=False)
     if results.ledger.failures:
+        raise typer.Exit(1)
+
+
+def _verify(folder: Path | None, zoo: Zoo, registry: Registry, json: bool) -> None:
+    """Exit code 1 if something is wrong."""
+    from kdzoo.bench.verify import verify
+
+    if folder is None:
+        raise KdzooError("kdzoo bench verify: missing the folder of the results")
+    results, found = verify(folder, zoo, registry)
+    if json:
+        print_json({"folder": str(folder), "suite": results.ledger.suite, "found": found})
+    else:
+        out = console()
+        for line in found:
+            print_paragraph(out, f"- {line}", hanging=2)
+        count = len(results.ledger.runs)
+        summary = "; ".join([f"{count} runs of {results.ledger.suite}", f"{len(found)} things are wrong"])
+        print_line(out, summary if found else f"{count} runs of {results.ledger.suite}: nothing is wrong")
+    if found:
         raise typer.Exit(1)
 
 

@@ -67,9 +67,10 @@ def distill(
         recipe = output / "recipe.yaml"
     given = [*layers, Layer("--set", parse_set(assign or ()))]
     zoo = Zoo()
+    methods = load_registry(zoo, registry or ())
     resolved = resolve(
         zoo=zoo,
-        registry=load_registry(zoo, registry or ()),
+        registry=methods,
         method=method or ("baseline" if recipe is None and _names_a_component(layers) else None),
         file=recipe,
         layers=given,
@@ -79,7 +80,7 @@ def distill(
     if quiet or json:
         kept = tuple(name for name in resolved.observers if name != "console")
         resolved = resolved.model_copy(update={"observers": kept})
-    folder = output or Path("runs") / run_name(resolved)
+    folder = output or Path("runs") / run_name(resolved, methods.methods.get(resolved.method or ""))
     teacher_role = resolved.roles.get("teacher")
     pair = (
         f"{teacher_role.model}>{resolved.roles['student'].model}"
@@ -109,13 +110,17 @@ def _names_a_component(layers: list[Layer]) -> bool:
     return any(kind in layer.values for layer in layers for kind in COMPONENTS)
 
 
-def run_name(recipe: Any) -> str:
-    """A readable name for a run's folder."""
+def run_name(recipe: Any, entry: Any = None) -> str:
+    """A readable name for a run's folder, with the components that are not those of the method's registry entry."""
     from pathlib import PurePath
 
     from kdzoo.files import folder_name
 
     parts = [recipe.method or recipe.algorithm.name]
+    usual = {(kind, one.name) for kind, one in entry.components} if entry else {("scheme", "offline")}
+    parts += [
+        one.name for kind, one in recipe.components if (kind, one.name) not in usual and one.name not in parts
+    ]
     parts += [
         PurePath(recipe.roles[role].model).name for role in ("teacher", "student") if role in recipe.roles
     ]

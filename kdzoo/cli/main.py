@@ -20,6 +20,7 @@ from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
 from kdzoo.cli.probe import probe
 from kdzoo.cli.report import report
+from kdzoo.cli.reproduce import reproduce
 from kdzoo.cli.show import show
 from kdzoo.cli.usage import UsageError, usage_line
 from kdzoo.cli.wandb import wandb
@@ -55,6 +56,7 @@ app.command()(show)
 app.command(cls=TakesKeys)(distill)
 app.command(cls=TakesKeys)(bench)
 app.command(cls=TakesKeys)(probe)
+app.command(cls=TakesKeys)(reproduce)
 app.command()(report)
 app.command()(wandb)
 app.add_typer(cache, name="cache")

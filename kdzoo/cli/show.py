@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from kdzoo.cli.output import console, print_json, print_line, print_paragraph
 from kdzoo.recipe.layers import flattened
 from kdzoo.recipe.model import Component, Summand
 from kdzoo.registry.load import find_method, load_registry
+from kdzoo.registry.published import Figure, recorded_figure
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import describe, limits, required, validate
 from kdzoo.zoo.zoo import Kind
@@ -28,7 +29,9 @@ def show(
 ) -> None:
     """Show a method: components, each hyper-parameter with type, range and default, paper, how to cite."""
     zoo = Zoo()
-    entry = find_method(load_registry(zoo, registry or ()), method)
+    content = load_registry(zoo, registry or ())
+    entry = find_method(content, method)
+    figures = content.figures(method=method)
     installed = zoo.has(*entry.packages)
     components: list[dict[str, Any]] = []
     for kind, component in entry.components:
@@ -41,7 +44,8 @@ def show(
         print_json(
             {
                 "method": method,
-                **entry.model_dump(mode="json", exclude={"knowledge", "scheme", "algorithm"}),
+                **entry.model_dump(mode="json", exclude={"knowledge", "scheme", "algorithm", "published"}),
+                "published": [recorded_figure(one).model_dump(mode="json") for one in figures],
                 "installed": installed,
                 "components": components,
                 "cite": entry.paper.cite() if entry.paper else None,
@@ -61,11 +65,28 @@ def show(
         print_line(out, ("\nrecipe", "bold"))
         for key, value in flattened(entry.recipe):
             print_paragraph(out, f"{key} = {_shown(value)}", indent=2, hanging=6)
+    _print_published(out, figures)
     if entry.paper:
         print_line(out, ("\ncite", "bold"))
         print_paragraph(out, entry.paper.cite(), indent=2)
     print_line(out, ("\nrun", "bold"))
     print_line(out, f"  kdzoo distill --method {method} --teacher MODEL --student MODEL")
+
+
+def _print_published(out: Console, figures: Sequence[Figure]) -> None:
+    """A paragraph for each source: its accuracies by pair."""
+    tables: dict[tuple[str, int], list[Figure]] = {}
+    for one in figures:
+        tables.setdefault((one.suite, id(one.terms)), []).append(one)
+    if tables:
+        print_line(
+            out, ("\npublished", "bold"), " test accuracies in percent; kdzoo reproduce runs one again"
+        )
+    for (suite, _), rows in tables.items():
+        terms = rows[0].terms
+        differences = f"; differs: {terms.differences}" if terms.differences else ""
+        print_paragraph(out, f"{suite}, {terms.source}: {terms.of}{differences}", indent=2, hanging=6)
+        print_paragraph(out, ", ".join(f"{one.pair} {one.value:.2f}" for one in rows), indent=6)
 
 
 def _print_component(out: Console, row: Mapping[str, Any]) -> None:

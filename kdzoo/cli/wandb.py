@@ -49,7 +49,7 @@ def wandb(
 
 
 def _log(folder: Path, runs: Sequence[Path], suite: SuiteResults | None) -> None:
-    from kdzoo.bench.table import WANDB_COLUMNS, wandb_rows
+    from kdzoo.bench.table import wandb_columns, wandb_rows
     from kdzoo.errors import KdzooError
     from kdzoo.observers.wandb_again import log_again
     from kdzoo.observers.wandb_table import log_table
@@ -61,5 +61,5 @@ def _log(folder: Path, runs: Sequence[Path], suite: SuiteResults | None) -> None
             )
         console().print(f"{run}: {where}", soft_wrap=True, markup=False)
     if suite is not None:
-        where = log_table(suite.ledger.suite, WANDB_COLUMNS, wandb_rows(suite.pairs), folder)
+        where = log_table(suite.ledger.suite, wandb_columns(suite.pairs), wandb_rows(suite.pairs), folder)
         console().print(f"{folder}: {where}", soft_wrap=True, markup=False)

@@ -39,6 +39,7 @@ class DataSet:
         found: the splits whose images had been decoded before and were found in the cache.
         notes: decisions about the splits that the user should know of.
         unreadable: images that were left out -> why; in a set that streams, as they are met.
+        unlabelled: whether the data set has no label for any training image, not even a withheld one.
 
     """
 
@@ -59,6 +60,7 @@ class DataSet:
     streams: bool = False
     unreadable: Mapping[str, str] = field(default_factory=dict, repr=False)
     evaluation: Evaluation | None = None
+    unlabelled: bool = False
 
     @property
     def train(self) -> TrainStream:
@@ -77,7 +79,7 @@ class DataSet:
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """The names of the unreadable images that were left out; in a set that streams, as they are met."""
+        """The names of :attr:`unreadable`."""
         return tuple(self.unreadable)
 
     @property

@@ -103,7 +103,8 @@ def read(listing: Listing, row: int, make: Callable[[Image.Image], Made]) -> Mad
     except MemoryError:
         raise
     except Exception as error:  # on broken bytes Pillow's decoders raise nearly anything
-        return f"{type(error).__name__}: {error}"
+        reason = str(error).replace(f" {listing.names[row]!r}", "")  # whoever reports it names the file
+        return f"{type(error).__name__}: {reason}"
 
 
 def decode(

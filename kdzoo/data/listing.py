@@ -61,6 +61,11 @@ class Source:
     notes: tuple[str, ...] = ()
     mirror: bool = True
 
+    @property
+    def labelled(self) -> bool:
+        """Whether some training image has a label."""
+        return bool((self.train.targets >= 0).any())
+
 
 def digest(parts: Iterable[object]) -> str:
     """sha256 over the ``str`` of each part, kept apart from its neighbours."""

@@ -19,6 +19,7 @@ from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
 from kdzoo.data.decode import USUAL_SIDE, Progress, sniff_side
 from kdzoo.data.defaults import default_augment, with_defaults
+from kdzoo.data.doubts import tell_doubts
 from kdzoo.data.form import Canvas, Evaluated, Form, Square
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.memory import Memory, to_device
@@ -88,6 +89,7 @@ def open_data(
     augment = _augment(config, source, img_size, own is None)
     how = _evaluation(config, source, evaluation, own is None)
     forms = _forms(config, img_size, own is None and augment.scale is not None, how)
+    once.get(("doubts", id(source)), partial(tell_doubts, source, config, cache_dir, warn))
     pairs = {
         name: once.get(
             ("pairs", id(source), name, root, config.bad_images),
@@ -144,6 +146,7 @@ def open_data(
         computed=compute, seed=seed,
         augment=vary, mix=_mix(augment, parts["train"].split, len(source.classes), seed),
         drop_last=config.drop_last,
+        balance=_balance(config, parts["train"].split),
         views=config.views,
     )  # fmt: skip
     pixels = {
@@ -187,6 +190,7 @@ def open_data(
         found=tuple(shelves.found),
         unreadable=skipped,
         evaluation=how,
+        unlabelled=not (config.withhold_train or source.labelled),
     )
 
 
@@ -201,6 +205,9 @@ def _origin(config: DataConfig) -> tuple[Hashable, ...]:
         config.cache_gb,
         config.withhold_train,
         config.class_depth,
+        config.unlabelled,
+        config.allow_missing,
+        config.labels_file,
         config.test_fraction,
         config.split_seed,
     )
@@ -256,6 +263,12 @@ def _few_steps(config: DataConfig, train: TrainStream | None) -> Iterator[str]:
             f"{len(train.split)} training images at data.batch_size {config.batch_size} are {steps} an epoch; "
             "a smaller batch (such as 32) learns more in as many epochs"
         )
+
+
+def _balance(config: DataConfig, train: Split) -> bool:
+    if config.sampling and bool((train.target == UNLABELLED).any()):
+        raise KdzooError("data.sampling balanced needs the label of every training image, and some have none")
+    return config.sampling is not None
 
 
 def _channels(listing: Listing) -> int:

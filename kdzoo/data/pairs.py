@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from kdzoo.data.folder import FolderListing, images_below
+from kdzoo.data.file_listing import FolderListing
+from kdzoo.data.folder import images_below
 from kdzoo.data.listing import Listing, Source
 from kdzoo.errors import KdzooError
 
@@ -52,7 +53,7 @@ def match(modality: str, root: Path, first: Source, tolerated: float) -> Pairs:
                 f"{what}: pairs are matched by file names, and only an image folder (data.data_dir) has them; "
                 "data.computed makes a second modality of any data set"
             )
-        files = _by_stem(what, root / listing.root.name)
+        files = _by_stem(what, root, listing.split)
         stems = [_stem(key) for key in listing.keys]
         if len(set(stems)) < len(stems):
             twice = next(stem for stem in stems if stems.count(stem) > 1)
@@ -69,20 +70,18 @@ def match(modality: str, root: Path, first: Source, tolerated: float) -> Pairs:
                 raise KdzooError(f"{said}; more than data.bad_images = {tolerated:g} accepts")
             notes.append(f"{said}; they are left out")
         alone[name] = missing
-        found = [files.get(stem, str(root / listing.root.name / stem)) for stem in stems]
-        by_class: list[list[str]] = [[] for _ in first.classes]
-        for file, target in zip(found, listing.targets, strict=True):
-            by_class[target].append(file)
-        return FolderListing(root / listing.root.name, by_class)
+        found = [files.get(stem, str(root / listing.split / stem)) for stem in stems]
+        return FolderListing(root / listing.split, found, listing.targets, listing.split)
 
     val = None if first.val is None else partners("val", first.val)
     source = replace(first, train=partners("train", first.train), val=val, test=partners("test", first.test))
     return Pairs(replace(source, notes=tuple(notes)), alone)
 
 
-def _by_stem(what: str, folder: Path) -> dict[str, str]:
+def _by_stem(what: str, root: Path, split: str) -> dict[str, str]:
+    folder = root / split
     if not folder.is_dir():
-        raise KdzooError(f"{what} has no {folder.name}/, which the first tree has")
+        raise KdzooError(f"{what} has no {split}/, which the first tree has")
     found: dict[str, str] = {}
     for key, file in images_below(folder).items():
         before = found.setdefault(_stem(key), file)

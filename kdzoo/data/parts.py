@@ -34,7 +34,7 @@ def choose(source: Source, config: DataConfig, bad: Mapping[str, Collection[int]
             source.train.targets,
             bad.get("train", ()),
             config.split_seed,
-            config.val_fraction if source.val is None else 0.0,
+            config.val_fraction if source.val is None and source.labelled else 0.0,
             config.train_per_class,
             config.labels_per_class,
         )

@@ -15,6 +15,7 @@ from kdzoo.counter_rng import key, permutation
 from kdzoo.data.augment import Augment, plain
 from kdzoo.data.listing import digest
 from kdzoo.data.mix import Mix
+from kdzoo.data.sampling import balanced
 from kdzoo.data.split import Split
 from kdzoo.errors import KdzooError
 
@@ -118,21 +119,22 @@ class Stream:
         self.epoch, self.start = epoch, start
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._batches()[self.start :]
+        start = self.start  # it may change while this iteration goes on
+        batches = self._batches()[start:]
         rows = [
             self._drawn(self.split.index[asked], step, asked, asked)
-            for step, asked in enumerate(batches, self.start)
+            for step, asked in enumerate(batches, start)
         ]
         reading = [images.read(batches, rows, self.epoch) for images in self._images.values()]
-        for step, together in enumerate(zip(*reading, strict=True), self.start):
+        for step, together in enumerate(zip(*reading, strict=True), start):
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
             index = self._index[chosen]
-            asked = batches[step - self.start]
+            asked = batches[step - start]
             drawn = self._drawn(index, step, asked, chosen)
             views = self._shown(pieces, drawn)
             batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
-            yield self._traced(batch, step, len(batches) + self.start, asked)
+            yield self._traced(batch, step, len(batches) + start, asked)
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
         seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}
@@ -163,10 +165,10 @@ class TrainStream(Stream):
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
     batch is left out, or with ``drop_last=False`` is a smaller batch, of which each process takes as many; a set that
     is smaller than a batch is one batch. With ``views`` there are so many different epochs, images, order and mixing
-    alike: so a teacher's answers to them are soon all known. With repeated
-    augmentation (Hoffer et al. 2020, arXiv 1901.09335) an epoch is as long, of fewer samples: as in timm's
-    RepeatAugSampler the first of the shuffled ones, several times in a row, in different processes, and the rest is
-    left out.
+    alike: so a teacher's answers to them are soon all known. With ``balance`` each class comes equally often, see
+    :func:`kdzoo.data.sampling.balanced`. With repeated augmentation (Hoffer et al. 2020, arXiv 1901.09335) an epoch
+    is as long, of fewer samples: as in timm's RepeatAugSampler the first of the shuffled ones, several times in a
+    row, in different processes, and the rest is left out.
 
     Attributes:
         labels: (rows,) int64 on the device: class ids by ``Batch.index``, :data:`kdzoo.api.UNLABELLED` where
@@ -190,6 +192,7 @@ class TrainStream(Stream):
         augment: Augment,
         mix: Mix | None = None,
         drop_last: bool = True,
+        balance: bool = False,
         views: int | None = None,
     ) -> None:
         super().__init__(
@@ -204,6 +207,8 @@ class TrainStream(Stream):
         self._augment = augment
         self._mix = mix
         self._drop_last = drop_last
+        self._balance = balance
+        self._turn: tuple[int, Tensor, Sequence[Tensor]] | None = None
         self._views = views
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
@@ -232,7 +237,7 @@ class TrainStream(Stream):
         if not len(among) or bool((among < 0).any()):
             raise KdzooError(f"select: {len(among)} rows, not all of them of the training split")
         part = copy.copy(self)
-        part._among = among
+        part._among, part._turn = among, None
         part._part = digest(among.tolist())[:16]
         part._batch_size = min(self._asked_batch_size, len(among) // self._share.world)
         if not part._batch_size:
@@ -280,25 +285,39 @@ class TrainStream(Stream):
         return replace(batch, origin=origin)
 
     def _batches(self) -> Sequence[Tensor]:
-        order = self._among[
-            permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])
-        ]
-        repeats, length = self._augment.repeats, self._whole * self._batch_size * self._share.world
+        if self._balance:
+            return self._dealt(self._among[self._balanced()[0]])
+        return self._dealt(
+            self._among[permutation(key("shuffle", self._seed, self.epoch), self.split.index[self._among])]
+        )
+
+    def _balanced(self) -> tuple[Tensor, Sequence[Tensor]]:
+        """The order of the epoch, and for each batch how often its samples came before; computed once an epoch."""
+        if self._turn is None or self._turn[0] != self.epoch:
+            target, index = self.split.target[self._among], self.split.index[self._among]
+            order, copies = balanced(target, index, self._seed, self.epoch)
+            self._turn = self.epoch, order, self._dealt(copies)
+        return self._turn[1:]
+
+    def _dealt(self, order: Tensor) -> Sequence[Tensor]:
+        """The batches of this process."""
+        repeats, world, rank = self._augment.repeats, self._share.world, self._share.rank
+        length = self._whole * self._batch_size * world
         if repeats > 1:
             order = order[: -(-length // repeats)].repeat_interleave(repeats)[:length]
-            return order.view(self._whole, self._batch_size, self._share.world)[
-                ..., self._share.rank
-            ].unbind()
+            return order.view(self._whole, self._batch_size, world)[..., rank].unbind()
         everybody, rest = order.tensor_split([length])
-        whole = everybody.view(self._whole, self._share.world, self._batch_size)[:, self._share.rank].unbind()
-        return (*whole, rest[self._share.rank * self._rest :][: self._rest]) if self._rest else whole
+        whole = everybody.view(self._whole, world, self._batch_size)[:, rank].unbind()
+        return (*whole, rest[rank * self._rest :][: self._rest]) if self._rest else whole
 
     def _drawn(self, index: Tensor, step: int, asked: Tensor, chosen: Tensor) -> Tensor:
         repeats, world = self._augment.repeats, self._share.world
-        if repeats == 1:
+        if repeats == 1 and not self._balance:
             return index
-        place = torch.arange(self._batch_size, device=index.device) + step * self._batch_size
+        place = torch.arange(len(asked), device=index.device) + step * self._batch_size
         copy = (place * world + self._share.rank) % repeats
+        if self._balance:
+            copy = copy + repeats * self._balanced()[1][step].to(index.device)
         if len(chosen) < len(asked):
             copy = copy[torch.isin(asked.to(index.device), chosen)]
         return index + (copy << _COPY_BITS)

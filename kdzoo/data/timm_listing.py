@@ -15,7 +15,7 @@ from PIL import Image
 
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.decode import fit, usual_side
-from kdzoo.data.folder import size_and_time
+from kdzoo.data.file_listing import size_and_time
 from kdzoo.data.listing import Targets, digest
 from kdzoo.errors import KdzooError
 

@@ -6,16 +6,12 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from PIL import Image
 from timm.utils.misc import natural_key
 
+from kdzoo.data.formats import is_image
 from kdzoo.errors import KdzooError
-
-_FORMATS = "AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP"
-"""Pillow's names of the formats that photographs come in."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,7 @@ class Tree:
     """Paths below a folder, with ``/`` between their parts, in timm's natural order.
 
     Attributes:
-        images: the files whose suffix is that of an image.
+        images: the files that are images by their suffix, or without one by their first bytes.
         others: the other files.
         again: links to a folder above, or to a file or a folder that is there already.
 
@@ -32,14 +28,6 @@ class Tree:
     images: tuple[str, ...]
     others: tuple[str, ...]
     again: tuple[str, ...]
-
-
-@cache
-def suffixes() -> tuple[str, ...]:
-    """The suffixes that Pillow knows for formats of photographs, ``.jfif`` as well as ``.jpg``."""
-    known = Image.registered_extensions().items()
-    # a .pfm holds floating-point numbers of any range
-    return tuple(sorted(suffix for suffix, name in known if name in _FORMATS and suffix != ".pfm"))
 
 
 def tree(root: Path) -> Tree:
@@ -52,7 +40,7 @@ def tree(root: Path) -> Tree:
         KdzooError: a folder cannot be read.
 
     """
-    top, known = os.path.realpath(root), suffixes()
+    top = os.path.realpath(root)
     seen: set[str] = set()
     files: list[str] = []
     again: list[str] = []
@@ -80,15 +68,17 @@ def tree(root: Path) -> Tree:
                 links.append((entry.path, os.path.realpath(entry.path)))
             elif entry.is_dir():
                 folders.append((entry.path, f"{real}/{entry.name}"))
+            elif not entry.is_file():  # a pipe would make its reader wait
+                continue
             elif f"{real}/{entry.name}" in seen:
                 again.append(entry.path)
             else:
                 seen.add(f"{real}/{entry.name}")
                 files.append(entry.path)
-    is_image = [os.path.splitext(file)[1].lower() in known for file in files]
+    image = [is_image(file) for file in files]
     return Tree(
-        _ordered(root, (file for file, is_one in zip(files, is_image, strict=True) if is_one)),
-        _ordered(root, (file for file, is_one in zip(files, is_image, strict=True) if not is_one)),
+        _ordered(root, (file for file, is_one in zip(files, image, strict=True) if is_one)),
+        _ordered(root, (file for file, is_one in zip(files, image, strict=True) if not is_one)),
         _ordered(root, again),
     )
 

@@ -30,6 +30,10 @@ class Columns:
         places = self.places.to(target.device)
         return places[target.clamp(min=0)].where(target != UNLABELLED, UNLABELLED)
 
+    def in_order(self, values: Tensor) -> Tensor:
+        """(K,) values of the classes in the order of the logits."""
+        return values[self.classes.to(values.device)]
+
     def to_classes(self, column: Tensor) -> Tensor:
         """(B,) places among the logits as class ids."""
         return self.classes.to(column.device)[column]

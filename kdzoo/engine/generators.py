@@ -33,6 +33,11 @@ class Generators:
         """The state of each."""
         return {f"{_PREFIX}{name}": {"state": one.get_state()} for name, one in self._made.items()}
 
+    def seed(self, seed: int) -> None:
+        """Seed all that were created, each differently; for the conformance kit."""
+        for name, one in self._made.items():
+            one.manual_seed(derive_seed(seed, "generator", name, self._rank))
+
     def clear(self) -> None:
         """Create them again, from their seeds or their saved states."""
         self._made.clear()

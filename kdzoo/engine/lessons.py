@@ -86,8 +86,13 @@ class Lessons:
 
     def teach(self, run: Run, batch: Batch, *, detach: bool) -> Tensor:
         """The distillation loss, summed over the scheme's lessons; zero without lessons."""
+        losses = [loss for _, loss in self.taught(run, batch, detach=detach)]
+        return torch.stack(losses).sum() if losses else torch.zeros((), device=self._roster.device)
+
+    def taught(self, run: Run, batch: Batch, *, detach: bool) -> list[tuple[Lesson, Tensor]]:
+        """See :meth:`kdzoo.api.Run.taught`."""
         if not self._parts:
-            return torch.zeros((), device=self._roster.device)
+            return []
         lessons = [
             lesson
             for lesson in self._scheme.lessons(run, batch)
@@ -96,8 +101,7 @@ class Lessons:
         for lesson in lessons:
             if (lesson.student, lesson.teacher) not in self._roster.connectors:
                 self._build(run, (lesson.student, lesson.teacher), batch)
-        losses = [self._lesson(lesson, batch, detach) for lesson in lessons]
-        return torch.stack(losses).sum() if losses else torch.zeros((), device=self._roster.device)
+        return [(lesson, self._lesson(lesson, batch, detach)) for lesson in lessons]
 
     def knowledges(self, arrow: Arrow) -> dict[str, Knowledge]:
         """The knowledges of ``arrow``, by name."""
@@ -172,6 +176,8 @@ class Lessons:
         name = f"{_PREFIX}{student}{_ARROW}{teacher}"
         with seeded(derive_seed(run.recipe.seed, name)):
             made = {part.name: part.make() for part in self._parts}
+            for knowledge in made.values():
+                knowledge.lesson = Lesson(student, teacher)
             for taps in (knowledge.taps for knowledge in made.values()):
                 for role, side in (student, "student"), (teacher, "teacher"):
                     run.tap(role, *taps.of(side), embedding=taps.embedding, probes=taps.probes_of(side))

@@ -129,6 +129,7 @@ class Loop:
             names.add(phase.name)
             if number < done:
                 continue
+            self.run.phase = phase.name
             self.run.begin_phase(phase.epochs, _steps(phase))
             if saved is not None and number == done:
                 self._restore(phase, saved)
@@ -180,7 +181,12 @@ class Loop:
         if set_epoch is not None:
             set_epoch(at.total_epochs, at.step)
         try:
-            yield from phase.data if set_epoch is not None else islice(phase.data, at.step, None)
+            batches = iter(phase.data) if set_epoch is not None else islice(phase.data, at.step, None)
+            first = list(islice(batches, 1))
+            if set_epoch is not None:  # whoever else goes through it, also within this epoch, sees all of it
+                set_epoch(at.total_epochs, 0)
+            yield from first
+            yield from batches
         except Exception:
             if self.stop.asked is None:
                 raise
@@ -260,7 +266,8 @@ class Loop:
         metrics = {f"train/{name}": float(total) / max(at.step, 1) for name, total in at.sums.items()}
         at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
         last = at.epoch == phase.epochs
-        if phase.validate and run.data.val is not None and (last or at.epoch % run.recipe.eval_every == 0):
+        due = last or at.epoch % run.recipe.eval_every == 0
+        if phase.validate and due and run.data.val is not None and run.data.classes:
             metrics |= self._validate()
         run.gallery.epoch = at.total_epochs
         if phase.after_epoch is not None:
@@ -305,11 +312,12 @@ class Loop:
     def _accuracies(self, name: str) -> dict[str, float]:
         run = self.run
         assert run.data.val is not None
-        return {
+        found = {
             name if role == "student" else f"{name}/{role}": accuracy(run, role, run.data.val)
             for role in run.students
             if classifies(run.roles[role])
         }
+        return {name: value for name, value in found.items() if value is not None}
 
     def _save(self) -> None:
         self._look()

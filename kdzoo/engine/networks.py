@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -15,6 +16,7 @@ from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.backbone.adapt import keep_classes, load_origin
 from kdzoo.backbone.memory_format import to_channels_last
 from kdzoo.backbone.origin import FOLDER, TIMM, Origin, describe, origin_of
+from kdzoo.engine.teacher_classes import own_classes
 from kdzoo.engine.use import student_classes, teacher_use
 from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError, shortened
@@ -83,10 +85,10 @@ class Networks:
     ) -> Backbone:
         """The backbone of ``role``, on the device, with its weights loaded."""
         config = self.config(role, like)
-        classes = self._data.classes
+        number, _ = self._classes
         if num_classes == 0:
             config, num_classes = config.model_copy(update={"head": False}), None
-        own_classes = num_classes in (None, len(classes)) and not arguments
+        is_own = num_classes in (None, number) and not arguments
         if arguments:
             plain = {"pretrained": False, "checkpoint": None, "weights": None, "train": None}
             config = config.model_copy(update={"kwargs": {**config.kwargs, **arguments}, **plain})
@@ -99,12 +101,12 @@ class Networks:
         teacher = role.startswith("teacher")
         given = config.checkpoint is None and not arguments and (config.weights is not None or teacher)
         origin = origin_of(config) if given else None
-        if origin is None or (teacher and not own_classes):
-            network = self._plain(role, config, num_classes, own_classes=own_classes)
+        if origin is None or (teacher and not is_own):
+            network = self._plain(role, config, num_classes, is_own=is_own)
         elif teacher:
             network = self._teacher(role, config, origin)
         else:
-            network = self._start(role, config, origin, None if own_classes else num_classes)
+            network = self._start(role, config, origin, None if is_own else num_classes)
         self._modalities[network] = config.modality
         network.to(self._device)
         if self._recipe.channels_last:
@@ -113,21 +115,34 @@ class Networks:
             network.compile()
         return network
 
-    def _plain(
-        self, role: str, config: RoleConfig, num_classes: int | None, *, own_classes: bool
-    ) -> Backbone:
+    @cached_property
+    def _classes(self) -> tuple[int, tuple[str, ...] | None]:
+        """How many classes the networks tell apart, and their names.
+
+        The data's; without any those of a trained teacher whose logits are read.
+        """
+        teacher = next((one for name, one in self._recipe.roles.items() if name.startswith("teacher")), None)
+        if self._data.classes or teacher is None:
+            return len(self._data.classes), self._data.classes
+        wanted = self._reads_logits if teacher.head is None else teacher.head
+        return own_classes(teacher) if wanted else (0, None)
+
+    def _plain(self, role: str, config: RoleConfig, num_classes: int | None, *, is_own: bool) -> Backbone:
         """Without weights, or with those for the data's classes."""
-        classes, teacher = self._data.classes, role.startswith("teacher")
-        trained = own_classes and _exported_for(config, len(classes))
-        weights = config.checkpoint if own_classes else None
-        if own_classes and weights is None and not trained and teacher:
-            if config.train in ("never", "head") or not classes:
-                why = "the data has no classes to train it for" if not classes else f"train={config.train}"
-                raise KdzooError(f"roles.{role} has no weights, and {why}: pass --teacher-weights")
+        number, teacher = self._classes[0], role.startswith("teacher")
+        trained = is_own and _exported_for(config, number)
+        if is_own and config.pretrained and not self._data.classes:
+            trained = config.checkpoint is None  # nothing here could train it further
+        weights = config.checkpoint if is_own else None
+        if is_own and weights is None and not trained and teacher:
+            if config.train in ("never", "head"):
+                raise KdzooError(
+                    f"roles.{role} has no weights, and train={config.train}: pass --teacher-weights"
+                )
             weights = self._teacher_weights(role, config)
         if num_classes is None:
             num_classes = student_classes(
-                role, config.model_copy(update={"train": None} if teacher else {}), classes
+                role, config.model_copy(update={"train": None} if teacher else {}), number
             )
         network = self._build(
             role, config.model_copy(update={"pretrained": config.pretrained or trained}), num_classes
@@ -163,9 +178,13 @@ class Networks:
 
     def _start(self, role: str, config: RoleConfig, origin: Origin, num_classes: int | None) -> Backbone:
         """Trained from weights of whatever classes; its head is new unless theirs has the data's classes."""
-        number = num_classes or student_classes(role, config, self._data.classes)
-        own = number and num_classes is None
-        rows = origin.rows_for(self._data.classes, by_number=False) if own else None
+        own, names = self._classes
+        number = num_classes or student_classes(role, config, own)
+        rows = None
+        if number and num_classes is None:
+            rows = origin.rows_for(names or (), by_number=False)
+            if names is None and own == origin.num_classes:
+                rows = list(range(own))
         if number and rows is None:
             had = f"the {origin.num_classes} classes of its weights are others"
             had = had if origin.num_classes else "its weights have no classifier"
@@ -185,7 +204,7 @@ class Networks:
             load_origin(network, origin, head=num_classes == origin.num_classes != 0)
         if rows is not None and list(rows) != list(range(num_classes)):
             with seeded(0):  # the new classifier draws numbers before it is filled
-                keep_classes(network, rows, self._data.classes)
+                keep_classes(network, rows, self._classes[1] or ())
         fetched = f"{config.model} {TIMM}" if config.weights == TIMM else origin.model
         self.sources[role] = str(origin.path or fetched)
         return network
@@ -197,7 +216,7 @@ class Networks:
                 num_classes=num_classes,
                 channels=self._data.channels[config.modality],
                 img_size=self._data.img_size,
-                label_names=self._data.classes if num_classes == len(self._data.classes) else None,
+                label_names=self._classes[1] if num_classes == self._classes[0] else None,
                 zoo=self._zoo,
             )
 

@@ -28,13 +28,15 @@ _NONE = -1
 class Predictions:
     """Counts over the labelled samples of a split, all float64 on the CPU; figures are in percent.
 
+    Without any label they are None, but for the agreement with the teacher, which is over all samples.
+
     Attributes:
         labels: (K,) samples of each class.
         found: (K,) samples that were predicted to be of each class.
         right: (K,) samples of each class that were predicted to be of it.
         bins: (3, 15) for each bin of confidence: samples, right ones, sum of their confidence.
-        totals: (3,) samples whose class is among the five most probable, on which the teacher predicts the same,
-            for which the teacher is right.
+        totals: (2,) samples whose class is among the five most probable, for which the teacher is right.
+        agreements: (2,) of all samples, labelled or not: for which the teacher predicts the same, and their number.
         confusion: (K, K) true class by predicted class; (0, 0) with more than 200 classes.
     """
 
@@ -43,37 +45,40 @@ class Predictions:
     right: Tensor
     bins: Tensor
     totals: Tensor
+    agreements: Tensor
     confusion: Tensor
 
     @property
-    def accuracy(self) -> float:
+    def accuracy(self) -> float | None:
         """Top-1."""
         return self._percent(self.right.sum())
 
     @property
-    def top5(self) -> float:
+    def top5(self) -> float | None:
         """Share of samples whose class is among the five with the largest logits."""
         return self._percent(self.totals[0])
 
     @property
     def agreement(self) -> float:
         """Share of samples for which student and teacher predict the same class, right or wrong."""
+        return 100.0 * float(self.agreements[0]) / max(float(self.agreements[1]), 1.0)
+
+    @property
+    def teacher(self) -> float | None:
+        """The teacher's top-1 accuracy."""
         return self._percent(self.totals[1])
 
     @property
-    def teacher(self) -> float:
-        """The teacher's top-1 accuracy."""
-        return self._percent(self.totals[2])
-
-    @property
-    def macro_f1(self) -> float:
+    def macro_f1(self) -> float | None:
         """Mean of F1 over the classes that are labelled or predicted at least once."""
         sizes = self.labels + self.found
         seen = sizes > 0
-        return 100.0 * float((2 * self.right[seen] / sizes[seen]).sum()) / max(int(seen.sum()), 1)
+        if not self.labels.sum():
+            return None
+        return 100.0 * float((2 * self.right[seen] / sizes[seen]).sum()) / int(seen.sum())
 
     @property
-    def ece(self) -> float:
+    def ece(self) -> float | None:
         """Expected calibration error (Guo et al. 2017): over the bins, the mean of |accuracy - confidence|."""
         return self._percent((self.bins[1] - self.bins[2]).abs().sum())
 
@@ -86,18 +91,22 @@ class Predictions:
         ]
         return {"classes": per_class, "confusion": self.confusion.long().tolist()}
 
-    def _percent(self, count: Tensor) -> float:
-        return 100.0 * float(count) / max(float(self.labels.sum()), 1.0)
+    def _percent(self, count: Tensor) -> float | None:
+        samples = float(self.labels.sum())
+        return 100.0 * float(count) / samples if samples else None
 
 
 def count(rows: Tensor, classes: int) -> dict[str, Tensor]:
     """The counts of :class:`Predictions` by attribute, of one process.
 
     Args:
-        rows: (5, n) float64: class id, predicted class id or -1 for another class, whether the class is among the
-            five most probable, confidence in [0, 1], the teacher's predicted class or -1.
+        rows: (5, n) float64: class id or -1 without a label, predicted class id or -1 for another class, whether the
+            class is among the five most probable, confidence in [0, 1], the teacher's predicted class or -1.
         classes: K.
     """
+    same = (rows[1] == rows[4]) & (rows[1] != _NONE)
+    agreements = torch.tensor([int(same.sum()), rows.shape[1]], dtype=torch.float64)
+    rows = rows[:, rows[0] != UNLABELLED]
     target, found, teacher = rows[0].long(), rows[1].long(), rows[4].long()
     right = found == target
     bins = (rows[3] * _BINS).ceil().long().clamp(1, _BINS) - 1  # each is open below and closed above
@@ -114,9 +123,8 @@ def count(rows: Tensor, classes: int) -> dict[str, Tensor]:
                 for one in (torch.ones_like(rows[3]), right.double(), rows[3])
             ]
         ),
-        "totals": torch.stack(
-            [rows[2].sum(), ((found == teacher) & known).sum(), (teacher == target).sum()]
-        ).double(),
+        "totals": torch.stack([rows[2].sum(), (teacher == target).sum()]).double(),
+        "agreements": agreements,
         "confusion": pairs.reshape(size, size).double(),
     }
 
@@ -139,14 +147,18 @@ def predictions(run: TrainingRun, split: Iterable[Batch], teacher: str | None) -
                 if teacher is None
                 else _classes(run, teacher, run.answers.unremembered(teacher, batch).logits.argmax(dim=1)),
             ]
-            labelled = batch.target != UNLABELLED
-            parts.append(torch.stack([row.double() for row in rows])[:, labelled].cpu())
+            parts.append(torch.stack([row.double() for row in rows]).cpu())
     counts = count(torch.cat(parts, dim=1), classes)
     return Predictions(**_summed(run, counts))
 
 
 def _classes(run: TrainingRun, role: str, places: Tensor) -> Tensor:
-    """Places among the logits of ``role`` as class ids of the data; -1 where they stand for none."""
+    """Places among the logits of ``role`` as class ids of the data, -1 where they stand for none.
+
+    Where the data has no classes they stay as they are.
+    """
+    if not run.data.classes:
+        return places
     columns = run.columns(role)
     if columns is not None:
         return columns.to_classes(places)

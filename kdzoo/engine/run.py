@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -17,8 +19,9 @@ from kdzoo.api.batch import UNLABELLED, Batch, Output
 from kdzoo.api.network import Backbone
 from kdzoo.api.probe import Probe
 from kdzoo.api.run import Data
-from kdzoo.api.scheme import Scheme
+from kdzoo.api.scheme import Lesson, Scheme
 from kdzoo.engine.answers import Answers
+from kdzoo.engine.class_weights import balanced_weights
 from kdzoo.engine.columns import Columns, columns_of
 from kdzoo.engine.evaluate import task_loss
 from kdzoo.engine.gallery import Gallery
@@ -30,7 +33,11 @@ from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
 from kdzoo.engine.store import Store
 from kdzoo.engine.updates import Updates
+from kdzoo.engine.work import Work
 from kdzoo.recipe.model import OptimConfig, Recipe
+
+_WORK = "work"
+"""The key of the counts in a checkpoint."""
 
 
 class TrainingRun:
@@ -59,10 +66,12 @@ class TrainingRun:
         self.networks = networks
         self.gallery = gallery or Gallery(Path(), lambda event: None, writes=False)
         self.folder = self.gallery.folder
+        self.phase = ""
         self.state: dict[str, Any] = {}
-        self.listeners = Listeners(self, listeners)
         self.saved: dict[str, Any] = {}  # by name, until the part or role with this state is created
         self.roster = Roster(fabric)
+        self.work = Work(self.roster)
+        self.listeners = Listeners(self, [self.work, *listeners])
         self.answers = Answers(self.roster, self.autocast, self.listeners, store)
         self.updates = Updates(self.roster, fabric, self.saved, recipe.optim.grad_accum_steps)
         self.lessons = Lessons(knowledge, scheme, self.roster, self.answers, self.updates)
@@ -151,13 +160,33 @@ class TrainingRun:
         if not output.has_logits and not bool((batch.target != UNLABELLED).any()):
             return torch.zeros((), device=self.device)
         logits = output.logits
-        return task_loss(logits, batch.target, self.columns(role), self.recipe.smoothing)
+        weights = self.class_weights if self.recipe.data.class_weights else None
+        return task_loss(logits, batch.target, self.columns(role), self.recipe.smoothing, weights)
+
+    @cached_property
+    def class_weights(self) -> Tensor:
+        """(K,) the weights of the classes in the task loss; computed when a task loss is."""
+        return balanced_weights(self.data.labels, len(self.data.classes))
 
     def teach(self, batch: Batch, *, detach: bool = True) -> Tensor:
         """See :meth:`kdzoo.api.Run.teach`."""
         loss = self.lessons.teach(self, batch, detach=detach)
         self.listeners.tell(Listener.taught, batch, loss)
         return loss
+
+    def taught(self, batch: Batch, *, detach: bool = True) -> list[tuple[Lesson, Tensor]]:
+        """See :meth:`kdzoo.api.Run.taught`."""
+        found = self.lessons.taught(self, batch, detach=detach)
+        if found:
+            self.listeners.tell(Listener.taught, batch, torch.stack([loss for _, loss in found]).sum())
+        return found
+
+    def reduce(self, tensor: Tensor, how: Literal["mean", "sum", "max"] = "mean") -> Tensor:
+        """See :meth:`kdzoo.api.Run.reduce`."""
+        reduced = tensor.detach().clone()
+        if self.fabric.world_size > 1:
+            reduced = cast(Tensor, self.fabric.all_reduce(reduced, reduce_op=how))
+        return reduced
 
     def update(self, loss: Tensor, *roles: str) -> None:
         """See :meth:`kdzoo.api.Run.update`."""
@@ -209,7 +238,8 @@ class TrainingRun:
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimizers and generators, as tensors and plain values."""
-        return {**self.saved, **self.updates.state_dict(), **self.generators.state_dict()}
+        work = {_WORK: dict(self.work.counts)}
+        return {**self.saved, **self.updates.state_dict(), **self.generators.state_dict(), **work}
 
     def restore(self, content: dict[str, Any], step: int) -> None:
         """Restore what :meth:`state_dict` returned; what does not exist yet gets its state when it is created.
@@ -219,5 +249,6 @@ class TrainingRun:
         """
         self.saved.clear()
         self.saved.update(content)
+        self.work.counts = Counter(self.saved.pop(_WORK, {}))
         self.generators.clear()
         self.updates.restore(step)

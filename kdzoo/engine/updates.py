@@ -57,6 +57,10 @@ class Updates:
         parameters = [parameter for member in members for parameter in member.parameters]
         self.finite &= torch.isfinite(loss.detach()).all()
         if loss.requires_grad and parameters:
+            for member in members:
+                if member not in self._pending:  # these have gradients of this group's steps
+                    for parameter in member.parameters:
+                        parameter.grad = None  # of a backward pass that is not this update's
             torch.autograd.backward(loss if self._size == 1 else loss / self._size, inputs=parameters)
             self._pending |= dict.fromkeys(members)
         self._step_pending()

@@ -89,8 +89,8 @@ def _differ(origin: Origin, classes: Sequence[str]) -> str:
     return f"its weights are for {origin.num_classes} classes{why}, and the data has {len(classes)}"
 
 
-def student_classes(role: str, config: RoleConfig, classes: Sequence[str]) -> int:
-    """The number of classes of a network that is trained in this run.
+def student_classes(role: str, config: RoleConfig, classes: int) -> int:
+    """The number of classes of a network that is trained in this run: ``classes``, or 0.
 
     Raises:
         KdzooError: its configuration says that it is not to be trained.
@@ -102,4 +102,4 @@ def student_classes(role: str, config: RoleConfig, classes: Sequence[str]) -> in
         raise KdzooError(
             f"roles.{role}.train=head: a head alone needs a trained network below it: give weights"
         )
-    return 0 if config.head is False else len(classes)
+    return 0 if config.head is False else classes

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kdzoo.backbone import Backbone
 from kdzoo.backbone.adapt import check_names, keep_classes, see_as
@@ -43,9 +43,15 @@ def load_weights(backbone: Backbone, path: Path, *, resize: bool = True) -> None
 
 
 def weights_hash(module: nn.Module) -> str:
-    """The sha256 over the names, dtypes, shapes and bytes of the module's state dict, as 64 hex digits."""
+    """The sha256 over the names, dtypes, shapes and bytes of the module's state dict, as 64 hex digits.
+
+    Of an extra state (``nn.Module.get_extra_state``) that is no tensor, its ``repr`` counts.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
+        if not isinstance(tensor, Tensor):
+            digest.update(f"{name} {tensor!r}\n".encode())
+            continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())

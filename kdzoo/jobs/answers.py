@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.store import Store
 from kdzoo.places import cache_folder
+from kdzoo.recipe.decides import EFFECTS, Effect
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
@@ -27,7 +28,9 @@ def open_store(
     if not recipe.store_gb or data.streams:
         return None
     decides: dict[str, Any] = {
-        name: value for name, value in identity.fields.items() if name in _FIELDS or name.startswith("data.")
+        name: value
+        for name, value in identity.fields.items()
+        if name in _FIELDS or (name.startswith("data.") and EFFECTS.get(name) is not Effect.MEASURES)
     }
     decides |= {"format": _FORMAT, "kdzoo": __version__, "rank": fabric.global_rank}
     decides |= {name: version(name) for name in ("torch", "timm")}

@@ -44,8 +44,9 @@ def measure(
         position: the position at the end of training.
         known: role -> test accuracy of teachers trained by kdzoo.
     """
-    own = run.members.get("teacher")
-    grades = own is not None and not own.student and answers(own.module, len(run.data.classes))
+    own, student = run.members.get("teacher"), run.members["student"].module
+    number = len(run.data.classes) or (student.num_classes if isinstance(student, Backbone) else 0)
+    grades = own is not None and not own.student and answers(own.module, number)
     teacher = "teacher" if grades else None
     result: dict[str, Any] = {
         "method": run.recipe.method,
@@ -74,7 +75,7 @@ def _accuracies(
     """The figures of a student that classifies, with its pictures and its figures by class."""
     classes = run.data.classes
     last_val = position.last_val
-    if last_val is None and run.data.val is not None:
+    if last_val is None and run.data.val is not None and classes:
         last_val = accuracy(run, "student", run.data.val)
     found = predictions(run, run.data.test, teacher)
     result: dict[str, Any] = {"test/last": found.accuracy, "val/last": last_val}
@@ -93,20 +94,33 @@ def _accuracies(
             result[f"test/{role}"] = known[role]
         elif role == teacher:
             result[f"test/{role}"] = found.teacher
-        elif role != "student" and (
-            (member.student and classifies(member.module)) or answers(member.module, len(classes))
+        elif (
+            role != "student"
+            and classes
+            and ((member.student and classifies(member.module)) or answers(member.module, len(classes)))
         ):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
+    for role, reached in known.items():  # also of a teacher that a derived role has replaced
+        result.setdefault(f"test/{role}", reached)
+    result |= {f"work/{name}": number for name, number in sorted(run.work.counts.items())}
     if len(classes) > 5:
         result["test/top5"] = found.top5
     result |= {"test/macro_f1": found.macro_f1, "test/ece": found.ece}
     if teacher is not None:
         result["test/agreement"] = found.agreement
-    if len(classes) <= MOST_CLASSES:
+    if 0 < len(classes) <= MOST_CLASSES:
         run.picture("confusion", confusion_picture(found.confusion, classes))
     if run.fabric.global_rank == 0:
         write_json(run.folder / "figures.json", found.by_class(classes))
     return result
+
+
+def _names(run: TrainingRun, student: Backbone | Assembled, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The class names in the order of the student's logits; numbers where nobody has named them."""
+    if run.columns("student") or not classes:
+        number = student.num_classes if isinstance(student, Backbone) else 0
+        return student.label_names or tuple(map(str, range(number)))
+    return classes
 
 
 def write_outcome(
@@ -161,7 +175,7 @@ def write_outcome(
     export_student(
         student.module,
         place.student,
-        classes=student.module.label_names or data.classes if run.columns("student") else data.classes,
+        classes=_names(run, student.module, data.classes),
         card=student_card(run.recipe, result),
         image_shape=(data.channels[student.modality], data.img_size, data.img_size),
         evaluation=data.evaluation or WHOLE,

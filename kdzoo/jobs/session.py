@@ -28,6 +28,7 @@ from kdzoo.engine.components import algorithm_of, components_of, knowledge_of, r
 from kdzoo.engine.gallery import Gallery
 from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
+from kdzoo.engine.metrics import metric_figures
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
@@ -46,6 +47,7 @@ from kdzoo.jobs.provenance import Clock, data_plugins, distributions
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
+from kdzoo.jobs.unlabelled import check_needs_no_labels, untrained
 from kdzoo.recipe.identity import Difference, Differs
 from kdzoo.recipe.model import Recipe, RoleConfig
 from kdzoo.recipe.writing import dump, write
@@ -130,6 +132,8 @@ class Session:
                 "early_stopping.patience needs a validation split, for the test split has no part in training: set "
                 "data.val_fraction, or add val/ to the folder"
             )
+        if self.data.unlabelled or not self.data.classes:
+            check_needs_no_labels(self.recipe, self.resources.zoo)
         if not self.planned.weights_only:  # the run that needs the teacher has said it
             for note in (*self.data.notes, *about_data(self.data, self.recipe.data.batch_size)):
                 tell(Noted(note))
@@ -206,7 +210,15 @@ class Session:
                 f"{settings.metric} has not risen in {waited} validation{'s' * (waited > 1)} (early_stopping)"
             )
             self.announcer.notify(Noted(f"stopped after epoch {position.epochs_before}: {why}"))
+        if self.recipe.data.class_weights and "class_weights" not in vars(run):
+            name = self.recipe.algorithm.name
+            self._warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
         result = measure(run, algorithm, position, self.teacher_accuracy)
+        for name, figure in metric_figures(run, self.resources.zoo, self.data.test):
+            if isinstance(figure, str):
+                self._warn(f"the metric {name!r} has no figure: {figure}")
+            else:
+                result[f"test/{name}"] = figure
         if (teacher := self.networks.path("teacher")) is not None:
             result["teacher_path"] = str(teacher)
         if self.store is not None:
@@ -276,6 +288,8 @@ class Session:
         Raises:
             Differs: the checkpoint was taken with another teacher.
         """
+        if self.data.unlabelled or not self.data.classes:
+            raise untrained(role, config)
         tags = self.planned.job.tags[1:]
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
         planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self._warn)
@@ -292,6 +306,6 @@ class Session:
             difference = Difference(f"roles.{role}.weights", before, now)
             raise Differs(f"{self.place.path}: cannot resume", [difference])
         result = finished(planned.folder)
-        if result is not None:
+        if result is not None and result["test/last"] is not None:
             self.teacher_accuracy[role] = result["test/last"]
         return weights

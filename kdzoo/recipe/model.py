@@ -355,8 +355,19 @@ class DataConfig(Section):
     class_depth: PositiveInt = Field(
         1, description="so many folders below a split name the class of an image"
     )
+    unlabelled: bool = Field(
+        False,
+        description="take every picture of the image folder, in whatever sub-folder, as one without a label, for "
+        "methods that need none",
+    )
+    allow_missing: bool = Field(False, description="accept classes that have no image in some split")
+    labels_file: Path | None = Field(
+        None,
+        description="a CSV or parquet file with the columns path (below data_dir), label and perhaps split (train, "
+        "val or test), in place of class folders",
+    )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="part of each class that is the test split where the image folder has no splits"
+        0.2, description="part of each class that is the test split where the images come in no splits"
     )
     img_size: Side | None = Field(
         None,
@@ -383,6 +394,16 @@ class DataConfig(Section):
     test_per_class: PositiveInt | None = Field(None, description="use so many test images of each class")
     labels_per_class: NonNegativeInt | None = Field(
         None, description="keep so many training labels of each class and withhold the rest"
+    )
+    sampling: Literal["balanced"] | None = Field(
+        None,
+        description="balanced: an epoch is as long as without, and has each class equally often; default: each "
+        "training image once",
+    )
+    class_weights: Literal["balanced"] | None = Field(
+        None,
+        description="balanced: weigh the task loss of each class by the inverse of its number of labelled training "
+        "images, with mean 1 over the images",
     )
     withhold_train: bool = Field(
         False, description="open no training image, for methods that work without data; train/ may be missing"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from kdzoo.recipe.model import Component, ComponentKind, DataConfig, Knowledges, Name, RoleConfig, Section
+from kdzoo.registry.published import Figure, PairName, PublishedFigure, PublishedTable, figures_of_table
 
 CATEGORIES = (
     "baseline",
@@ -75,6 +76,10 @@ class Method(Section):
         "what `kdzoo check` uses",
     )
     paper: Paper | None = None
+    published: tuple[PublishedFigure, ...] = Field(
+        (),
+        description="accuracies of the method that its authors or others published, each on a pair of a suite",
+    )
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -88,16 +93,33 @@ class Method(Section):
         return [*taught, ("scheme", self.scheme), ("algorithm", self.algorithm)]
 
 
+MethodSettings = dict[Name, dict[str, Any]]
+"""Method -> dotted keys of its recipe."""
+
+
 class Pair(Section):
     """A teacher and a student."""
 
+    name: PairName | None = Field(
+        None, description="short name, TEACHER>STUDENT; default: of the models' names"
+    )
     teacher: RoleConfig
     student: RoleConfig
+    recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of the pair's recipes")
+    settings: MethodSettings = Field(
+        default_factory=dict, description="method -> dotted keys of its recipe for this pair"
+    )
+    without: tuple[Name, ...] = Field((), description="methods that cannot be used with this pair")
 
     @property
-    def name(self) -> str:
-        """Readable: ``teacher>student``."""
-        return f"{self.teacher.model}>{self.student.model}"
+    def label(self) -> str:
+        """Its name, or ``teacher>student`` of the models' names."""
+        return self.name or f"{self.teacher.model}>{self.student.model}"
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """The roles as a layer of a recipe."""
+        return self.model_dump(include={"teacher", "student"}, exclude_unset=True)
 
 
 class Suite(Section):
@@ -113,6 +135,19 @@ class Suite(Section):
     seeds: tuple[NonNegativeInt, ...] = Field((0, 1, 2), min_length=1)
     epochs: PositiveInt = 20
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
+    headline: str = Field(
+        "test/last", description="the figure of the result that rows are ordered and compared by"
+    )
+    columns: tuple[str, ...] = Field(
+        (), description="further figures of the result to show, such as test/macro_f1"
+    )
+    settings: MethodSettings = Field(
+        default_factory=dict,
+        description="method -> dotted keys of its recipe in this suite, where the protocol has other values",
+    )
+    published: tuple[PublishedTable, ...] = Field(
+        (), description="tables of published accuracies on the suite's pairs"
+    )
     tune: dict[str, tuple[dict[str, Any], ...]] = Field(
         default_factory=dict,
         description="method -> candidate settings (dotted keys), compared by validation accuracy on tune_seed; '*' "
@@ -132,9 +167,41 @@ class Suite(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _known_pairs(self) -> Suite:
+        known = [pair.name for pair in self.pairs if pair.name is not None]
+        if len(known) > len(set(known)):
+            raise ValueError("two pairs have the same name")
+        for table in self.published:
+            unknown = [name for name in table.pairs if name not in known]
+            if unknown:
+                raise ValueError(f"published figures for {unknown[0]!r}, which is the name of no pair")
+        return self
+
 
 class Registry(Section):
     """Methods and suites by name."""
 
     methods: dict[Name, Method] = Field(default_factory=dict)
     suites: dict[Name, Suite] = Field(default_factory=dict)
+
+    def figures(
+        self, *, method: str | None = None, suite: str | None = None, pair: str | None = None
+    ) -> list[Figure]:
+        """Published figures, those of suites' tables first; each argument that is given selects."""
+        found = [
+            one
+            for name, content in self.suites.items()
+            for table in content.published
+            for one in figures_of_table(name, table)
+        ]
+        found += [
+            Figure(one.suite, name, one.pair, one.value, one)
+            for name, content in self.methods.items()
+            for one in content.published
+        ]
+        return [
+            one
+            for one in found
+            if method in (None, one.method) and suite in (None, one.suite) and pair in (None, one.pair)
+        ]

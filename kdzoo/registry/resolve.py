@@ -131,7 +131,8 @@ def _absolute(recipe: Recipe) -> Mapping[str, Any]:
         return absolute(path) if path else None
 
     paired = {name: resolved(path) for name, path in recipe.data.paired.items()}
-    data = recipe.data.model_copy(update={"data_dir": resolved(recipe.data.data_dir), "paired": paired})
+    places = {name: resolved(getattr(recipe.data, name)) for name in ("data_dir", "labels_file")}
+    data = recipe.data.model_copy(update={**places, "paired": paired})
     roles = {
         name: role.model_copy(
             update={

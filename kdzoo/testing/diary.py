@@ -20,8 +20,13 @@ from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.engine.role import Role
 from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.weights import weights_hash
+from kdzoo.testing.once import OncePerSubject
 from kdzoo.testing.subject import Subject
-from kdzoo.testing.watch import running, watch
+from kdzoo.testing.watch import Watched, running, watch
+from kdzoo.testing.watching.movement import Movement
+from kdzoo.testing.watching.teaching import Teaching
+from kdzoo.testing.watching.unchanged import Unchanged
+from kdzoo.testing.watching.waits import Waits
 
 ALWAYS = {"checkpoint_seconds": 0.0}
 """A checkpoint at every step."""
@@ -42,6 +47,9 @@ class Diary:
         moved: frozen role -> how it violated being frozen.
         still: trained role -> which of its modules were in eval mode at the end of a step.
         kept: role -> number of its maps that outlived their step.
+        teaching: whom the lessons reach.
+        movement: what the updates moved.
+        unchanged: what was changed in place.
 
     """
 
@@ -52,24 +60,49 @@ class Diary:
     moved: Mapping[str, str] = field(default_factory=dict)
     still: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, int] = field(default_factory=dict)
+    teaching: Teaching = field(default_factory=Teaching)
+    movement: Movement = field(default_factory=Movement)
+    unchanged: Unchanged = field(default_factory=Unchanged)
 
 
-_DIARIES: dict[tuple[type[Any], str | None, str], Diary] = {}
-
-
+@OncePerSubject
 def diary(subject: Subject) -> Diary:
-    """The diary of this subject; it is run once per process."""
-    key = (subject.found.component, subject.method, repr(sorted(subject.settings.items())))
-    if key not in _DIARIES:
-        _DIARIES.clear()  # keep only one: it contains the networks
-        _DIARIES[key] = _write(subject)
-    return _DIARIES[key]
+    """The diary of this subject."""
+    writer, teaching, movement, unchanged = _Writer(), Teaching(), Movement(), Unchanged()
+    done = watch(subject, listeners=[teaching, movement, unchanged, writer], changes=ALWAYS)
+    return Diary(
+        done.run,
+        done.weights,
+        done.figures,
+        writer.steps,
+        writer.moved,
+        writer.still,
+        writer.kept,
+        teaching,
+        movement,
+        unchanged,
+    )
 
 
-def _write(subject: Subject) -> Diary:
-    writer = _Writer()
-    done = watch(subject, listeners=[writer], changes=ALWAYS)
-    return Diary(done.run, done.weights, done.figures, writer.steps, writer.moved, writer.still, writer.kept)
+@dataclass(eq=False)
+class SecondRun:
+    """The same run again.
+
+    Attributes:
+        done: its outcome.
+        waits: where the host would have waited for a GPU.
+    """
+
+    done: Watched
+    waits: Waits
+
+
+@OncePerSubject
+def second_run(subject: Subject) -> SecondRun:
+    """The second run of this subject."""
+    waits = Waits()
+    with waits.open:
+        return SecondRun(watch(subject, listeners=[waits], changes=ALWAYS), waits)
 
 
 class _Writer(Listener):

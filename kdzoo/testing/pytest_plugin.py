@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -31,17 +31,20 @@ class Mistakes(Exception):
 class CheckItem(pytest.Item):
     """One check of one component."""
 
+    errors: ClassVar[dict[tuple[str, str, str], str]] = {}
+    """What components raised, and in which check first."""
+
     def __init__(self, *, subject: Subject, check: Check, **given: Any) -> None:
         super().__init__(**given)
         self.subject = subject
         self.check = check
 
     def runtest(self) -> None:
-        """Skipped, with the component's reason, if it is exempt."""
+        """Skipped, with the reason, if the component is exempt, or raises what it has raised in another check."""
         from kdzoo.testing import outcomes
 
-        for outcome in outcomes(self.subject, only=[self.check.name]):
-            if outcome.exempt is not None:
+        for outcome in outcomes(self.subject, only=[self.check.name], errors=self.errors):
+            if outcome.exempt is not None or outcome.failed is not None:
                 pytest.skip(outcome.state)
             if outcome.findings:
                 raise Mistakes(outcome.findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import RoleConfig
+from kdzoo.seeds import seed_everything
 from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import running, watch
 
@@ -52,6 +53,26 @@ class Rehearsal:
         """The knowledge's loss, (B,) or a scalar, optionally for other outputs."""
         found: Tensor = self.knowledge(student or self.student, teacher or self.teacher, batch or self.batch)
         return found
+
+    def fixed(self, seed: int = 0) -> Callable[..., Tensor]:
+        """:meth:`loss` from one state: before each call, generators are seeded and buffers restored.
+
+        Args:
+            seed: of the generators, the global ones and those of the run.
+        """
+        modules = list(self.knowledge.modules())
+        buffers = [{name: _copy(one) for name, one in module._buffers.items()} for module in modules]
+
+        def loss(
+            student: Output | None = None, teacher: Output | None = None, batch: Batch | None = None
+        ) -> Tensor:
+            for module, own in zip(modules, buffers, strict=True):
+                module._buffers.update({name: _copy(one) for name, one in own.items()})
+            self.run.generators.seed(seed)
+            seed_everything(seed)
+            return self.loss(student, teacher, batch)
+
+        return loss
 
 
 def prepared(subject: Subject, *, listeners: Sequence[Listener] = (), **changes: Any) -> TrainingRun:
@@ -124,6 +145,10 @@ def _lessons(run: TrainingRun, batch: Batch, subject: Subject) -> Iterator[Rehea
             teacher = run.lessons.shown(arrow[1], knowledge, "teacher", run.see(arrow[1], batch))
             frozen = teacher.detach().map(Tensor.float)
             yield Rehearsal(run, knowledge, leaves(student), frozen, replace(batch, progress=_MIDDLE))
+
+
+def _copy(buffer: Tensor | None) -> Tensor | None:
+    return None if buffer is None else buffer.clone()
 
 
 def leaves(output: Output) -> Output:

@@ -114,6 +114,8 @@ class Subject:
     def recipe(self, **changes: Any) -> Recipe:
         """The small recipe with this component; ``changes`` are dotted keys."""
         own: dict[str, Any] = {} if self.method else {self.found.kind: self.found.name}
+        if self.found.kind == "observer":
+            own = {"observers": [self.found.name]}
         small = self.entry.small if self.entry else {}
         keys = {**SMALL, **own, **small, **self.settings, **changes}
         # A component's name is a key beside its hyper-parameters.

@@ -61,7 +61,7 @@ def watch(
     subject: Subject,
     *,
     listeners: Sequence[Listener] = (),
-    stop_after: int | None = None,
+    stops: Sequence[int] = (),
     folder: Path | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Watched:
@@ -70,7 +70,7 @@ def watch(
     Args:
         subject: the component.
         listeners: observe the run.
-        stop_after: interrupt the run after this number of steps, and resume it from its last checkpoint.
+        stops: numbers of steps, ascending; after each the run is interrupted and resumed from its checkpoint.
         folder: the run's folder; default: a temporary one.
         changes: additional dotted keys of the recipe.
 
@@ -78,16 +78,20 @@ def watch(
     recipe = subject.recipe(**(changes or {}))
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place:
-            return _watched(subject, recipe, Path(place) / "run", listeners, stop_after)
-    return _watched(subject, recipe, folder, listeners, stop_after)
+            return _watched(subject, recipe, Path(place) / "run", listeners, stops)
+    return _watched(subject, recipe, folder, listeners, stops)
 
 
 def _watched(
-    subject: Subject, recipe: Recipe, folder: Path, listeners: Sequence[Listener], stop_after: int | None
+    subject: Subject, recipe: Recipe, folder: Path, listeners: Sequence[Listener], stops: Sequence[int]
 ) -> Watched:
-    if stop_after is not None:
+    done = 0
+    for stop in stops:
         with suppress(Stop):
-            train(recipe, folder, zoo=subject.zoo, listeners=[*listeners, StopAfter(stop_after)])
+            train(
+                recipe, folder, zoo=subject.zoo, resume=True, listeners=[*listeners, StopAfter(stop - done)]
+            )
+        done = stop
     keep = KeepRun()
     result = train(recipe, folder, zoo=subject.zoo, resume=True, listeners=[keep, *listeners])
     return Watched(keep.run, result, weights_of(keep.run), _left(folder))

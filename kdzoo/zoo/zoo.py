@@ -16,7 +16,7 @@ from kdzoo.api import hooks
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.zoo.plugin import Plugin, installed
 
-Kind = Literal["knowledge", "scheme", "algorithm", "observer", "dataset", "backbone", "command"]
+Kind = Literal["knowledge", "scheme", "algorithm", "observer", "metric", "dataset", "backbone", "command"]
 
 KINDS: tuple[Kind, ...] = ("knowledge", "scheme", "algorithm")
 """What a recipe names."""
@@ -26,6 +26,7 @@ HOOKS: Mapping[Kind, str] = {
     "scheme": "kdzoo_schemes",
     "algorithm": "kdzoo_algorithms",
     "observer": "kdzoo_observers",
+    "metric": "kdzoo_metrics",
     "dataset": "kdzoo_datasets",
 }
 
@@ -34,6 +35,7 @@ _BASES: Mapping[Kind, str] = {
     "scheme": "kdzoo.api.scheme.Scheme",
     "algorithm": "kdzoo.api.algorithm.Algorithm",
     "observer": "kdzoo.api.observer.Observer",
+    "metric": "kdzoo.api.metric.Metric",
     "dataset": "kdzoo.api.source.DataSource",
 }
 

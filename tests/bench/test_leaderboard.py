@@ -6,10 +6,12 @@ import pytest
 from rich.console import Console
 
 from kdzoo.bench.leaderboard import Estimate, Score, estimate, leaderboard, teacher_accuracy
+from kdzoo.bench.recorded import Result
 from kdzoo.bench.results import PairResults
-from kdzoo.bench.table import terminal_table
+from kdzoo.bench.table import cells, headings, terminal_table, wandb_columns, wandb_rows
 from kdzoo.bench.words import columns_left_out
 from kdzoo.cli.output import print_whole
+from kdzoo.errors import KdzooError
 
 T_1, T_2 = 12.7062, 4.30265  # the 0.975 quantiles for 1 and 2 degrees of freedom
 
@@ -147,3 +149,42 @@ def test_what_is_left_out_is_said() -> None:
     assert columns_left_out(["peak MB", "from"]) == (
         "This terminal is too narrow for: peak MB; from. The report has every column."
     )
+
+
+def test_a_suite_has_its_own_headline_and_columns() -> None:
+    scores = [
+        Score.of(
+            name,
+            seed,
+            Result.model_validate(
+                {
+                    **ENDED,
+                    "test/last": 90.0,
+                    "test/knn": knn + seed,
+                    **({"test/f1": 50.0} if name == "a" else {}),
+                }
+            ),
+            headline="test/knn",
+            columns=("test/last", "test/f1"),
+        )
+        for name, knn in (("a", 40.0), ("base", 60.0))
+        for seed in (0, 1)
+    ]
+    rows = leaderboard(scores, "base")
+    assert [row.entry for row in rows] == ["base", "a"]
+    assert rows[1].difference is not None
+    assert rows[1].difference.mean == pytest.approx(-20.0)
+    pair = PairResults("t>s", tuple(rows), None, None, "test/knn", ("test/last", "test/f1"))
+    names = headings(pair)
+    assert names[2] == "test/knn"
+    assert dict(zip(names, cells(rows[0]), strict=True))["test/f1"] == "–"
+    assert dict(zip(names, cells(rows[1]), strict=True))["test/f1"] == "50.00 ± 0.00"
+    assert dict(zip(wandb_columns([pair]), wandb_rows([pair])[0], strict=True))["test/knn"] == 60.5
+
+
+def test_a_result_without_the_headline_is_refused() -> None:
+    with pytest.raises(KdzooError, match="unknown figure 'test/knn'"):
+        Score.of("a", 0, Result.model_validate({**ENDED, "test/last": 90.0}), headline="test/knn")
+
+
+ENDED = {"seconds": 1.0, "process_seconds": 1.0, "peak_memory_mb": 1.0, "parameters": 1}

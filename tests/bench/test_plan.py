@@ -201,7 +201,7 @@ def test_a_suite_from_a_file(tmp_path: Path, zoo: Zoo) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("pairs: [{teacher: test_resnet, student: test_vit}]\nepochs: 2\n")
     name, suite = open_suite(str(file), load_registry(zoo))
-    assert (name, suite.epochs, suite.pairs[0].name) == ("mine", 2, "test_resnet>test_vit")
+    assert (name, suite.epochs, suite.pairs[0].label) == ("mine", 2, "test_resnet>test_vit")
     file.write_text("pairs: [{teacher: test_resnet, student: test_vit}]\nepoch: 2\n")
     with pytest.raises(KdzooError, match=r"mine\.yaml: epoch: "):
         open_suite(str(file), load_registry(zoo))

@@ -15,6 +15,9 @@ from kdzoo.bench.ledger import FailedRun, read_ledger, write_ledger
 from kdzoo.bench.report import write_report
 from kdzoo.errors import KdzooError
 from kdzoo.observers.journal import Journal, read_journal
+from kdzoo.registry.published import RecordedFigure
+
+PAIR = "test_resnet>test_efficientnet"
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 LOADS = {"src", "srcset", "href", "xlink:href", "data", "action", "poster", "background"}
@@ -223,3 +226,66 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
 )
 def test_labels_are_spread_without_crossing(wanted: list[float], placed: list[float]) -> None:
     assert spread(wanted, gap=10, height=100) == placed
+
+
+PUBLISHED = RecordedFigure(
+    suite="quick",
+    method="kd",
+    pair=PAIR,
+    value=91.0,
+    source="a paper, table 1",
+    statistic="last",
+    runs=5,
+    differences="",
+)
+
+
+def test_the_tests_between_entries_are_reported(write_suite: Callable[..., Path]) -> None:
+    folder = write_suite({"baseline": [88.0, 88.5, 89.0], "kd": [91.0, 91.6, 91.9], "at": [88.1, 88.3, 89.2]})
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "corrected for 2 comparisons by Holm's method: kd (p &lt; 0.001) differs from baseline" in text
+    assert "Groups whose entries cannot be told apart from each other: kd; at, baseline." in text
+    assert "seeds to see a difference of 0.3 points" in text
+    assert "measured on the validation split" in text
+    assert "published" not in text
+    assert "corrected for 2 comparisons" in (folder / "report.html").read_text()
+
+
+def test_published_accuracies_are_a_column_and_a_verdict(write_suite: Callable[..., Path]) -> None:
+    accuracies: dict[str, list[float | None]] = {"baseline": [88.0, 88.5], "kd": [91.0, 91.6]}
+    folder = write_suite(accuracies, published=(PUBLISHED,))
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "| 91.00 (+0.30) |" in text
+    assert "kd: 91.30 % at the last epoch, 2 seeds, is within the published 91.00 %" in text
+    page = (folder / "report.html").read_text()
+    assert "<td>91.00 (+0.30)</td>" in page
+    assert "is within the published 91.00 % (last epoch, mean of 5 runs; a paper, table 1)" in page
+
+
+def test_a_changed_protocol_is_not_compared(write_suite: Callable[..., Path]) -> None:
+    folder = write_suite(
+        {"baseline": [88.0, 88.5], "kd": [91.0, 91.6]}, published=(PUBLISHED,), changed=("epochs",)
+    )
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "| 91.00 |" in text
+    assert "shown and not compared: the command changes the protocol (epochs)." in text
+
+
+def test_entries_are_compared_over_pairs(write_suite: Callable[..., Path]) -> None:
+    folder = write_suite({"baseline": [88.0, 88.5], "kd": [91.0, 91.6], "at": [88.0, 88.4]})
+    ledger, tuning = read_ledger(folder)
+    again = tuple(run.model_copy(update={"pair": "other>pair"}) for run in ledger.runs)
+    write_ledger(
+        folder,
+        ledger.model_copy(update={"pairs": (*ledger.pairs, "other>pair"), "runs": ledger.runs + again}),
+        tuning,
+    )
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "## Over all pairs" in text
+    assert "| kd | 1.00 | +3.05 ± 0.00 | &lt; 0.001 |" in text
+    assert "| baseline | 2.00 |  |  |" in text
+    assert "Over all pairs" in (folder / "report.html").read_text()

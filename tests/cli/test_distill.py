@@ -166,3 +166,30 @@ def test_an_observer_that_fails_does_not_stop_the_run(folder, kdzoo, tmp_path, m
     ]
     assert warnings == ["observer 'loud' failed and is dropped; the run goes on (ValueError: too loud)"]
     assert (Path(tmp_path) / "run" / "student" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "kd-test_efficientnet"),
+        ({"scheme": {"name": "mutual"}}, "kd-mutual-test_efficientnet"),
+        ({"knowledge": [{"name": "kd"}, {"name": "at", "weight": 10.0}]}, "kd-at-test_efficientnet"),
+    ],
+)
+def test_the_default_folder_names_components_that_are_not_the_methods_own(changes, name):
+    from kdzoo.cli.distill import run_name
+    from kdzoo.recipe.layers import Layer
+    from kdzoo.registry.load import load_registry
+    from kdzoo.registry.resolve import resolve
+    from kdzoo.zoo import Zoo
+
+    zoo = Zoo()
+    registry = load_registry(zoo)
+    roles = {"student": {"model": "test_efficientnet"}}
+    if "scheme" not in changes:
+        roles["teacher"] = {"model": "test_resnet"}
+    recipe = resolve(
+        zoo=zoo, registry=registry, method="kd", layers=[Layer("test", {"roles": roles, **changes})]
+    )
+    found = run_name(recipe, registry.methods["kd"]).replace("test_resnet-", "")
+    assert found.startswith(f"{name}-digits")

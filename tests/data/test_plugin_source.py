@@ -249,7 +249,9 @@ def test_bad_options_are_refused(options, says, colours_plugin, open_):
 
 
 def test_sets_of_the_core_take_none(open_):
-    with pytest.raises(KdzooError, match=r"data\.options are for data sets of plugins; 'digits' takes none"):
+    with pytest.raises(
+        KdzooError, match=r"data\.options are for data sets of plugins and of timm; 'digits' takes none"
+    ):
         open_(options={"side": 3})
 
 

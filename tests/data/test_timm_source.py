@@ -92,6 +92,7 @@ def test_not_there(tmp_path, open_):
 @pytest.mark.skipif(
     importlib.util.find_spec("datasets") is not None, reason="the package datasets is installed"
 )
-def test_a_missing_package(open_):
+def test_a_missing_package(open_, capsys):
     with pytest.raises(KdzooError, match="needs the package datasets: pip install datasets"):
         open_(dataset="hfds/cifar10")
+    assert capsys.readouterr() == ("", "")

@@ -37,7 +37,12 @@ def train_as_rank(rank: int, port: int, folder: Path, recipes: list[Path]) -> No
         result = engine.train(recipe, folder / recipe.method, zoo=zoo, fabric=fabric, listeners=[keep])
         weights[recipe.method] = weights_of(keep.run)
         accuracy[recipe.method] = result["test/last"]
-    (folder / f"rank{rank}.json").write_text(json.dumps({"weights": weights, "accuracy": accuracy}))
+        reduced = {
+            how: float(keep.run.reduce(torch.tensor(1.0 + rank), how)) for how in ("mean", "sum", "max")
+        }
+    (folder / f"rank{rank}.json").write_text(
+        json.dumps({"weights": weights, "accuracy": accuracy, "reduced": reduced})
+    )
     torch.distributed.destroy_process_group()
 
 

@@ -52,6 +52,11 @@ def test_both_processes_hold_equal_weights(ranks, method):
     assert first["accuracy"][method] == second["accuracy"][method]
 
 
+def test_both_processes_reduce_a_tensor_to_the_same_one(ranks):
+    _, (first, second) = ranks
+    assert first["reduced"] == second["reduced"] == {"mean": 1.5, "sum": 3.0, "max": 2.0}
+
+
 def test_figures_are_of_all_test_images(ranks):
     folder, (first, _) = ranks
     for method in METHODS:

@@ -97,6 +97,18 @@ def test_update_touches_the_named_roles_and_nobody_else(make_run, batch):
     assert not any(grads(run.roles["student"])), "gradients are dropped after the step"
 
 
+def test_update_leaves_out_gradients_of_an_earlier_backward_pass(make_run, batch):
+    def updated(before: bool) -> list[torch.Tensor]:
+        run = make_run("kd")
+        loss = run.task("student", batch)
+        if before:
+            (100 * loss).backward(retain_graph=True)
+        run.update(loss, "student")
+        return [parameter.detach().clone() for parameter in run.roles["student"].parameters()]
+
+    assert all(map(torch.equal, updated(False), updated(True)))
+
+
 def test_update_of_a_frozen_or_unknown_role_is_refused(make_run, batch):
     run = make_run("kd")
     with pytest.raises(KdzooError, match="'teacher' is frozen"):

@@ -50,6 +50,8 @@ NUMBERS = [
     "data.train_per_class",
     "data.test_per_class",
     "data.labels_per_class",
+    "data.sampling",
+    "data.class_weights",
     "data.withhold_train",
     "data.batch_size",
     "data.drop_last",

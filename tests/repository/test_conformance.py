@@ -14,6 +14,7 @@ from kdzoo.data.open import open_data
 from kdzoo.registry.load import load_registry
 from kdzoo.testing import Subject, outcomes, subjects_of
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.zoo import HOOKS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -24,7 +25,13 @@ ROOT = Path(__file__).parents[2]
 ZOO = Zoo()
 OURS = {"kdzoo", *(path.name for path in (ROOT / "plugins").iterdir())}
 REGISTRY = load_registry(ZOO)
-SUBJECTS = subjects_of(ZOO, REGISTRY, *(one.distribution for one in ZOO.known if one.distribution in OURS))
+PROVIDERS = {  # a package may bring networks and suites alone
+    found.plugin.distribution
+    for kind in HOOKS
+    for several in ZOO.components(kind).values()
+    for found in several
+}
+SUBJECTS = subjects_of(ZOO, REGISTRY, *sorted(OURS & PROVIDERS))
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ FENCE = re.compile(r"(?:^`([^`\n]+)`:\n\n)?^```(\w+)\n(.*?)^```", re.MULTILINE |
 SMALL = "--train-per-class 4 --test-per-class 2 --teacher-epochs 1 --epochs 2 --quiet --set observers=[]"
 SHORT = {
     "distill": SMALL,
-    "bench": "--epochs 1 --seeds 0 --methods cosine --workers 1 --set roles.teacher.epochs=1",
-    "check": "--only gradient,mean,card",  # every check is run over the same class by the tests of the example
+    "bench": "--epochs 1 --seeds 0 --workers 1 --set roles.teacher.epochs=1",
+    "check": "--only gradient,mean,card,trained,resume",  # the example's tests run every check
 }
 """What is added to a command so that it ends in seconds: less work, the same paths."""
 
@@ -41,7 +41,7 @@ def test_every_command_works_in_the_order_of_the_page(environment):
     said = []  # (command without its comment, what it printed)
     for path, language, content in blocks(TUTORIAL):
         if path is not None:
-            assert (environment.folder / path).is_file(), f"{path}: kdzoo new writes no such file"
+            assert (environment.folder / path).parent.is_dir(), f"{path}: kdzoo new writes no such folder"
             (environment.folder / path).write_text(content)
             continue
         assert language == "bash", f"a block of {language} that is no file"
@@ -49,20 +49,30 @@ def test_every_command_works_in_the_order_of_the_page(environment):
         said += [(shlex.join(command), run(environment, command)) for command in commands]
     for line, out in said:
         if line.startswith("kdzoo bench"):
-            row = next(one for one in out.splitlines() if one.split()[:1] == ["cosine"])
-            assert "kdzoo-cosine 0.1.0" in row
+            name = "centres" if "centres.yaml" in line else "cosine"
+            row = next(one for one in out.splitlines() if one.split()[:1] == [name])
+            assert f"kdzoo-{name} 0.1.0" in row
+        if line == "kdzoo bench centres.yaml":
+            assert "test/nearest  test/confidence" in out
+            baseline = next(one for one in out.splitlines() if one.split()[:1] == ["baseline"])
+            assert re.search(r"–\s+\d+\.\d\d\s", baseline), "no nearest centre, but a confidence"
         if line.startswith("kdzoo check"):
             assert "no findings" in out
         if line == "kdzoo plugins":
             assert re.search(r"kdzoo-cosine.* ok", out)
-    assert said[-1][0] == "pip uninstall kdzoo-cosine"
-    assert "kdzoo-cosine" not in environment.kdzoo("plugins", "--metadata")
+    assert said[-1][0] == "pip uninstall kdzoo-centres"
+    listed = environment.kdzoo("plugins", "--metadata")
+    assert "kdzoo-cosine" not in listed
+    assert "kdzoo-centres" not in listed
 
 
 def run(environment, command):
     match command:
         case ["kdzoo", name, *arguments]:
-            return environment.kdzoo(name, *arguments, *shlex.split(SHORT.get(name, "")))
+            short = shlex.split(SHORT.get(name, ""))
+            if name == "bench":
+                short += ["--methods", "baseline,centres" if "centres.yaml" in arguments else "cosine"]
+            return environment.kdzoo(name, *arguments, *short)
         case ["pip", verb, *arguments]:
             return environment.pip(verb, *arguments)
         case ["pytest", *arguments]:
@@ -73,7 +83,7 @@ def run(environment, command):
 
 
 def test_it_ends_in_the_example():
-    files = {path: content for path, _, content in blocks(TUTORIAL) if path is not None}
+    files = {path: text for path, _, text in blocks(TUTORIAL) if path and path.startswith("kdzoo-cosine/")}
     assert len(files) == 2
     for path, content in files.items():
         assert (ROOT / "examples" / path).read_text() == content, path

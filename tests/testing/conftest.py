@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from kdzoo.api import Algorithm, Knowledge, Lesson, Phase, Scheme, Taps, hookimpl
+from kdzoo.api import Algorithm, Knowledge, Lesson, Observer, Phase, Scheme, Taps, hookimpl
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Method, Registry
 from kdzoo.testing import Finding, Subject, examine
@@ -15,8 +15,13 @@ from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import Plugin, installed
 
 DISTRIBUTION = "kdzoo-made"
-HOOK = {Knowledge: "kdzoo_knowledge", Scheme: "kdzoo_schemes", Algorithm: "kdzoo_algorithms"}
-KIND = {Knowledge: "knowledge", Scheme: "scheme", Algorithm: "algorithm"}
+HOOK = {
+    Knowledge: "kdzoo_knowledge",
+    Scheme: "kdzoo_schemes",
+    Algorithm: "kdzoo_algorithms",
+    Observer: "kdzoo_observers",
+}
+KIND = {Knowledge: "knowledge", Scheme: "scheme", Algorithm: "algorithm", Observer: "observer"}
 
 Examine = Callable[..., list[Finding]]
 
@@ -73,17 +78,26 @@ class Plain(Algorithm):
 
 
 def subject_of(
-    component: type, *, method: Method | None = None, others: Mapping[str, Method] = {}, **settings: object
+    component: type,
+    *,
+    method: Method | None = None,
+    others: Mapping[str, Method] = {},
+    beside: type[Knowledge] = Squares,
+    **settings: object,
 ) -> Subject:
-    """The component as a plugin's, beside the core's; with the method of that name, if there is one, and others."""
+    """The component as a plugin's, beside the core's; with the method of that name, if there is one, and others.
+
+    ``beside`` is the knowledge that a scheme or an algorithm teaches; its name is "squares".
+    """
     base = next(one for one in HOOK if issubclass(component, one))
     module = ModuleType("kdzoo_made")
-    module.kdzoo_knowledge = _returning("kdzoo_knowledge", Squares)
+    module.kdzoo_knowledge = _returning("kdzoo_knowledge", beside)
     if base is Knowledge:
         module.kdzoo_knowledge = _returning("kdzoo_knowledge", component)
     else:
         setattr(module, HOOK[base], _returning(HOOK[base], component))
-        settings = {"knowledge": "squares", **settings}
+        if base is not Observer:
+            settings = {"knowledge": "squares", **settings}
     core = [one for one in installed() if one.distribution == "kdzoo"]
     place = EntryPoint("made", "kdzoo_made", "kdzoo")
     zoo = Zoo([*core, Plugin("made", "kdzoo_made", DISTRIBUTION, "1.2.3", place, loaded=module)])
@@ -110,6 +124,11 @@ def found() -> Examine:
         return list(examine(subject_of(component, **given), only=[check]))
 
     return call
+
+
+@pytest.fixture(scope="session", name="subject_of")
+def subject_maker() -> Callable[..., Subject]:
+    return subject_of
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """What is looked for in docstring, registry and README."""
 
 import pytest
+from torch import nn
 
-from kdzoo.api import Knowledge
+from kdzoo.api import Knowledge, LossKnowledge
 from kdzoo.registry.model import Method
 
 
@@ -102,3 +103,55 @@ def test_no_default(found, described, given):
         assert findings == []
     else:
         missing(findings, "no default, here or in the registry", "hyper-parameter weight")
+
+
+TABLE = """
+| name | type | range | default | meaning |
+|---|---|---|---|---|
+| `{}` | float | | 1.0 | of the distance |
+"""
+
+
+@pytest.mark.parametrize("name", ["weight", "knowledge.weight", "algorithm.task_weight"])
+def test_a_card_with_the_hyper_parameters(found, described, name):
+    described(README + TABLE.format(name))
+    assert found(Written, "card", method=method()) == []
+
+
+def test_a_card_that_describes_the_parameter_of_the_scaffold(found, described):
+    described(README + TABLE.format("scale"))
+    missing(
+        found(Written, "card", method=method()),
+        "its section describes 'scale', which is no hyper-parameter",
+        "README of kdzoo-made",
+    )
+
+
+def test_the_inherited_arguments_of_another_librarys_loss(found, described):
+    described(README.replace("written", "borrowed"))
+
+    class Loss(nn.Module):
+        """A loss.
+
+        Args:
+            beta (float): of the distance.
+        """
+
+        def __init__(self, beta: float = 1.0):
+            super().__init__()
+            self.beta = beta
+
+        def forward(self, student, teacher):
+            return self.beta * (student - teacher).square().mean(1)
+
+    class Narrower(Loss):
+        """A narrower loss with the same arguments."""
+
+    class Borrowed(LossKnowledge):
+        """A loss of another library."""
+
+        name = "borrowed"
+        kind = "response"
+        loss = Narrower
+
+    assert found(Borrowed, "card", method=method(knowledge={"name": "borrowed"})) == []

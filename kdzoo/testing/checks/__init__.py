@@ -2,6 +2,7 @@
 
 from kdzoo.testing.checks import (
     device,
+    events,
     gradient,
     passes,
     processes,
@@ -12,4 +13,15 @@ from kdzoo.testing.checks import (
     writing,
 )
 
-__all__ = ["device", "gradient", "passes", "processes", "reduction", "repeat", "roles", "settings", "writing"]
+__all__ = [
+    "device",
+    "events",
+    "gradient",
+    "passes",
+    "processes",
+    "reduction",
+    "repeat",
+    "roles",
+    "settings",
+    "writing",
+]

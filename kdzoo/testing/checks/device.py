@@ -2,108 +2,17 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-
-from kdzoo.api.batch import Batch
-from kdzoo.api.run import Run
-from kdzoo.engine.listeners import Listener, Moment
 from kdzoo.errors import KdzooError
 from kdzoo.testing.check import Wrong, check
-from kdzoo.testing.diary import diary
-from kdzoo.testing.frames import innermost
+from kdzoo.testing.diary import diary, second_run
+from kdzoo.testing.once import OncePerSubject
 from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import watch
-
-_WAITING = (
-    "_local_scalar_dense",
-    "nonzero",
-    "masked_select",
-    "_unique2",
-    "unique_dim",
-    "unique_consecutive",
-    "bincount",
-    "an index by a mask",
-)
-"""Operations whose result, or its size, the host must know to continue."""
-
-_WARM = 2
-"""Steps in which connectors are made, where waiting is allowed."""
-
-
-_OPTIMIZERS = "optim"
-"""The folder of torch's optimizers."""
-
-_COPYING = ("tolist", "numpy", "cpu", "__array__")
-"""Methods of a tensor that copy it to the host; on a CPU they dispatch no operation."""
-
-
-@dataclass
-class _Eyes:
-    """Where the host would wait on a GPU, and for which operation; closed during code that waits on a CPU only."""
-
-    found: dict[str, str]
-    closed: bool = False
-
-    def note(self, name: str, waiting: Collection[str]) -> None:
-        """Record the frame, if the operation makes the host wait and the component called it."""
-        if self.closed or name not in waiting:
-            return
-        stack = traceback.extract_stack()
-        where = innermost(stack)
-        # An optimizer counts its steps on the host.
-        if where is not None and not any(_OPTIMIZERS in Path(frame.filename).parts for frame in stack):
-            self.found.setdefault(where, name)
-
-
-class _Waits(TorchDispatchMode):
-    """Intercepts operations whose result the host must know."""
-
-    def __init__(self, eyes: _Eyes) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
-        self.eyes = eyes
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        name = func.overloadpacket.__name__
-        self.eyes.note("an index by a mask" if name == "index" and _by_mask(args[1]) else name, _WAITING)
-        return func(*args, **(kwargs or {}))
-
-
-class _Copies(TorchFunctionMode):
-    """Intercepts copies to the host."""
-
-    def __init__(self, eyes: _Eyes) -> None:
-        super().__init__()
-        self.eyes = eyes
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        self.eyes.note(name, _COPYING)
-        # With a given number of classes, it reads the ids on a CPU only.
-        self.eyes.closed = name == "one_hot" and bool(args[1:] or kwargs.get("num_classes"))
-        try:
-            return func(*args, **kwargs)
-        finally:
-            self.eyes.closed = False
-
-
-def _by_mask(indices: Sequence[Tensor | None]) -> bool:
-    """Whether an index is a mask, whose number of rows the host must know."""
-    return any(one is not None and one.dtype in (torch.bool, torch.uint8) for one in indices)
+from kdzoo.testing.watching.splits import Splits
 
 
 @check(
@@ -116,32 +25,8 @@ def _by_mask(indices: Sequence[Tensor | None]) -> bool:
 )
 def waits_for_the_device(subject: Subject) -> Iterator[Wrong]:
     """A CPU run does not wait, so each operation that would wait on a GPU is detected."""
-    eyes = _EyesInSteps()
-    with eyes.open:
-        watch(subject, listeners=[eyes])
-    for where, name in eyes.found.items():
+    for where, name in second_run(subject).waits.found.items():
         yield f"the host waits for the result of {name}", where
-
-
-class _EyesInSteps(Listener):
-    """Opens the eyes at the beginning of a step and closes them at its end, from the third step on."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
-        self.open = ExitStack()
-        self._steps = 0
-
-    def step_began(self, run: Run, batch: Batch, moment: Moment) -> None:
-        """Open them."""
-        self._steps += 1
-        if self._steps > _WARM:
-            eyes = _Eyes(self.found)
-            self.open.enter_context(_Waits(eyes))
-            self.open.enter_context(_Copies(eyes))
-
-    def step_ended(self, run: Run, batch: Batch, figures: Mapping[str, Tensor], moment: Moment) -> None:
-        """Close them."""
-        self.open.close()
 
 
 @check(
@@ -153,13 +38,60 @@ class _EyesInSteps(Listener):
     mend="Cast with .float() before a logarithm, an eigenvalue or a division; create tensors in the input's dtype.",
 )
 def fails_in_half_precision(subject: Subject) -> Iterator[Wrong]:
-    """One epoch in bf16-mixed."""
+    """The small recipe in bf16-mixed."""
+    error = _in_half(subject).error
+    if error is not None:
+        what = (
+            str(error) if isinstance(error, KdzooError) else f"{type(error).__name__}: {_first_line(error)}"
+        )
+        yield what, "precision bf16-mixed"
+
+
+@check(
+    "splits",
+    "knowledge",
+    "scheme",
+    "algorithm",
+    looks_for="training on the test or the validation split",
+    mend="Train on run.data.train, or on a part of it: run.data.select(rows).",
+)
+def trains_on_other_splits(subject: Subject) -> Iterator[Wrong]:
+    """No phase may have them as its data, and no network in train mode may get their images in a step."""
+    for name, what in _in_half(subject).splits.found.items():
+        yield what, f"split {name}"
+
+
+@dataclass(eq=False)
+class _Half:
+    """A run in half precision, with a validation split.
+
+    Attributes:
+        error: how it failed; None if it did not.
+        splits: the use of its splits.
+    """
+
+    error: Exception | None
+    splits: Splits
+
+
+@OncePerSubject
+def _in_half(subject: Subject) -> _Half:
+    data, changes = subject.recipe().data, dict[str, Any](precision="bf16-mixed")
+    if data.val_fraction == 0 and data.train_per_class is not None and not data.withhold_train:
+        more = data.train_per_class + 1
+        changes |= {"data.train_per_class": more, "data.val_fraction": 1 / more}
+    splits = Splits()
     try:
-        watch(subject, changes={"precision": "bf16-mixed", "epochs": max(1, subject.recipe().epochs)})
-    except KdzooError as error:
-        yield str(error), "precision bf16-mixed"
-    except (RuntimeError, ValueError, TypeError) as error:
-        yield f"{type(error).__name__}: {str(error).splitlines()[0]}", "precision bf16-mixed"
+        watch(subject, changes=changes, listeners=[splits])
+    except (KdzooError, RuntimeError, ValueError, TypeError) as error:
+        return _Half(error, splits)
+    finally:
+        splits.close()
+    return _Half(None, splits)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 @check(

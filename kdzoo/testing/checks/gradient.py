@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
+from kdzoo.api.batch import Batch, Output
 from kdzoo.testing.check import Wrong, check
-from kdzoo.testing.rehearsal import rehearse, tensors_of, value
+from kdzoo.testing.rehearsal import (
+    Rehearsal,
+    leaves,
+    picked,
+    picked_batch,
+    rehearse,
+    tensors_of,
+    value,
+)
 from kdzoo.testing.subject import Subject
+
+_SATURATED = 100.0
+"""The logit of the predicted class; the others have its negative. In float32 their probability is 0."""
 
 
 @check(
@@ -57,3 +70,47 @@ def nothing_taught(subject: Subject) -> Iterator[Wrong]:
         gradients = torch.autograd.grad(loss.mean(), inputs, allow_unused=True)
         if not any(one is not None and bool(one.abs().sum() > 0) for one in gradients):
             yield "no gradient reaches the student's answer", "forward"
+
+
+@check(
+    "saturated",
+    "knowledge",
+    looks_for="a loss or gradient that is not finite for saturated probabilities or equal samples",
+    mend="Use log_softmax instead of log(softmax), clamp before a logarithm, a root or a division.",
+)
+def not_finite(subject: Subject) -> Iterator[Wrong]:
+    """Logits of 100 and -100 on either side and on both, and a batch in which all samples are the same."""
+    for lesson in rehearse(subject):
+        for what, (student, teacher, batch) in _extremes(lesson).items():
+            loss = lesson.loss(student, teacher, batch)
+            if not bool(torch.isfinite(loss).all()):
+                yield f"with {what} the loss is {value(loss)}", "forward"
+            elif loss.requires_grad:
+                learned = [one for one in lesson.knowledge.parameters() if one.requires_grad]
+                gradients = torch.autograd.grad(
+                    loss.mean(), [*tensors_of(student), *learned], allow_unused=True
+                )
+                if not all(one is None or bool(torch.isfinite(one).all()) for one in gradients):
+                    yield f"with {what} the gradient is not finite", "forward"
+
+
+def _extremes(lesson: Rehearsal) -> dict[str, tuple[Output, Output, Batch]]:
+    student, teacher, batch = lesson.student, lesson.teacher, lesson.batch
+    surest = teacher.logits.argmax(1)
+    sure, opposed = saturated(teacher, surest), saturated(student, student.logits.argmin(1))
+    first = torch.zeros(len(batch), dtype=torch.long)
+    found = {
+        "a teacher that is sure": (leaves(student), sure, batch),
+        "a student that is sure": (opposed, teacher, batch),
+        "two sure networks that disagree": (leaves(opposed), sure, batch),
+        "equal samples": (picked(student, first), picked(teacher, first), picked_batch(batch, first)),
+    }
+    if student.logits.shape == teacher.logits.shape:
+        found["two sure networks that agree"] = saturated(student, surest), sure, batch
+    return found
+
+
+def saturated(output: Output, classes: Tensor) -> Output:
+    """The same output with logits that are sure of these classes (B,)."""
+    logits = torch.full_like(output.logits, -_SATURATED).scatter(1, classes[:, None], _SATURATED)
+    return leaves(Output(logits, output.features, output.embedding, output.extras))

@@ -25,7 +25,19 @@ from kdzoo.zoo.hyperparameters import schema
 _HOT = 50.0
 """A temperature at which softened probabilities are linear in the logits, within a few per cent."""
 
-_FACTOR = re.compile(r"T²|temperature²|T\^2|temperature squared")
+_FACTOR = re.compile(
+    r"(?:\bT|τ|temperature\)?|\\tau|\\text\{T\})\s*(?:²|(?:\^|\*\*)\s*\{?2)"
+    r"|temperature,? squared|squared temperature|square of (?:the |its )?temperature",
+    re.IGNORECASE,
+)
+"""A factor T² in a card or docstring, as a formula or in words."""
+
+_TEMPERATURES = ("temperature", "tau", "T")
+"""Names of the hyper-parameter."""
+
+_FETCHES = ("pretrained", "download")
+"""Switches that are not turned on, since that would need the network."""
+
 _DENIAL = re.compile(r"\b(not|without|no|nor|lacks?|lost)\b")
 
 _ELSEWHERE = 4
@@ -59,7 +71,12 @@ def without_effect(subject: Subject) -> Iterator[Wrong]:
         # likely and fast variations first
         trials = (
             (one, context)
-            for contexts in (_Variation.plain, _Variation.longer, _Variation.choices)
+            for contexts in (
+                _Variation.plain,
+                _Variation.longer,
+                _Variation.choices,
+                _Variation.longer_choices,
+            )
             for one in everywhere
             for context in contexts(one, name)
         )
@@ -94,21 +111,31 @@ class _Variation:
     def alternatives(self, name: str) -> list[Any]:
         """Other allowed values; being refused by the range does not show that a value is used."""
         values = alternatives(self.model.model_fields[name].annotation, self.value(name))
-        return [one for one in values if self._allowed(name, one)]
+        fetches = any(word in name for word in _FETCHES)
+        return [one for one in values if self._allowed(name, one) and not (fetches and one is True)]
 
     def shows(self, name: str, context: Mapping[str, Any]) -> bool:
         """Whether anything changes with one of these values.
 
         For a run, the weights are compared first: measuring and exporting a student can take longer than
             training it.
+
+        Raises:
+            Exception: the subject itself fails, so that no hyper-parameter can be examined.
         """
         lesson = self.kind == "knowledge" and "epochs" not in context
         looks: tuple[Look, ...] = (self._lessons,) if lesson else (self._weights, self._all)
-        return any(
-            _outcome(look, {**context, self.subject.key(name): one}) != self._without_change(look, context)
-            for look in looks
-            for one in self.alternatives(name)
-        )
+        for look in looks:
+            unchanged = self._without_change(look, context)
+            if isinstance(unchanged, Exception):
+                if not context:
+                    raise unchanged
+                return False  # another choice fails whatever the value
+            for one in self.alternatives(name):
+                changed = _outcome(look, {**context, self.subject.key(name): one})
+                if isinstance(changed, Exception) or changed != unchanged:
+                    return True
+        return False
 
     def plain(self, name: str) -> Iterator[Mapping[str, Any]]:
         """The small recipe."""
@@ -124,6 +151,12 @@ class _Variation:
             if other != name and (field.annotation is bool or get_origin(field.annotation) is Literal):
                 for choice in self.alternatives(other):
                     yield {self.subject.key(other): choice}
+
+    def longer_choices(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """Both: a choice may show in a run only, as one with a memory does."""
+        (longer,) = self.longer(name)
+        for choice in self.choices(name):
+            yield {**longer, **choice}
 
     def _allowed(self, name: str, value: Any) -> bool:
         try:
@@ -159,11 +192,11 @@ class Look(Protocol):
 
 
 def _outcome(look: Look, changes: Mapping[str, Any]) -> object:
-    """The result; a refusal is one too."""
+    """The result; a refusal is one too, and so is a failure."""
     try:
         return look(changes)
-    except (KdzooError, ValueError, RuntimeError) as error:
-        return type(error).__name__, str(error)
+    except Exception as error:  # a component can raise anything
+        return error
 
 
 @check(
@@ -174,14 +207,16 @@ def _outcome(look: Look, changes: Mapping[str, Any]) -> object:
 )
 def squared_temperature(subject: Subject) -> Iterator[Wrong]:
     """The gradient of softened logits falls as 1/T² unless the loss is multiplied by T²."""
-    if "temperature" not in schema(subject.found.component).model_fields:
+    fields = schema(subject.found.component).model_fields
+    name = next((one for one in _TEMPERATURES if one in fields), None)
+    if name is None:
         return
     if not _claimed(text_of(subject)):
         return
     slopes = []
     for temperature in (_HOT, 2 * _HOT):
         try:
-            lessons = list(rehearse(subject, **{subject.key("temperature"): temperature}))
+            lessons = list(rehearse(subject, **{subject.key(name): temperature}))
         except KdzooError:
             return  # this temperature is not allowed
         slopes.append(sum(_slope(lesson) for lesson in lessons))
@@ -189,7 +224,7 @@ def squared_temperature(subject: Subject) -> Iterator[Wrong]:
         yield (
             f"at temperature {2 * _HOT:g} the gradient is {slopes[1] / slopes[0]:.2f} of that at {_HOT:g}, and the "
             "card says that the loss is multiplied by T²",
-            "hyper-parameter temperature",
+            f"hyper-parameter {name}",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -11,6 +12,7 @@ from kdzoo.testing.card import card_of
 from kdzoo.testing.check import CHECKS, Wrong, check
 from kdzoo.testing.subject import Subject
 from kdzoo.zoo.hyperparameters import describe, required, schema
+from kdzoo.zoo.zoo import KINDS
 
 _CORE = "kdzoo"
 
@@ -46,8 +48,36 @@ def nothing_written(subject: Subject) -> Iterator[Wrong]:
         yield "no method of the registry uses it, so kdzoo list does not show it", "registry"
     elif subject.entry.paper is None:
         yield "no paper", f"method {subject.method} in the registry"
-    if not card_of(subject):
-        yield "no section of the README is about it", f"README of {subject.found.plugin.distribution}"
+    readme = f"README of {subject.found.plugin.distribution}"
+    card = card_of(subject)
+    if not card:
+        yield "no section of the README is about it", readme
+    for name in sorted(_tabled(card) - _known(subject)):
+        yield f"its section describes {name!r}, which is no hyper-parameter", readme
+
+
+def _tabled(card: str) -> set[str]:
+    """The names in the tables of hyper-parameters, whose first column is ``name`` and whose last is ``meaning``."""
+    tables = re.findall(r"^\| *name *\|.*\| *meaning *\|\n\|[-| :]+\|\n((?:\|.*\n?)*)", card, re.MULTILINE)
+    kinds = "|".join(KINDS)
+    return {
+        name for rows in tables for name in re.findall(rf"^\| *`(?:(?:{kinds})\.)?(\w+)`", rows, re.MULTILINE)
+    }
+
+
+def _known(subject: Subject) -> set[str]:
+    """The hyper-parameters of the distribution's components, and of others in methods with this component."""
+    zoo, owner = subject.zoo, subject.found.plugin.distribution
+    own = [
+        found
+        for kind in KINDS
+        for several in zoo.components(kind).values()
+        for found in several
+        if found.plugin.distribution == owner
+    ]
+    entries = [subject.entry, *(one.entry for one in subject.elsewhere)]
+    others = [zoo.find(kind, one.name) for entry in entries if entry for kind, one in entry.components]
+    return {name for one in (*own, *others) for name in schema(one.component).model_fields}
 
 
 def _is_path(annotation: Any) -> bool:

@@ -50,6 +50,7 @@ class ReusedClassifier(Algorithm):
     """
 
     name = "simkd"
+    needs_labels = False
     exempt: ClassVar = SimKD.exempt
 
     def __init__(

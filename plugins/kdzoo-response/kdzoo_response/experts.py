@@ -33,6 +33,7 @@ class Experts(Scheme):
 
     name = "experts"
     kind = "offline"
+    needs_labels = True  # the file's columns are classes
 
     def __init__(self, labels: File, missing: Literal["refuse", "skip"] = "refuse") -> None:
         self.labels = labels

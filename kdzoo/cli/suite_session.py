@@ -1,0 +1,119 @@
+"""A suite from the command line: its workers, messages and results; ``bench`` and ``reproduce`` share it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from kdzoo.bench.crew import Crew, available_gpus, crew, thread_limit
+from kdzoo.bench.data import EMBEDDED, SuiteData
+from kdzoo.bench.plan import Planner
+from kdzoo.bench.progress import SuiteProgress
+from kdzoo.bench.publish import publish
+from kdzoo.bench.results import SuiteResults
+from kdzoo.bench.run import SuiteSession
+from kdzoo.cli.output import error_console
+from kdzoo.cores import available_cores
+from kdzoo.observers.console import Console
+from kdzoo.recipe.layers import Layer
+from kdzoo.registry.model import Registry, Suite
+from kdzoo.stopping import Stop, Stopped
+from kdzoo.zoo import Zoo
+
+
+@dataclass(frozen=True)
+class SuiteCommand:
+    """A suite to run.
+
+    Attributes:
+        name: its name.
+        suite: its content.
+        output: its folder.
+        zoo: provides the components.
+        registry: provides the methods.
+        layers: changes of the recipes.
+        workers: runs at a time; None is one for each GPU, else for each core.
+        quiet: print failures alone.
+    """
+
+    name: str
+    suite: Suite
+    output: Path
+    zoo: Zoo
+    registry: Registry
+    layers: Sequence[Layer]
+    workers: int | None
+    quiet: bool
+
+    def run(self) -> tuple[SuiteResults, Path]:
+        """Do what is not finished, write the results; returns them and the path of the report.
+
+        Raises:
+            typer.Exit: it was stopped, after a line that says how it goes on.
+            KdzooError: the suite cannot be planned or its folder written.
+        """
+        err, team = error_console(), self._crew()
+        command = shlex.join(["kdzoo", *sys.argv[1:]])
+        with closing(Console(err)) as shown:
+            data = self._data(shown)
+            session = SuiteSession(self._planner(team, data), self.registry.methods, team, command=command)
+            data.release()
+        try:
+            with Stop().listening():
+                session.run(SuiteProgress(err, len(team.devices), quiet=self.quiet))
+        except Stopped as error:
+            err.print(
+                f"kdzoo: {error}; the same command continues from here: {command}",
+                soft_wrap=True,
+                markup=False,
+            )
+            raise typer.Exit(error.exit_code) from None
+        return publish(session)
+
+    def teachers(self) -> Path:
+        """Train the teachers alone; returns the path of their index.
+
+        Raises:
+            KdzooError: the suite trains none, or one cannot be trained.
+        """
+        from kdzoo.bench.teachers import train_teachers
+
+        err, team = error_console(), self._crew()
+        with closing(Console(err)) as shown:
+            data = self._data(shown)
+            planner = self._planner(team, data)
+
+            def tell(line: str) -> None:
+                if not self.quiet:
+                    err.print(line, soft_wrap=True, markup=False)
+
+            return train_teachers(planner, team, tell)
+
+    def _crew(self) -> Crew:
+        return crew(self.workers, available_cores(), available_gpus(), at_most=thread_limit())
+
+    def _data(self, shown: Console) -> SuiteData:
+        return SuiteData() if self.quiet else SuiteData(shown.observe)
+
+    def _planner(self, team: Crew, data: SuiteData) -> Planner:
+        layers = list(self.layers)
+        if any(one.source == "--data-dir" for one in layers) and self.suite.data.dataset == EMBEDDED:
+            # before --set, which may name another data set
+            place = next(number for number, one in enumerate(layers) if one.source == "--data-dir") + 1
+            layers.insert(place, Layer("--data-dir", {"data": {"dataset": "folder"}}))
+        return Planner(
+            self.name,
+            self.suite,
+            output=self.output,
+            zoo=self.zoo,
+            registry=self.registry,
+            layers=layers,
+            threads=team.threads,
+            facts=data.facts,
+        )
