@@ -28,7 +28,7 @@ class VkD(Knowledge):
         """A projector whose rows or columns, whichever are fewer, are orthonormal throughout training."""
         ours, theirs = student.embedded, teacher.embedded
         plain = nn.Linear(ours.shape[1], theirs.shape[1], bias=False, device=ours.device)
-        self.projector = orthogonal(plain, orthogonal_map="householder")
+        self.projector = orthogonal(plain, orthogonal_map="cayley")
 
     def forward(self, student: Output, teacher: Output, batch: Batch) -> Tensor:
         """(B,) losses."""

@@ -2,9 +2,11 @@ import subprocess
 import sys
 
 import pytest
+import timm
 import torch
 from torch import nn
 
+import kdzoo
 import kdzoo_foundation
 from kdzoo.api import Batch, KdzooError, Output
 from kdzoo_foundation.features import Features
@@ -202,3 +204,23 @@ def test_half_precision_features_are_compared_in_float32():
     knowledge, ours, theirs = built(Features())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert knowledge(ours, theirs, BATCH).dtype == torch.float32
+
+
+def test_an_own_loop_learns_features_without_labels():
+    torch.manual_seed(0)
+    student, teacher = (
+        timm.create_model(name, num_classes=0) for name in ("test_efficientnet", "test_resnet")
+    )
+    distiller = kdzoo.Distiller(student, teacher, "features", example=torch.zeros(2, 3, 32, 32))
+    optimizer = torch.optim.AdamW(distiller.parameters(), lr=3e-3)
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        found = distiller(images)
+        found["total"].backward()
+        optimizer.step()
+        losses.append(float(found["total"].detach()))
+        assert found["task"] == 0
+    assert losses[-1] < 0.7 * losses[0]
+    assert float(distiller.connectors[0].head.pooled_standard.batches) == 12
