@@ -23,6 +23,7 @@ from kdzoo.files import write_json
 from kdzoo.jobs.card import student_card
 from kdzoo.jobs.export import export_student
 from kdzoo.jobs.folder import RunFolder
+from kdzoo.jobs.probe import on_validation
 from kdzoo.jobs.provenance import git_commit, machine, versions
 from kdzoo.jobs.suspicion import answers
 from kdzoo.recipe.evaluation import WHOLE
@@ -56,6 +57,7 @@ def measure(
         result |= _accuracies(run, position, known, teacher)
     else:
         result |= dict.fromkeys(("test/last", "val/last", "test/macro_f1", "test/ece"))
+        result |= on_validation(run)
     for component in (run.scheme, algorithm):
         with run.measuring():
             result |= component.measure(run)

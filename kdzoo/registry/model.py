@@ -25,6 +25,7 @@ CATEGORIES = (
     "quantized",
     "lifelong",
     "nas",
+    "foundation",
 )
 """The categories of this repository's own methods, in the order of listings; plugins may add others."""
 

@@ -84,6 +84,9 @@ ENGLISH = {
     "branches",
     "joint",
     "replay",
+    "features",
+    "proxy",
+    "queue",
     "fast",
     "ema",  # an argument of timm's training tasks
 }
@@ -98,8 +101,10 @@ def spelled(path: Path) -> Iterator[str]:
             if isinstance(identifier, str) and identifier not in ENGLISH:
                 yield identifier
         if (
-            isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value != "ab"
-        ):  # a file mode
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value not in ("ab", "features")
+        ):  # a file mode, and a key of Hugging Face's data sets
             yield node.value
 
 

@@ -35,6 +35,7 @@ EXAMPLES: dict[str, tuple[Any, ...]] = {
     "variance": (torch.ones(3),),
     "temperature": (2.0, torch.ones(1)),
     "margin": (-torch.ones(3),),
+    "mask": (MAP[:, :1] > 0,),
 }
 """Arguments by their names; others are logits, maps, or lists of either."""
 
