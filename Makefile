@@ -20,9 +20,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-bench: $(READY)  ## the tables of docs/benchmarks/speed.md and photographs.md
+bench: $(READY)  ## the speed tables of docs/benchmarks: speed.md, photographs.md, store.md
 	$(BIN)/python benchmarks/speed.py --write docs/benchmarks/speed.md
 	$(BIN)/python benchmarks/photographs.py --write docs/benchmarks/photographs.md
+	$(BIN)/python benchmarks/store.py --images 2560 --write docs/benchmarks/store.md
 
 effects: $(READY)  ## what each method is good for, over seeds: docs/benchmarks/effects*.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/effects.py --seeds 3 --write docs/benchmarks/effects.md
