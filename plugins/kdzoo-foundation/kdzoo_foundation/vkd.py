@@ -54,7 +54,7 @@ class Orthogonal(nn.Module):
         self._widens = after >= before
         start, _ = torch.linalg.qr(torch.randn(wide, narrow))
         self.register_buffer("start", start)
-        self.skew = nn.Parameter(torch.zeros(wide, narrow))
+        self.skew = nn.Parameter(torch.zeros_like(start))
 
     @property
     def weight(self) -> Tensor:

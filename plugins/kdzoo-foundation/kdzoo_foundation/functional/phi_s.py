@@ -45,7 +45,7 @@ def hadamard(order: int) -> Tensor | None:
     while core > 0:
         found = _paley(core)
         if found is not None:
-            double = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
+            double = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64, device="cpu")
             while len(found) < order:
                 found = torch.kron(double, found)
             return found
@@ -58,27 +58,27 @@ def hadamard(order: int) -> Tensor | None:
 def _paley(order: int) -> Tensor | None:
     """A Hadamard matrix of exactly this order, from the squares modulo a prime."""
     if order == 1:
-        return torch.ones(1, 1, dtype=torch.float64)
+        return torch.ones(1, 1, dtype=torch.float64, device="cpu")
     if order % 4:
         return None
     if _is_prime(order - 1):  # order - 1 is 3 modulo 4
-        return torch.eye(order, dtype=torch.float64) + _bordered(order - 1, -1.0)
+        return torch.eye(order, dtype=torch.float64, device="cpu") + _bordered(order - 1, -1.0)
     half = order // 2
     if half % 4 == 2 and _is_prime(half - 1):  # half - 1 is 1 modulo 4
-        signs = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
-        diagonal = torch.tensor([[1.0, -1.0], [-1.0, -1.0]], dtype=torch.float64)
-        identity = torch.eye(half, dtype=torch.float64)
+        signs = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64, device="cpu")
+        diagonal = torch.tensor([[1.0, -1.0], [-1.0, -1.0]], dtype=torch.float64, device="cpu")
+        identity = torch.eye(half, dtype=torch.float64, device="cpu")
         return torch.kron(_bordered(half - 1, 1.0), signs) + torch.kron(identity, diagonal)
     return None
 
 
 def _bordered(prime: int, left: float) -> Tensor:
     """Whether i - j is a square modulo the prime, as -1, 0 and 1, with a row of ones and a column of ``left``."""
-    squares = torch.full((prime,), -1.0, dtype=torch.float64)
-    squares[torch.arange(1, prime).square() % prime] = 1.0
+    squares = torch.full((prime,), -1.0, dtype=torch.float64, device="cpu")
+    squares[torch.arange(1, prime, device="cpu").square() % prime] = 1.0
     squares[0] = 0.0
-    number = torch.arange(prime)
-    found = torch.ones(prime + 1, prime + 1, dtype=torch.float64)
+    number = torch.arange(prime, device="cpu")
+    found = torch.ones(prime + 1, prime + 1, dtype=torch.float64, device="cpu")
     found[1:, 1:] = squares[(number[:, None] - number) % prime]
     found[1:, 0] = left
     found[0, 0] = 0.0
@@ -101,10 +101,10 @@ def levelling(values: Tensor) -> Tensor:
     Returns:
         (C, C) float64.
     """
-    left = values.double().clone()
+    left = values.double().cpu().clone()  # number by number, which a GPU would wait for
     mean = left.mean()
-    turned = torch.eye(len(left), dtype=torch.float64)
-    open_ = torch.ones(len(left), dtype=torch.bool)
+    turned = torch.eye(len(left), dtype=torch.float64, device="cpu")
+    open_ = torch.ones(len(left), dtype=torch.bool, device="cpu")
     for _ in range(len(left) - 1):
         high = int(left.masked_fill(~open_, -torch.inf).argmax())
         low = int(left.masked_fill(~open_, torch.inf).argmin())
