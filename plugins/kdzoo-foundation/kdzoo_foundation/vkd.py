@@ -52,7 +52,7 @@ class Orthogonal(nn.Module):
         super().__init__()
         wide, narrow = max(before, after), min(before, after)
         self._widens = after >= before
-        start, _ = torch.linalg.qr(torch.randn(wide, narrow))
+        start, _ = torch.linalg.qr(torch.randn(wide, narrow, device="cpu"))
         self.register_buffer("start", start)
         self.skew = nn.Parameter(torch.zeros_like(start))
 
