@@ -50,7 +50,8 @@ def near_chance(run: TrainingRun, known: Mapping[str, float]) -> Iterator[Doubt]
     limit = min(chance + 0.1 * (100.0 - chance), 5.0 * chance)
     name = "test" if run.data.val is None else "validation"
     for role, member in run.members.items():
-        if member.student or member.learns or not answers(member.module, len(classes)):
+        # Weights that are not a file's are the run's own, such as a moving average of the student.
+        if member.student or member.learns or member.stored or not answers(member.module, len(classes)):
             continue
         if role in known:
             if known[role] < limit:
