@@ -194,8 +194,9 @@ def seconds_to_scan(count: int) -> float:
             if number < TESTED * 100:
                 place.mkdir(parents=True, exist_ok=True)
             (place / f"{number:06}.png").write_bytes(content)
+        config = DataConfig(data_dir=root / "set")
         start = time.perf_counter()
-        found = scan(root / "set")
+        found = scan(root / "set", config)
         seconds = time.perf_counter() - start
         assert len(found.train.names) + len(found.test.names) == count
         return seconds
