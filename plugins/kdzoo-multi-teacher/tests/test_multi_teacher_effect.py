@@ -28,7 +28,9 @@ def teachers(tmp_path_factory, _train):
 def two(teachers, *names):
     settings = {f"roles.teacher{number}.model": "test_resnet" for number in range(1, len(names) + 1)}
     paths = {f"roles.teacher{number}.checkpoint": teachers[name] for number, name in enumerate(names, 1)}
-    paths |= {f"roles.teacher{number}.trust": True for number in range(1, len(names) + 1)}  # some are bad on purpose
+    paths |= {
+        f"roles.teacher{number}.trust": True for number in range(1, len(names) + 1)
+    }  # some are bad on purpose
     return {**ONLY_THE_TEACHERS, **settings, **paths}
 
 
