@@ -3,8 +3,8 @@
     python benchmarks/two_teachers.py --teacher-weights FILE --data-dir DIR --write docs/results/two-teachers.md
 
 DIR is an image folder with train/ and test/. The first teacher is a network with pretrained weights. The second,
-``test_vit``, is trained here to tell by how many quarter turns an image is rotated. No label of the data is read while
-teachers or students are trained. The students: one of each teacher alone (method ``features``), one of both
+``test_vit``, is trained here to tell by how many quarter turns an image is rotated. No label of the data is read
+while teachers or students are trained. The students: one of each teacher alone (method ``features``), one of both
 (``agglomerate``), and one of both and a third teacher with random weights, with and without dropping teachers.
 """
 
@@ -221,15 +221,15 @@ def page(bench: Bench, command: str) -> str:
     return f"""# One student of two teachers
 
 The first teacher is `{options.teacher}` with pretrained ImageNet weights; the second, `{TURNS}`, learned on
-{options.turned} CIFAR-10 images to tell by how many quarter turns they are rotated; the random one, `{options.poison}`,
-learned nothing. Frozen and without classifiers, they teach `{options.student}` on {options.train_per_class} images of
+{options.turned} CIFAR-10 images to tell by how many quarter turns they are rotated; the random one,
+`{options.poison}`, learned nothing. Frozen and without classifiers, they teach `{options.student}` on {options.train_per_class} images of
 each class at {options.img_size} pixels for {options.epochs} epochs. No label is read in that. Nothing is tuned.
 
 *own*: k-NN accuracy (20 neighbours, temperature 0.07) of the network's own features on \
 {options.test_per_class or "all"} test images per class.
 *first*, *second*: a linear map from the student's features to the teacher's, fitted on the training images without
-labels, predicts the teacher's features of the test images; their nearest neighbours among the teacher's own features of
-the training images vote. *cosine*: between these predictions and the teacher's own features of the test images.
+labels, predicts the teacher's features of the test images; their nearest neighbours among the teacher's own features
+of the training images vote. *cosine*: between these predictions and the teacher's own features of the test images.
 Accuracy in percent; mean and standard deviation over {len(options.seeds)} seed(s).
 
 | student | own | first | second | first cosine | second cosine |
