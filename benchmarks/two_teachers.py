@@ -102,9 +102,7 @@ class Bench:
         """A network's features, and the labels of training and test images."""
         student = {"model": model, "weights": weights, "head": False, "img_size": self.options.img_size}
         recipe = self.recipe("baseline", seed, **{"roles.student": student})
-        resources = Resources(
-            self.zoo, make_fabric(recipe, accelerator=self.options.device), self.once
-        )
+        resources = Resources(self.zoo, make_fabric(recipe, accelerator=self.options.device), self.once)
         data = resources.open(recipe)
         networks = Networks(recipe, data, resources.fabric.device, lambda role, config: None, self.zoo)
         network = networks.build("student", num_classes=0).eval()
@@ -222,8 +220,9 @@ def page(bench: Bench, command: str) -> str:
 
 The first teacher is `{options.teacher}` with pretrained ImageNet weights; the second, `{TURNS}`, learned on
 {options.turned} CIFAR-10 images to tell by how many quarter turns they are rotated; the random one,
-`{options.poison}`, learned nothing. Frozen and without classifiers, they teach `{options.student}` on {options.train_per_class} images of
-each class at {options.img_size} pixels for {options.epochs} epochs. No label is read in that. Nothing is tuned.
+`{options.poison}`, learned nothing. Frozen and without classifiers, they teach `{options.student}` on
+{options.train_per_class} images of each class at {options.img_size} pixels for {options.epochs} epochs. No label is
+read in that. Nothing is tuned.
 
 *own*: k-NN accuracy (20 neighbours, temperature 0.07) of the network's own features on \
 {options.test_per_class or "all"} test images per class.
