@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from kdzoo.api.scheme import Lesson, Scheme
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
-    from kdzoo.recipe.model import OptimConfig
+    from kdzoo.recipe.optim import OptimConfig
     from kdzoo.seeds import seeded
 
 _LAZY = {
@@ -70,7 +70,7 @@ _LAZY = {
     "api.scheme": ("Lesson", "Scheme"),
     "api.source": ("DataSource", "Samples"),
     "api.taps": ("Taps",),
-    "recipe.model": ("OptimConfig",),
+    "recipe.optim": ("OptimConfig",),
     "seeds": ("seeded",),
 }
 """Module -> what it has for plugins."""

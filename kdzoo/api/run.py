@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.probe import Probe
-from kdzoo.recipe.model import OptimConfig, Recipe
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.optim import OptimConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,8 +13,8 @@ from kdzoo.data.listing import digest
 from kdzoo.data.parts import Part
 from kdzoo.data.stream import Stream, TrainStream
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.evaluation import Evaluation
-from kdzoo.recipe.model import AugmentConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,8 @@ from kdzoo.engine.roster import Roster
 from kdzoo.engine.store import Store
 from kdzoo.engine.updates import Updates
 from kdzoo.engine.work import Work
-from kdzoo.recipe.model import OptimConfig, Recipe
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.optim import OptimConfig
 
 _WORK = "work"
 """The key of the counts in a checkpoint."""

@@ -49,7 +49,8 @@ from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.jobs.unlabelled import check_needs_no_labels, untrained
 from kdzoo.recipe.identity import Difference, Differs
-from kdzoo.recipe.model import Recipe, RoleConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.recipe.writing import dump, write
 from kdzoo.seeds import derive_seed, seed_everything
 from kdzoo.stopping import Stopped

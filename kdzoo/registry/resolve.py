@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from kdzoo.errors import Fault, KdzooError, UnknownName, shortened
 from kdzoo.files import absolute
+from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import Layer, Merged
-from kdzoo.recipe.model import Component, Recipe
+from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry

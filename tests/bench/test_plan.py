@@ -10,9 +10,9 @@ import pytest
 from kdzoo.bench.plan import Plan, Planner
 from kdzoo.bench.suite import narrowed, open_suite
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.layers import Layer
-from kdzoo.recipe.model import AugmentConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.zoo import Zoo
