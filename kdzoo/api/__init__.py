@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from kdzoo.api.precision import at_least_float32, without_autocast
     from kdzoo.api.probe import Probe
     from kdzoo.api.ramp import Ramp
-    from kdzoo.api.run import Data, Run
+    from kdzoo.api.run import Data, Run, Stream
     from kdzoo.api.scheme import Lesson, Scheme
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
@@ -66,7 +66,7 @@ _LAZY = {
     "api.precision": ("at_least_float32", "without_autocast"),
     "api.probe": ("Probe",),
     "api.ramp": ("Ramp",),
-    "api.run": ("Data", "Run"),
+    "api.run": ("Data", "Run", "Stream"),
     "api.scheme": ("Lesson", "Scheme"),
     "api.source": ("DataSource", "Samples"),
     "api.taps": ("Taps",),
@@ -111,6 +111,7 @@ __all__ = [
     "Samples",
     "Scheme",
     "StepsDone",
+    "Stream",
     "Taps",
     "Warned",
     "WrappedMetric",
