@@ -66,6 +66,7 @@ SECTIONS = {
         "Preparing",
         "PhaseStarted",
         "StepsDone",
+        "StepFigures",
         "EpochEnded",
         "Pictured",
         "Noted",

@@ -19,6 +19,7 @@ from kdzoo.api.observer import (
     RunFailed,
     RunStarted,
     RunStopped,
+    StepFigures,
     StepsDone,
     Warned,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "RunStopped",
     "Samples",
     "Scheme",
+    "StepFigures",
     "StepsDone",
     "Stream",
     "Taps",

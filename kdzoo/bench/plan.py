@@ -302,7 +302,7 @@ class Planner:
             ],
         )
         # workers have no terminal; the parent process shows the progress
-        quiet = tuple(name for name in recipe.observers if name != "console")
+        quiet = tuple(one for one in recipe.observers if one.name != "console")
         if recipe.data.batch_size == AUTO:
             raise KdzooError(
                 f"{source}: data.batch_size auto is for single runs; a suite's runs need a number"

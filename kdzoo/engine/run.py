@@ -202,6 +202,11 @@ class TrainingRun:
         """Whether every loss so far was finite."""
         return self.updates.finite
 
+    @property
+    def lr(self) -> float | None:
+        """The student's learning rate now."""
+        return self.members["student"].lr if "student" in self.members else None
+
     def begin_phase(self, epochs: int, steps: int) -> None:
         """Give every learner a fresh optimizer and schedule."""
         self.answers.clear()

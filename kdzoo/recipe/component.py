@@ -1,8 +1,8 @@
-"""Components by name, with their hyper-parameters, and weighted sums of them."""
+"""Components by name, with their hyper-parameters, in weighted sums and lists."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,9 @@ from pydantic import (
 
 from kdzoo.errors import shortened
 from kdzoo.recipe.section import Section
+
+OBSERVERS = ("console", "wandb")
+"""Those of a recipe that names none."""
 
 ComponentKind = Literal["knowledge", "scheme", "algorithm"]
 
@@ -78,12 +81,15 @@ def _summands(value: Any) -> Any:
     return value
 
 
-def _named_once(summands: tuple[Summand, ...]) -> tuple[Summand, ...]:
-    names = [one.name for one in summands]
+Named = TypeVar("Named", bound=Component)
+
+
+def _named_once(components: tuple[Named, ...]) -> tuple[Named, ...]:
+    names = [one.name for one in components]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"names {shortened(twice[0])} twice")
-    return summands
+    return components
 
 
 def _shortest(summands: tuple[Summand, ...]) -> Any:
@@ -102,3 +108,21 @@ Knowledges = Annotated[
     PlainSerializer(_shortest),
 ]
 """What is taught: nothing, one Knowledge, or several whose weighted losses are added."""
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict | Component) else value
+
+
+def _names(observers: tuple[Component, ...]) -> list[Any]:
+    """Each as a name, or with its settings."""
+    return [{"name": one.name, **one.settings} if one.settings else one.name for one in observers]
+
+
+Observers = Annotated[
+    tuple[Component, ...],
+    BeforeValidator(_listed),
+    AfterValidator(_named_once),
+    PlainSerializer(_names),
+]
+"""``[console, {name: tensorboard, every: 10}]``."""

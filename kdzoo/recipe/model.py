@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 
-from kdzoo.recipe.component import Component, ComponentKind, Knowledges
+from kdzoo.recipe.component import OBSERVERS, Component, ComponentKind, Knowledges, Observers
 from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.early_stopping import EarlyStoppingConfig
 from kdzoo.recipe.ema import EmaConfig
@@ -43,7 +43,10 @@ class Recipe(Section):
         1.0,
         description="GB of a frozen teacher's answers that are kept for later runs with the same views; 0 = none",
     )
-    observers: tuple[str, ...] = Field(("console", "wandb"), description="who records the run, by name")
+    observers: Observers = Field(
+        tuple(Component(name=name) for name in OBSERVERS),
+        description="who records the run, by name, or with settings: {name: NAME, KEY: VALUE}",
+    )
 
     @property
     def components(self) -> list[tuple[ComponentKind, Component]]:

@@ -61,7 +61,7 @@ def test_every_method_and_seed_with_the_baseline_first(planner: Callable[..., Pl
             0.004,
         )
         assert recipe.data.train_per_class == 20
-        assert recipe.observers == ("wandb",)
+        assert [one.name for one in recipe.observers] == ["wandb"]
         assert run.task.job.kind == ("baseline" if run.entry.name == "baseline" else "student")
         assert run.task.job.suite == "mini"
         assert run.task.job.tags == (run.entry.method, "digits", "test_resnet>test_efficientnet")
