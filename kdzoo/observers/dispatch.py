@@ -30,7 +30,7 @@ class Observers:
 
     def _asks(self, observer: Observer, step: int) -> bool:
         every = self._every[id(observer)]
-        return bool(every) and step % every == 0
+        return every is not None and every > 0 and step % every == 0
 
     def observe(self, event: Event) -> None:
         """Tell every observer that has not been dropped; figures of a step to those alone that ask for them."""
