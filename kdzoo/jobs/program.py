@@ -75,6 +75,11 @@ def write_program(
         )
     torch.export.save(program, folder / "model.pt2")
     channels, height, width = image_shape
-    description = {"label_names": list(classes), "input_size": list(image_shape), "range": [0, 1], **asdict(evaluation)}
+    description = {
+        "label_names": list(classes),
+        "input_size": list(image_shape),
+        "range": [0, 1],
+        **asdict(evaluation),
+    }
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return _USAGE.format(folder=name or folder.name, channels=channels, height=height, width=width)

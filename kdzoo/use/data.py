@@ -49,7 +49,9 @@ def data_of(given: Mapping[str, Any], run: Path | None) -> DataConfig:
     values = dict(given)
     if not {"data_dir", "dataset", "labels_file"} & set(values):
         if run is None:
-            raise KdzooError("which pictures? pass --data-dir DIR (a folder with one sub-folder for each class)")
+            raise KdzooError(
+                "which pictures? pass --data-dir DIR (a folder with one sub-folder for each class)"
+            )
         own = read_yaml(run / "recipe.yaml").get("data")
         values = {**(own if isinstance(own, dict) else {}), **values}
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +42,7 @@ class Exported:
         agreement: percent of the pictures for which both find the same class; None of features.
         samples: the pictures.
         how: of a file of eight bits: how it was rounded.
-        plain: of a file of eight bits: the same file in float32, to be compared.
+        plain: of a file of eight bits: the same network as an ONNX file in float32, to be compared with.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Exported:
     agreement: float | None
     samples: Samples
     how: str = ""
-    plain: Callable[[Path], Model] | None = None
+    plain: Model | None = None
 
 
 def export(
@@ -79,9 +79,12 @@ def export(
         KdzooError: it cannot be exported, answers otherwise than the network, or cannot be written.
     """
     if model.module is None:
-        raise KdzooError(f"{model.name} is exported already; name the run, the student's folder or the timm model")
-    if path.suffix.lower() != Path(SUFFIXES[form]).suffix:
-        raise KdzooError(f"--output {path}: a file of the form {form} ends with {Path(SUFFIXES[form]).suffix}")
+        raise KdzooError(
+            f"{model.name} is exported already; name the run, the student's folder or the timm model"
+        )
+    suffix = ONNX if form == "int8" else SUFFIXES[form]
+    if path.suffix.lower() != suffix:
+        raise KdzooError(f"--output {path}: a file of the form {form} ends with {suffix}")
     how = model.description.preprocessing.model_copy(update={"included": included})
     description = model.description.model_copy(update={"preprocessing": how, "batch": batch})
     wanted = model.answer(samples.pixels)
@@ -98,7 +101,7 @@ def export(
         raise KdzooError(f"{path}: cannot be written: {error.strerror or error}") from None
     write_text(path.with_suffix(".json"), done.model.description.model_dump_json(indent=2) + "\n")
     opened = open_file(path)
-    return Exported(path, opened, done.difference, done.agreement, samples, done.how)
+    return replace(done, path=path, model=opened)
 
 
 _WRITERS: Mapping[str, Callable[[nn.Module, Description], bytes]] = {
@@ -108,13 +111,17 @@ _WRITERS: Mapping[str, Callable[[nn.Module, Description], bytes]] = {
 }
 
 
-def _compared(part: Path, suffix: str, wanted: Tensor, samples: Samples, path: Path, how: str = "") -> Exported:
+def _compared(
+    part: Path, suffix: str, wanted: Tensor, samples: Samples, path: Path, how: str = ""
+) -> Exported:
     """The file opened as its user opens it, asked about one picture and about all others at once."""
     opened = open_file(part, suffix)
     parts = [one for one in (samples.pixels[:1], samples.pixels[1:]) if len(one)]
     found = torch.cat([opened.answer(one) for one in parts])
     if found.shape != wanted.shape:
-        raise KdzooError(f"{path.name}: answers {tuple(found.shape)} where torch answers {tuple(wanted.shape)}")
+        raise KdzooError(
+            f"{path.name}: answers {tuple(found.shape)} where torch answers {tuple(wanted.shape)}"
+        )
     agreement = None
     if opened.description.output == "logits":
         agreement = 100.0 * float((found.argmax(1) == wanted.argmax(1)).double().mean())
@@ -141,11 +148,15 @@ def _eight_bits(
     pixels = samples.pixels
     whole = len(pixels) // size * size if description.batch else len(pixels)
     if not whole:
-        raise KdzooError(f"int8 with --batch {size} needs as many pictures for its ranges; there are {len(pixels)}")
+        raise KdzooError(
+            f"int8 with --batch {size} needs as many pictures for its ranges; there are {len(pixels)}"
+        )
     batches = [
         {"image": normalised(pixels[start : start + size], description.preprocessing)}
         for start in range(0, whole, size)
     ]
+    part.write_bytes(plain)
+    unrounded = open_file(part, ONNX)
     tried = []
     for way in eight_bit.order_of(proto):
         rounded = tool.load_from_string(eight_bit.rounded(plain, way, batches))
@@ -153,7 +164,7 @@ def _eight_bits(
         part.write_bytes(rounded.SerializeToString())
         done = _compared(part, ONNX, wanted, samples, part, way)
         if done.agreement is None or done.agreement >= least:
-            return done
+            return replace(done, plain=unrounded)
         tried.append(f"{way}: {done.agreement:.0f} %")
     raise KdzooError(
         f"in eight bits it finds the same class as in float on too few of {samples.what} ({'; '.join(tried)}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,7 +80,11 @@ def _onnx(path: Path) -> tuple[Callable[[Any], Tensor], str]:
 def _torchscript(path: Path) -> tuple[Callable[[Any], Tensor], str]:
     told = {KEY: ""}
     try:
-        module = torch.jit.load(str(path), map_location="cpu", _extra_files=told)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", ".*is deprecated", FutureWarning
+            )  # but what people still deploy
+            module = torch.jit.load(str(path), map_location="cpu", _extra_files=told)
     except Exception as error:  # a damaged archive can raise any exception
         raise Damaged(
             f"{path}: not a TorchScript program ({_first_line(error)}); of weights alone, name the model and pass "

@@ -81,7 +81,9 @@ def _student(given: str, path: Path, img_size: int | None, device: torch.device,
             raise KdzooError(f"--img-size: the size of {folder / 'model.pt2'} was fixed when it was exported")
         program = load_program(folder / "model.pt2")
         size = (folder / f"model{PT2}").stat().st_size
-        return _model(given, program, of_program(folder / "config.json"), torch.device("cpu"), size, folder, run)
+        return _model(
+            given, program, of_program(folder / "config.json"), torch.device("cpu"), size, folder, run
+        )
     config = RoleConfig(model=f"{FOLDER}{folder.absolute()}", img_size=img_size)
     return _timm(given, config, device, zoo, folder, run)
 

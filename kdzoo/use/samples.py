@@ -44,7 +44,9 @@ def samples_for(model: Model, given: Mapping[str, Any], number: int, zoo: Zoo | 
     preprocessing = model.description.preprocessing
     try:
         if not given and model.run is None:
-            return Samples(made_pictures(preprocessing, number), f"{number} made pictures (--data-dir takes real ones)")
+            return Samples(
+                made_pictures(preprocessing, number), f"{number} made pictures (--data-dir takes real ones)"
+            )
         config = data_of(given, model.run)
         try:
             split = split_of(config, "val", zoo)
@@ -64,7 +66,12 @@ def _spread(split: Labelled, preprocessing: Preprocessing, number: int) -> Pixel
     places = np.linspace(0, len(split.rows) - 1, min(number, len(split.rows))).round().astype(int)
     rows = [split.rows[place] for place in dict.fromkeys(places.tolist())]
     made = from_listing(split.listing, [preprocessing])
-    found = [one[0] for _, ready in in_threads(batched(rows, 32), made) for one in ready if not isinstance(one, str)]
+    found = [
+        one[0]
+        for _, ready in in_threads(batched(rows, 32), made)
+        for one in ready
+        if not isinstance(one, str)
+    ]
     if not found:
         raise KdzooError(f"no picture of the {split.what} can be read")
     return np.stack(found)

@@ -54,7 +54,11 @@ class Csv:
         if one.output is None:
             cells: list[str] = [""] * (2 * self._k)
         else:
-            cells = [text for name, value in top(self._model, one.output, self._k) for text in (name, f"{value:.6f}")]
+            cells = [
+                text
+                for name, value in top(self._model, one.output, self._k)
+                for text in (name, f"{value:.6f}")
+            ]
         name = one.name.encode(errors="backslashreplace").decode()  # a file's name may be no UTF-8
         self._rows.writerow([name, *cells, one.problem])
 

@@ -76,7 +76,9 @@ def onnx(module: nn.Module, description: Description) -> bytes:
     needed("onnxscript", "the ONNX exporter")
     tool = needed("onnx", "the ONNX exporter")
     if sum(one.nbytes for one in (*module.parameters(), *module.buffers())) > _MOST:
-        raise KdzooError(f"{description.architecture}: more than 1.9 GB of weights do not fit into one ONNX file")
+        raise KdzooError(
+            f"{description.architecture}: more than 1.9 GB of weights do not fit into one ONNX file"
+        )
     graph = program(module, description)
     try:
         with torch.no_grad(), _quiet():
@@ -128,7 +130,9 @@ def pt2(module: nn.Module, description: Description) -> bytes:
     """
     made = io.BytesIO()
     with _quiet():
-        torch.export.save(program(module, description), made, extra_files={KEY: description.model_dump_json()})
+        torch.export.save(
+            program(module, description), made, extra_files={KEY: description.model_dump_json()}
+        )
     return made.getvalue()
 
 
@@ -150,4 +154,6 @@ def _quiet() -> Iterator[None]:
 
 def _refused(who: str, description: Description, error: Exception) -> KdzooError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return KdzooError(f"{who} cannot express {description.architecture} ({reason}); take another form or student")
+    return KdzooError(
+        f"{who} cannot express {description.architecture} ({reason}); take another form or student"
+    )
