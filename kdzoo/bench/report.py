@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,5 +151,10 @@ def _panel(name: str, curve: Band, reference: Band | None, limits: tuple[float, 
 
 
 def _page(template: str, **values: Any) -> str:
-    words = {"number": number, "duration": duration, "several": several, "same_runs": same_runs}
+    words: dict[str, Callable[..., str | None]] = {
+        "number": number,
+        "duration": duration,
+        "several": several,
+        "same_runs": same_runs,
+    }
     return render_page("kdzoo.bench", template, words, **values)

@@ -34,8 +34,8 @@ def export(
         Literal["onnx", "torchscript", "pt2", "int8", "hf", "openvino", "tensorrt"],
         _option(
             "--to",
-            help="onnx, torchscript, pt2 (torch.export), int8 (ONNX in eight bits), hf (a folder for the Hugging Face "
-            "hub); openvino and tensorrt print their commands.",
+            help="onnx, torchscript, pt2 (torch.export), int8 (ONNX in eight bits), hf (a folder for Hugging Face); "
+            "openvino and tensorrt name the commands.",
         ),
     ],
     output: Annotated[
@@ -73,8 +73,8 @@ def export(
 
     kdzoo export runs/NAME --to onnx
 
-    The pictures are of the run's validation split, or of --data-dir. Preprocessing and class names are in the file, and
-    beside it as JSON.
+    The pictures are of the run's validation split, or of --data-dir. Preprocessing and class names are in the file,
+    and beside it as JSON.
     """
     from kdzoo.errors import KdzooError
     from kdzoo.use.commands import command_for
@@ -88,7 +88,7 @@ def export(
     out = console()
     opened = open_model(model, weights=weights, img_size=img_size)
     beside = _beside(opened)
-    if to in ("openvino", "tensorrt"):
+    if to == "openvino" or to == "tensorrt":  # so spelled, mypy narrows it
         raise KdzooError(command_for(to, model, beside.with_suffix(".onnx"), opened.description))
     if to == "hf":
         folder = write_hub_folder(opened, output or beside.with_name("hf"))

@@ -66,7 +66,7 @@ def predict(
     headless = opened.description.output == "features"
     if headless and features is None and form != "jsonl":
         raise KdzooError(
-            f"{model} has no classifier: it returns features; pass --format jsonl, or --features FILE.npy for an array"
+            f"{model} has no classifier: it returns features; pass --format jsonl, or --features FILE.npy"
         )
     if features is not None and not headless:
         raise KdzooError(f"--features: {model} has a classifier; --format shows its classes")
@@ -84,7 +84,7 @@ def predict(
         if kept is not None and seen > unreadable:
             typer.echo(kept.write())
     except BrokenPipeError:  # whoever reads has seen enough
-        sys.stdout = None  # type: ignore[assignment]  # so that Python does not flush it at exit
+        sys.stdout = None  # so that Python does not flush it at exit
         raise typer.Exit from None
     if unreadable or not seen:
         what = f"{unreadable} of {seen} pictures cannot be read" if seen else "no pictures were named"

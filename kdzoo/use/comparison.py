@@ -19,7 +19,7 @@ _Z = 1.959964
 
 
 def difference(first: Tensor, other: Tensor, targets: Tensor) -> tuple[float, float]:
-    """By how many points ``other`` is more accurate than ``first`` on the same pictures, and half of its 95% interval.
+    """By how many points ``other`` is more accurate than ``first``, and half of the 95% interval.
 
     The pictures are paired: those that both name rightly or both wrongly say nothing. The interval is the normal one
     for a mean of differences of -1, 0 and 1.
@@ -167,8 +167,9 @@ def page(result: Pass, data: Labelled, latencies: Sequence[Latency], conditions:
         rows=rows,
         majority=largest,
         baseline=baseline,
-        about_figures=f"{ABOUT} Differences are paired by picture, with half of their 95% interval; a bold one has an "
-        "interval that excludes 0. MB are those of the files.",
+        about_figures=f"{ABOUT} Differences are paired by picture, with half of their 95% interval; a "
+        "bold one has an "
+        "interval that excludes 0.",
         conditions=str(conditions),
         agreement=agreement([one.found for one in result.models]),
         classes=classes,

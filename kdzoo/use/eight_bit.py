@@ -75,11 +75,11 @@ def rounded(model: bytes, way: str, batches: Sequence[Mapping[str, Any]]) -> byt
         return result.read_bytes()
 
 
-def _reader(base: type, batches: Sequence[Mapping[str, Any]]) -> Any:
+def _reader(base: Any, batches: Sequence[Mapping[str, Any]]) -> Any:
     """The batches as onnxruntime wants them."""
     left: Iterator[Mapping[str, Any]] = iter(batches)
 
-    class Reader(base):
+    class Reader(base):  # type: ignore[misc]  # onnxruntime is optional
         def get_next(self) -> Mapping[str, Any] | None:
             return next(left, None)
 

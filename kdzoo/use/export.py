@@ -132,8 +132,8 @@ def _check_difference(done: Exported, wanted: Tensor, path: Path) -> None:
     allowed = TOLERANCE * max(1.0, float(wanted.abs().max()))
     if not done.difference <= allowed:  # so is one that is no number
         raise KdzooError(
-            f"{path.name}: its answers differ from torch's by up to {done.difference:.2g} on {done.samples.what}, more "
-            f"than {allowed:.2g}; nothing was written. Take another form (--to), or report it"
+            f"{path.name}: its answers differ from torch's by up to {done.difference:.2g} on {done.samples.what}, "
+            f"more than {allowed:.2g}; nothing was written. Take another form (--to), or report it"
         )
 
 

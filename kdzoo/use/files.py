@@ -84,7 +84,8 @@ def _torchscript(path: Path) -> tuple[Callable[[Any], Tensor], str]:
             warnings.filterwarnings(
                 "ignore", ".*is deprecated", FutureWarning
             )  # but what people still deploy
-            module = torch.jit.load(str(path), map_location="cpu", _extra_files=told)
+            load: Any = torch.jit.load  # untyped in torch
+            module = load(str(path), map_location="cpu", _extra_files=told)
     except Exception as error:  # a damaged archive can raise any exception
         raise Damaged(
             f"{path}: not a TorchScript program ({_first_line(error)}); of weights alone, name the model and pass "

@@ -167,8 +167,8 @@ def class_ids(model: Model, data: Labelled) -> Tensor:
     lacking = [name for name in data.classes if name not in set(names)]
     if lacking:
         raise KdzooError(
-            f"{model.name} does not know {_some(lacking)} of the {data.what} (it knows {_some(list(names))}): name the "
-            "folders as its classes are called"
+            f"{model.name} does not know {_some(lacking)} of the {data.what} (it knows {_some(list(names))}): name "
+            "the folders as its classes are called"
         )
     return torch.tensor([number.get(name, _NONE) for name in names])
 

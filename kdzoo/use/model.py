@@ -106,4 +106,4 @@ def multiply_adds(module: nn.Module, preprocessing: Preprocessing) -> int:
     # With a graph: without one, torch's counter fails on parameters that are arguments, such as a class token.
     with torch.enable_grad(), FlopCounterMode(display=False) as counter:
         module(image)
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -143,7 +144,7 @@ def _timm(
     return _model(given, backbone.model.eval(), description, device, size, folder, run)
 
 
-def _known(model: str) -> dict[str, object]:
+def _known(model: str) -> dict[str, Any]:
     found = timm.get_pretrained_cfg(model) if ":" not in model else None
     return {} if found is None else dict(found.to_dict())
 

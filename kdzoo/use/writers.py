@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +116,8 @@ def torchscript(module: nn.Module, description: Description) -> bytes:
     made = io.BytesIO()
     try:
         with torch.no_grad(), _quiet():
-            traced = torch.jit.trace(whole, image, check_trace=False)  # it is compared on real pictures later
+            trace: Any = torch.jit.trace  # untyped in torch
+            traced = trace(whole, image, check_trace=False)  # it is compared on real pictures later
             torch.jit.save(traced, made, _extra_files={KEY: description.model_dump_json()})
     except Exception as error:  # as above
         raise _refused("torch.jit.trace", description, error) from error
