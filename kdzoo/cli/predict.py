@@ -79,6 +79,7 @@ def predict(
             unreadable += one.output is None
             if lines is not None:
                 lines.write(one)
+                sys.stdout.flush()
             if kept is not None:
                 kept.add(one)
         if kept is not None and seen > unreadable:
