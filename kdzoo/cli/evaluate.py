@@ -56,6 +56,7 @@ def evaluate(
 
     Classes are matched by name. Without --data-dir the pictures are those of the run.
     """
+    from kdzoo.data.counted import counted
     from kdzoo.files import write_text
     from kdzoo.use.data import data_of, split_of
     from kdzoo.use.device import device_of
@@ -77,7 +78,5 @@ def evaluate(
     for line in lines(result, data, edge(out) or 80):
         print_line(out, line)
     if result.unreadable:
-        print_line(
-            out, f"{len(result.unreadable)} pictures cannot be read and are left out; the page names them"
-        )
+        print_line(out, f"{counted(len(result.unreadable), 'picture')} cannot be read; the page names them")
     print_line(out, f"page: {path}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdzoo.page import render_page
 from kdzoo.use.data import Labelled
-from kdzoo.use.evaluation import ABOUT, percent, printable, shortened
+from kdzoo.use.evaluation import ABOUT, notes, percent, printable, shortened
 from kdzoo.use.latency import Conditions, Latency, facts
 from kdzoo.use.measure import Pass, majority
 
@@ -161,9 +161,7 @@ def page(result: Pass, data: Labelled, latencies: Sequence[Latency], conditions:
         {"percent": percent, "millions": millions},
         title=f"{len(rows)} networks on the same pictures",
         lead=lead(rows),
-        notes=[f"{len(result.unreadable)} pictures cannot be read and are left out."]
-        if result.unreadable
-        else [],
+        notes=notes(result),
         rows=rows,
         majority=largest,
         baseline=baseline,

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 from torchvision.transforms.functional import to_pil_image
 
+from kdzoo.data.counted import counted
 from kdzoo.data.listing import Pixels
 from kdzoo.engine.confusion import MOST_CLASSES, confusion_picture
 from kdzoo.page import render_page
@@ -99,7 +100,7 @@ def page(result: Pass, data: Labelled) -> str:
         title=f"{one.model.name} - kdzoo evaluation",
         name=one.model.name,
         lead=lead,
-        notes=_notes(result),
+        notes=notes(result),
         majority=largest,
         figures=[
             {"name": NAMES[key], "value": value, "baseline": baseline.get(key)}
@@ -126,13 +127,14 @@ def page(result: Pass, data: Labelled) -> str:
     )
 
 
-def _notes(result: Pass) -> list[str]:
-    notes = []
+def notes(result: Pass) -> list[str]:
+    """What a reader must know before the figures."""
+    said = []
     if result.unreadable:
-        notes.append(f"{len(result.unreadable)} pictures cannot be read and are left out.")
+        said.append(f"{counted(len(result.unreadable), 'picture')} cannot be read, and count for nothing.")
     if result.unlabelled:
-        notes.append(f"{result.unlabelled} pictures have no label and are left out.")
-    return notes
+        said.append(f"{counted(result.unlabelled, 'picture')} without a label count for nothing.")
+    return said
 
 
 def _pairs(one: Measured, data: Labelled) -> list[dict[str, Any]]:

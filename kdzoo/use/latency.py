@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from kdzoo.data.counted import counted
 from kdzoo.use.model import Model
 from kdzoo.use.samples import made_pictures
 
@@ -48,7 +49,7 @@ class Conditions:
     warm_up: int = WARM_UP
 
     def __str__(self) -> str:
-        threads, pictures = _several(self.threads, "thread"), _several(self.batch, "picture")
+        threads, pictures = counted(self.threads, "thread"), counted(self.batch, "picture")
         return (
             f"{self.machine}, {threads}, {pictures} at once, from pixels in memory to answers; median of {self.runs} "
             f"after {self.warm_up} that do not count (10th to 90th percentile); the networks take turns"
@@ -99,7 +100,3 @@ def _machine(device: torch.device | None) -> str:
     if device is not None and device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} (files: {name})"
     return name
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
+from kdzoo.data.counted import some
 from kdzoo.data.listing import Pixels
 from kdzoo.engine.predictions import Predictions, count
 from kdzoo.errors import KdzooError
@@ -167,7 +168,7 @@ def class_ids(model: Model, data: Labelled) -> Tensor:
     lacking = [name for name in data.classes if name not in set(names)]
     if lacking:
         raise KdzooError(
-            f"{model.name} does not know {_some(lacking)} of the {data.what} (it knows {_some(list(names))}): name "
+            f"{model.name} does not know {some(lacking)} of the {data.what} (it knows {some(list(names))}): name "
             "the folders as its classes are called"
         )
     return torch.tensor([number.get(name, _NONE) for name in names])
@@ -237,7 +238,3 @@ def _shares(parts: Tensor, wholes: Tensor) -> list[float | None]:
 def _mean(values: Sequence[float | None]) -> float | None:
     there = [value for value in values if value is not None]
     return sum(there) / len(there) if there else None
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
