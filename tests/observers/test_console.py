@@ -125,7 +125,7 @@ def test_a_terminal_has_a_bar_and_is_left_as_it_was():
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "distill 2/2  task 1.235" in plain
-    assert plain.rstrip().endswith("student")
+    assert plain.rstrip().endswith("pretrained=True)")
 
 
 @pytest.mark.parametrize("end", [RunFailed("ValueError: no"), None])
