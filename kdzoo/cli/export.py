@@ -119,8 +119,8 @@ def export(
     number = "" if what.label_names is None else f" of {len(what.label_names)} classes"
     print_line(out, f"{done.path}  {_size(done.model.bytes)}")
     print_line(out, f"  image ({batch or 'B'}, {shape}) {kind} -> {what.output}{number}")
-    same = "" if done.agreement is None else f", same class on {done.agreement:.4g} %"
-    print_line(out, f"  largest difference to torch {done.difference:.2g}{same}")
+    same = "same class on" if what.output == "logits" else "mean cosine similarity"
+    print_line(out, f"  largest difference to torch {done.difference:.2g}, {same} {done.agreement:.4g} %")
     print_line(out, f"  on {taken.what}")
     for line in compared[0] if compared else ():
         print_line(out, f"  {line}")

@@ -21,13 +21,14 @@ from kdzoo.use.measure import Measured, Pass, majority
 NAMES = {
     "accuracy": "accuracy",
     "top5": "top-5 accuracy",
-    "balanced_accuracy": "balanced accuracy (mean over classes)",
+    "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
-    "ece": "calibration error (ECE, 15 bins)",
+    "ece": "calibration error (ECE)",
 }
 ABOUT = (
-    "Accuracy counts every picture alike, so it says little where one class has most of them; balanced accuracy and "
-    "macro F1 count every class alike. Always naming the largest class is what a network must beat."
+    "Accuracy counts every picture alike, so it says little where one class has most of them; balanced accuracy (the "
+    "mean recall of the classes) and macro F1 count every class alike. Always naming the "
+    "largest class is what a network must beat."
 )
 _TINY = 96
 _PAIRS = 10
@@ -61,10 +62,10 @@ def lines(result: Pass, data: Labelled, width: int) -> Iterator[str]:
     largest, baseline = majority(result.targets, data.classes)
     room = max(width - 42, 12)
     yield f"{one.model.name}: {len(result.targets)} pictures, {data.what}"
-    yield f"{'in percent':38}{'':>8}  always {shortened(largest, max(width - 57, 8))}"
+    yield f"{'in percent':26}{'':>8}  always {shortened(largest, max(width - 44, 8))}"
     for key, value in one.figures().items():
         beside = percent(baseline[key]) if key in baseline else ""
-        yield f"{NAMES[key]:38}{percent(value):>8}  {beside:>8}".rstrip()
+        yield f"{NAMES[key]:26}{percent(value):>8}  {beside:>8}".rstrip()
     yield ""
     yield f"{'class':{room}}{'pictures':>9} {'recall':>9} {'precision':>10} {'F1':>9}"
     for row in one.by_class(data.classes):

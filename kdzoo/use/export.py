@@ -28,7 +28,7 @@ TOLERANCE = 1e-3
 """Largest accepted difference to torch, as a part of the largest output, or of 1 if that is larger."""
 
 LEAST_AGREEMENT = 90.0
-"""Percent of the pictures for which a file of eight bits must find the same class."""
+"""Of a file of eight bits with float, in percent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,8 @@ class Exported:
         path: the file; its description lies beside it as ``.json``.
         model: the file, opened.
         difference: the largest one between its outputs and torch's.
-        agreement: percent of the pictures for which both find the same class; None of features.
+        agreement: percent of the pictures for which both find the same class; of features, the mean cosine
+            similarity in percent.
         samples: the pictures.
         how: of a file of eight bits: how it was rounded.
         plain: of a file of eight bits: the same network as an ONNX file in float32, to be compared with.
@@ -48,7 +49,7 @@ class Exported:
     path: Path
     model: Model
     difference: float
-    agreement: float | None
+    agreement: float
     samples: Samples
     how: str = ""
     plain: Model | None = None
@@ -73,7 +74,7 @@ def export(
         samples: pictures for the comparison, and for the ranges of eight bits.
         included: whether the file takes pixels and normalises them itself.
         batch: number of pictures that it takes at once; None = any.
-        least_agreement: percent of the pictures for which eight bits must find the same class.
+        least_agreement: of eight bits with float, in percent; see :class:`Exported`.
 
     Raises:
         KdzooError: it cannot be exported, answers otherwise than the network, or cannot be written.
@@ -122,9 +123,11 @@ def _compared(
         raise KdzooError(
             f"{path.name}: answers {tuple(found.shape)} where torch answers {tuple(wanted.shape)}"
         )
-    agreement = None
     if opened.description.output == "logits":
-        agreement = 100.0 * float((found.argmax(1) == wanted.argmax(1)).double().mean())
+        alike = found.argmax(1) == wanted.argmax(1)
+    else:
+        alike = torch.cosine_similarity(found, wanted)
+    agreement = 100.0 * float(alike.double().mean())
     return Exported(path, opened, float((found - wanted).abs().max()), agreement, samples, how)
 
 
@@ -163,10 +166,10 @@ def _eight_bits(
         writers.described(rounded, description)
         part.write_bytes(rounded.SerializeToString())
         done = _compared(part, ONNX, wanted, samples, part, way)
-        if done.agreement is None or done.agreement >= least:
+        if done.agreement >= least:
             return replace(done, plain=unrounded)
         tried.append(f"{way}: {done.agreement:.0f} %")
     raise KdzooError(
-        f"in eight bits it finds the same class as in float on too few of {samples.what} ({'; '.join(tried)}; "
+        f"in eight bits it agrees too little with float on {samples.what} ({'; '.join(tried)}; "
         f"--least-agreement is {least:g} %); nothing was written. Train with a method that rounds, or export onnx"
     )
