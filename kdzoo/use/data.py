@@ -14,7 +14,7 @@ from kdzoo.data.listing import Listing
 from kdzoo.data.parts import choose
 from kdzoo.data.source import data_name, find_source
 from kdzoo.errors import Fault, KdzooError
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
 

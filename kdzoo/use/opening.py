@@ -18,7 +18,7 @@ from kdzoo.backbone.evaluation import evaluation_of
 from kdzoo.backbone.origin import FOLDER, HUB, TIMM, describe, origin_of
 from kdzoo.errors import Fault, KdzooError
 from kdzoo.jobs.folder import damage, finished
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.use.description import Description, Preprocessing
 from kdzoo.use.files import PT2, load_program, of_program, open_file
 from kdzoo.use.model import Model, answers_of, multiply_adds

@@ -16,7 +16,7 @@ from kdzoo.backbone import build_backbone
 from kdzoo.jobs.export import export_student
 from kdzoo.jobs.train import train
 from kdzoo.recipe.evaluation import Evaluation
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.zoo import Zoo
 from tests.cli.conftest import Answer, kdzoo
 from tests.jobs.runs import small
