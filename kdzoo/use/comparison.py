@@ -10,9 +10,10 @@ from torch import Tensor
 
 from kdzoo.page import render_page
 from kdzoo.use.data import Labelled
-from kdzoo.use.evaluation import ABOUT, notes, percent, printable, shortened
+from kdzoo.use.evaluation import ABOUT, notes
 from kdzoo.use.latency import Conditions, Latency, facts
 from kdzoo.use.measure import Pass, majority
+from kdzoo.use.words import end_of, millions, percent, printable, shortened
 
 _Z = 1.959964
 """Of a 95% interval."""
@@ -125,7 +126,7 @@ def lines(
             f"{percent(row['accuracy']):>9}{row['difference']:>16}{percent(row['macro_f1']):>9}"
             f"{row['bytes'] / 1e6:>8.2f}{millions(row['multiply_adds'], 1):>8}{row['latency'].median:>8.2f}"
         )
-        yield f"{_end(row['name'], room):{room}}{cells}"
+        yield f"{end_of(row['name'], room):{room}}{cells}"
     name = shortened(f"always {largest}", room)
     yield f"{name:{room}}{percent(baseline['accuracy']):>9}{'':16}{percent(baseline['macro_f1']):>9}"
     yield ""
@@ -180,13 +181,3 @@ def page(result: Pass, data: Labelled, latencies: Sequence[Latency], conditions:
             *(("Note", note) for note in data.notes),
         ],
     )
-
-
-def millions(value: int | None, decimals: int = 2) -> str:
-    """In millions, or a dash."""
-    return "–" if value is None else f"{value / 1e6:.{decimals}f}"
-
-
-def _end(text: str, room: int) -> str:
-    """The end of a path, which tells paths apart."""
-    return text if len(text) <= room else f"…{text[1 - room :]}"

@@ -17,6 +17,7 @@ from kdzoo.engine.confusion import MOST_CLASSES, confusion_picture
 from kdzoo.page import render_page
 from kdzoo.use.data import Labelled
 from kdzoo.use.measure import Measured, Pass, majority
+from kdzoo.use.words import percent, printable, shortened
 
 NAMES = {
     "accuracy": "accuracy",
@@ -32,11 +33,6 @@ ABOUT = (
 )
 _TINY = 96
 _PAIRS = 10
-
-
-def percent(value: float | None) -> str:
-    """Two decimals, or a dash."""
-    return "–" if value is None else f"{value:.2f}"
 
 
 def as_data(result: Pass, data: Labelled) -> dict[str, Any]:
@@ -182,14 +178,3 @@ def _url(picture: Image.Image, form: str) -> str:
     made = io.BytesIO()
     picture.save(made, form)
     return f"data:image/{form.lower()};base64,{base64.b64encode(made.getvalue()).decode()}"
-
-
-def shortened(text: str, room: int) -> str:
-    """Cut at its end where it is too long, in one line."""
-    text = printable(text)
-    return text if len(text) <= room else f"{text[: room - 1]}…"
-
-
-def printable(text: str) -> str:
-    """Without what a terminal would obey, and without bytes that are no UTF-8."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

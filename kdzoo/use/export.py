@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -89,6 +90,7 @@ def export(
     how = model.description.preprocessing.model_copy(update={"included": included})
     description = model.description.model_copy(update={"preprocessing": how, "batch": batch})
     wanted = model.answer(samples.pixels)
+    new = [one for one in (path.parent, *path.parent.parents) if not one.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
@@ -100,6 +102,10 @@ def export(
                 _check_difference(done, wanted, path)
     except OSError as error:
         raise KdzooError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        for folder in new:  # made for nothing: those that are empty still
+            with suppress(OSError):
+                folder.rmdir()
     write_text(path.with_suffix(".json"), done.model.description.model_dump_json(indent=2) + "\n")
     opened = open_file(path)
     return replace(done, path=path, model=opened)

@@ -11,6 +11,7 @@ import numpy as np
 from kdzoo.errors import KdzooError
 from kdzoo.files import replace_file, write_text
 from kdzoo.use.predict import Prediction
+from kdzoo.use.words import printable
 
 
 class FeatureFile:
@@ -33,7 +34,7 @@ class FeatureFile:
     def add(self, one: Prediction) -> None:
         """Take a picture's features; an unreadable picture has none, and its reason is printed."""
         if one.output is None:
-            print(f"{one.name}  unreadable: {one.problem}")
+            print(printable(f"{one.name}  unreadable: {one.problem}"))
             return
         self._numbers.frombytes(one.output.numpy().astype(np.float32).tobytes())
         self._names.append(one.name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TextIO
 
 from kdzoo.use.model import Model
 from kdzoo.use.predict import Prediction, top
+from kdzoo.use.words import end_of, printable, shortened, spoken
 
 
 class Lines(Protocol):
@@ -20,7 +21,10 @@ class Lines(Protocol):
 
 
 class JsonLines:
-    """``{"picture": ..., "predictions": [{"class": ..., "probability": ...}]}``, or ``features``, or ``error``."""
+    """``{"picture": ..., "predictions": [{"class": ..., "probability": ...}]}``, or ``features``, or ``error``.
+
+    A class that is one of ImageNet's synsets has its ``name`` too.
+    """
 
     def __init__(self, out: TextIO, model: Model, k: int) -> None:
         self._out, self._model, self._k = out, model, k
@@ -34,8 +38,15 @@ class JsonLines:
             row["features"] = [float(str(value)) for value in one.output.numpy()]
         else:
             found = top(self._model, one.output, self._k)
-            row["predictions"] = [{"class": name, "probability": round(value, 6)} for name, value in found]
+            row["predictions"] = [
+                {"class": name, **_name(name), "probability": round(value, 6)} for name, value in found
+            ]
         self._out.write(json.dumps(row) + "\n")
+
+
+def _name(label: str) -> dict[str, str]:
+    """``name``, of a class that is called otherwise than it is spoken."""
+    return {} if spoken(label) == label else {"name": spoken(label)}
 
 
 class Csv:
@@ -75,7 +86,8 @@ class Table:
 
     def __init__(self, out: TextIO, model: Model, k: int, width: int | None) -> None:
         self._out, self._model, self._k, self._width = out, model, k, width
-        longest = max(map(len, model.description.label_names or ("class", "00000")))
+        names = map(spoken, model.description.label_names or ("class",))
+        longest = max(map(len, names))
         self._class = longest if width is None else min(longest, max((width - 12) // 2, 8))
         self._picture = 40 if width is None else max(width - self._class - 11, 12)
 
@@ -85,22 +97,19 @@ class Table:
             self._out.write(line.rstrip() + "\n")
 
     def _lines(self, one: Prediction) -> Iterator[str]:
-        name = self._cut(one.name, self._picture, start=True)
+        name = self._fit(one.name, self._picture, end_of)
         if one.output is None:
-            room = None if self._width is None else self._width - min(len(name), self._picture) - 2
-            problem = f"unreadable: {one.problem}"
-            yield f"{name}  {problem if room is None else self._cut(problem, max(room, 20))}"
+            room = (self._width or 0) - len(name) - 2
+            yield f"{name}  {self._fit(f'unreadable: {one.problem}', max(room, 20), shortened)}"
             return
         for found, value in top(self._model, one.output, self._k):
-            yield f"{name:{self._picture}}  {self._cut(found, self._class):{self._class}} {100 * value:6.2f} %"
+            shown = self._fit(spoken(found), self._class, shortened)
+            yield f"{name:{self._picture}}  {shown:{self._class}} {100 * value:6.2f} %"
             name = ""
 
-    def _cut(self, text: str, room: int, *, start: bool = False) -> str:
-        """In one line, without what a terminal would obey; cut at its start or its end."""
-        text = "".join(letter if letter.isprintable() else "?" for letter in text)
-        if self._width is None or len(text) <= room:
-            return text
-        return f"…{text[1 - room :]}" if start else f"{text[: room - 1]}…"
+    def _fit(self, text: str, room: int, cut: Callable[[str, int], str]) -> str:
+        """Cut if there is a terminal, and printable."""
+        return printable(text) if self._width is None else cut(text, room)
 
 
 def lines_of(form: str, model: Model, k: int, width: int | None, out: TextIO | None = None) -> Lines:

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 
+from kdzoo.jobs.export import export_student
 from kdzoo.use.opening import open_model
 from kdzoo.use.pictures import find_pictures
+from tests.use.conftest import network
 
 SIX = ("--samples", "6")
 
@@ -119,6 +121,18 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(run, photos, here):
     command = f"{sys.executable} -m kdzoo predict {run} {photos} {photos} --format csv --batch 1 | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("picture,class1,probability1,error\n", "")
+
+
+def test_synsets_are_named(kdzoo, tmp_path, photos, here):
+    """As the folders of ImageNet and its subsets are called."""
+    folder = here / "student"
+    export_student(network(), folder, classes=("n01440764", "n02979186", "n00000000"), card="")
+    picture = photos / "test" / "dog" / "0.png"
+    [row] = map(json.loads, kdzoo("predict", folder, picture, "--format", "jsonl", "-k", 3).out.splitlines())
+    assert {one["class"]: one.get("name") for one in row["predictions"]} == {
+        "n01440764": "tench", "n02979186": "cassette player", "n00000000": None,
+    }  # fmt: skip
+    assert "cassette player" in kdzoo("predict", folder, picture, "-k", 3).out
 
 
 def test_features(kdzoo, student, pictures, here):

@@ -138,7 +138,7 @@ def test_a_file_that_answers_otherwise_is_refused_and_leaves_nothing(student, tm
     with pytest.raises(
         KdzooError, match=r"differ from torch's by up to 1 on 8 made pictures.*nothing was written"
     ):
-        export(sly, "pt2", tmp_path / "x.pt2", samples_for(sly, {}, 8))
+        export(sly, "pt2", tmp_path / "new" / "folder" / "x.pt2", samples_for(sly, {}, 8))
     assert not list(tmp_path.iterdir())
 
 
