@@ -74,8 +74,8 @@ def onnx(module: nn.Module, description: Description) -> bytes:
     Raises:
         KdzooError: a package is missing, or the exporter cannot express the network.
     """
-    needed("onnxscript", "the ONNX exporter")
     tool = needed("onnx", "the ONNX exporter")
+    needed("onnxscript", "the ONNX exporter")  # whose import needs the former
     if sum(one.nbytes for one in (*module.parameters(), *module.buffers())) > _MOST:
         raise KdzooError(
             f"{description.architecture}: more than 1.9 GB of weights do not fit into one ONNX file"

@@ -306,15 +306,17 @@ def test_bad_input_is_one_line(kdzoo, places, here, monkeypatch):
     assert not wrong
 
 
-def test_without_the_extra_one_line_says_what_to_install(run, here):
-    script = """
-import sys
-sys.modules["onnx"] = sys.modules["onnxruntime"] = sys.modules["onnxscript"] = None
-from kdzoo.cli.main import main
-main()
-"""
-    (here / "without.py").write_text(script)
-    command = [sys.executable, "without.py", "export", run, "--to", "onnx"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr == "kdzoo: the ONNX exporter needs onnxscript: pip install 'kdzoo[export]'\n"
+@pytest.mark.parametrize("lacking", ["onnx", "onnxscript"])
+def test_without_the_extra_one_line_says_what_to_install(kdzoo, run, here, monkeypatch, lacking):
+    monkeypatch.setitem(sys.modules, lacking, None)
+    answer = kdzoo("export", run, "--to", "onnx", "--output", "x.onnx", *SIX)
+    assert answer.code == 2
+    assert answer.err == f"kdzoo: the ONNX exporter needs {lacking}: pip install 'kdzoo[export]'\n"
+    assert not list(here.iterdir())
+
+
+def test_an_onnx_file_needs_onnxruntime(kdzoo, exported, photos, here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    answer = kdzoo("predict", exported, photos)
+    assert answer.code == 2
+    assert answer.err == "kdzoo: student.onnx: an ONNX file needs onnxruntime: pip install 'kdzoo[export]'\n"

@@ -69,13 +69,11 @@ def test_a_file_alone_answers_as_torch_does(kind, form, options, student, pictur
     assert file.description.batch == options.get("batch")
 
 
-@pytest.mark.parametrize(
-    ("kind", "how"), [("plain", "calibrated (QDQ)"), ("transformer", "dynamic"), ("program", "dynamic")]
-)
+@pytest.mark.parametrize(("kind", "how"), [("plain", "calibrated (QDQ)"), ("transformer", "dynamic")])
 def test_eight_bits_find_the_same_classes_in_a_smaller_file(kind, how, student, pictures, tmp_path):
     own = open_model(str(student(kind)))
     done = export(own, "int8", tmp_path / "x.int8.onnx", samples_for(own, {}, 16), least_agreement=0.0)
-    assert done.how == how or kind == "program"
+    assert done.how == how
     assert done.plain is not None
     assert done.model.bytes < 0.95 * done.plain.bytes
     weights = {one.data_type for one in onnx.load(done.path).graph.initializer}
