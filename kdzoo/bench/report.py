@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from kdzoo.bench import protocol
 from kdzoo.bench.curves import VALIDATION, Band, band, series
@@ -23,7 +21,7 @@ from kdzoo.bench.verdicts import about_differences, about_published, over_pairs,
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.errors import KdzooError
 from kdzoo.files import write_text
-from kdzoo.version import __version__
+from kdzoo.page import render_page
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -153,13 +151,10 @@ def _panel(name: str, curve: Band, reference: Band | None, limits: tuple[float, 
 
 
 def _page(template: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kdzoo.bench"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(number=number, duration=duration, several=several, same_runs=same_runs)
-    now = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
-    return environment.get_template(template).render(version=__version__, now=now, **values)
+    words: dict[str, Callable[..., str | None]] = {
+        "number": number,
+        "duration": duration,
+        "several": several,
+        "same_runs": same_runs,
+    }
+    return render_page("kdzoo.bench", template, words, **values)
