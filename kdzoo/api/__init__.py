@@ -22,6 +22,7 @@ from kdzoo.api.observer import (
     StepsDone,
     Warned,
 )
+from kdzoo.api.tune import Tune
 from kdzoo.errors import KdzooError
 from kdzoo.markdown import markdown_text
 
@@ -112,6 +113,7 @@ __all__ = [
     "Scheme",
     "StepsDone",
     "Taps",
+    "Tune",
     "Warned",
     "WrappedMetric",
     "at_least_float32",

@@ -11,6 +11,8 @@ from typing import Any
 from kdzoo.api.observer import Job
 from kdzoo.bench.data import SuiteData
 from kdzoo.bench.task import Task
+from kdzoo.bench.tuning_space import number_at, space_of
+from kdzoo.bench.tuning_trials import proposed, require_optuna
 from kdzoo.engine.components import components_of
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.files import folder_name
@@ -20,11 +22,12 @@ from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.layers import Layer, Merged, dotted, flattened
 from kdzoo.recipe.model import AUTO, DataConfig, Recipe
-from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
 from kdzoo.registry.published import RecordedFigure, figures_of_table, recorded_figure
 from kdzoo.registry.resolve import resolve
+from kdzoo.registry.tuning import EVERY, Budget
+from kdzoo.seeds import derive_seed
 from kdzoo.zoo import Zoo
 
 _OWN_KEYS = ("seed", "method")
@@ -39,10 +42,6 @@ NO_CHANGE = {
 
 TUNING = "tuning"
 """The last tag of a tuning run."""
-
-
-EVERY = "*"
-"""In a suite's ``tune``: all methods that are not listed."""
 
 _FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)")
 
@@ -81,11 +80,25 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """Candidates for one entry, compared by validation accuracy."""
+    """Candidates for one entry, compared by validation accuracy.
+
+    Attributes:
+        entry: the entry that the best candidate becomes.
+        seed: of every candidate's run.
+        candidates: those that are known.
+        trials: how many there will be.
+        propose: the next candidates from the values of all before; none when there are all.
+    """
 
     entry: Entry
     seed: int
     candidates: tuple[Candidate, ...]
+    trials: int
+    propose: Callable[[Sequence[float | None]], tuple[Candidate, ...]] = lambda values: ()
+
+    def further(self, values: Sequence[float | None]) -> tuple[Candidate, ...]:
+        """The candidates that follow, once each known one has a value in percent, or None if it failed."""
+        return self.propose(values) if len(self.candidates) < self.trials else ()
 
 
 @dataclass(frozen=True)
@@ -178,6 +191,8 @@ class Planner:
                 unless it is the only one.
         """
         tolerant = self.suite.methods == "installed"
+        if isinstance(self.suite.tune, Budget):
+            require_optuna()
         runs: list[Run] = []
         searches: list[Search] = []
         refused: dict[Entry, str] = {}
@@ -230,7 +245,8 @@ class Planner:
                     f"suite {self.name}: method {name} is not installed: pip install {' '.join(packages)}"
                 )
         settings = [self.suite.settings, *(pair.settings for pair in self.suite.pairs)]
-        places: list[tuple[str, Iterable[str]]] = [("tune", self.suite.tune)]
+        tuned = self.suite.tune.space if isinstance(self.suite.tune, Budget) else self.suite.tune
+        places: list[tuple[str, Iterable[str]]] = [("tune", tuned)]
         for key, named in [*places, *(("settings", one) for one in settings)]:
             for name in named:
                 if name != EVERY and name not in self._registry.methods:
@@ -244,15 +260,39 @@ class Planner:
         ]
 
     def _search(self, entry: Entry) -> list[Search]:
-        given = self.suite.tune.get(entry.method, self.suite.tune.get(EVERY, ()))
+        tune, seed = self.suite.tune, self.suite.tune_seed
+        tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
+        if isinstance(tune, Budget):
+            return [self._trials(tuned, tune, seed)]
+        given = tune.get(entry.method, tune.get(EVERY, ()))
         if not given:
             return []
-        seed = self.suite.tune_seed
         own = self._recipe(entry, seed, {})
         candidates = [{key: _scaled(key, value, own) for key, value in one.items()} for one in given]
-        tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
-        tried = (Candidate(one, self._task(TUNING, tuned, seed, one)) for one in candidates)
-        return [Search(tuned, seed, tuple(tried))]
+        tried = tuple(Candidate(one, self._task(TUNING, tuned, seed, one)) for one in candidates)
+        return [Search(tuned, seed, tried, len(tried))]
+
+    def _trials(self, tuned: Entry, budget: Budget, seed: int) -> Search:
+        """A search whose candidates are proposed; its first ones are."""
+        held = {} if budget.val_fraction is None else {"data.val_fraction": budget.val_fraction}
+        own = self._recipe(tuned, seed, held)
+        facts = self._facts(own.data, own.roles["student"].model)
+        if not facts.validates:
+            raise KdzooError(
+                f"suite {self.name}: tuning needs validation images, and there are none: set data.val_fraction, or "
+                "tune: {val_fraction: 0.1}, which holds some back in trials alone"
+            )
+        space = space_of(own, self._zoo, budget.space_of(tuned.method))
+        # a range that a type does not allow is refused before hours are spent
+        for ends in ({one.key: one.low for one in space}, {one.key: one.high for one in space}):
+            self._recipe(tuned, seed, ends)
+        sampler = derive_seed(seed, self.name, tuned.method, tuned.pair)
+
+        def propose(values: Sequence[float | None]) -> tuple[Candidate, ...]:
+            found = proposed(space, budget, values, sampler)
+            return tuple(Candidate(one, self._task(TUNING, tuned, seed, {**held, **one})) for one in found)
+
+        return Search(tuned, seed, propose(()), budget.trials, propose)
 
     def _task(self, place: str, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Task:
         recipe = self._recipe(entry, seed, settings)
@@ -267,6 +307,7 @@ class Planner:
             identity=identity,
             epochs=recipe.epochs,
             after=frozenset(self._teachers_of(recipe, entry.pair)),
+            tests=place != TUNING,
         )
 
     def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:
@@ -361,16 +402,11 @@ def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
     factor = _FACTOR.fullmatch(value) if isinstance(value, str) else None
     if factor is None:
         return value
-    own: Any = dump(recipe)
-    for part in key.split("."):
-        if isinstance(own, list):  # in a sum of knowledges, the one with this name
-            own = next((one for one in own if isinstance(one, dict) and one.get("name") == part), None)
-        else:
-            own = own.get(part) if isinstance(own, dict) else None
-    if isinstance(own, bool) or not isinstance(own, int | float):
+    own = number_at(recipe, key)
+    if own is None:
         raise KdzooError(
-            f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has "
-            f"{'none there' if own is None else repr(own)}; name the method's candidates in the suite's tune"
+            f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has none there; "
+            "name the method's candidates in the suite's tune"
         )
     return own * float(factor[1])
 

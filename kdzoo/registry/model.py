@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from kdzoo.recipe.model import Component, ComponentKind, DataConfig, Knowledges, Name, RoleConfig, Section
 from kdzoo.registry.published import Figure, PairName, PublishedFigure, PublishedTable, figures_of_table
+from kdzoo.registry.tuning import Tuning
 
 CATEGORIES = (
     "baseline",
@@ -148,10 +149,11 @@ class Suite(Section):
     published: tuple[PublishedTable, ...] = Field(
         (), description="tables of published accuracies on the suite's pairs"
     )
-    tune: dict[str, tuple[dict[str, Any], ...]] = Field(
+    tune: Tuning = Field(
         default_factory=dict,
-        description="method -> candidate settings (dotted keys), compared by validation accuracy on tune_seed; '*' "
-        "stands for every method that is not named, and a value such as 'x0.3' is a factor on the method's own",
+        description="{trials: N}, the same budget for every method; or method -> candidate settings (dotted keys), "
+        "compared by validation accuracy on tune_seed; '*' stands for every method that is not named, and a value "
+        "such as 'x0.3' is a factor on the method's own",
     )
     only_tuned: bool = Field(
         False,
