@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -86,19 +86,26 @@ class Search:
         entry: the entry that the best candidate becomes.
         seed: of every candidate's run.
         candidates: those that are known.
-        trials: how many there will be.
-        propose: the next candidates from the values of all before; none when there are all.
+        budget: how many there will be, for every entry of the suite; None where the suite names them.
+        propose: the next candidates from the values of all before.
+        kept: further dotted keys of the runs that the best candidate gets.
     """
 
     entry: Entry
     seed: int
     candidates: tuple[Candidate, ...]
-    trials: int
+    budget: int | None = None
     propose: Callable[[Sequence[float | None]], tuple[Candidate, ...]] = lambda values: ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """How many candidates are not known yet."""
+        return max(0, (self.budget or 0) - len(self.candidates))
 
     def further(self, values: Sequence[float | None]) -> tuple[Candidate, ...]:
         """The candidates that follow, once each known one has a value in percent, or None if it failed."""
-        return self.propose(values) if len(self.candidates) < self.trials else ()
+        return self.propose(values) if self.missing else ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Plan:
     Attributes:
         runs: all seeds of all entries with known settings, seed by seed.
         searches: the searches that determine the settings of the other runs.
-        teachers: key -> the task that trains a teacher needed by other tasks.
+        teachers: key -> the task that trains a teacher needed by other tasks; those of later candidates join it.
         refused: entry name -> why its recipe is not possible.
     """
 
@@ -222,7 +229,7 @@ class Planner:
         runs.sort(
             key=lambda run: order[run.seed]
         )  # seed by seed: an interrupted suite has compared all entries on some seeds
-        return Plan(tuple(runs), tuple(searches), dict(self._teachers), refused)
+        return Plan(tuple(runs), tuple(searches), self._teachers, refused)
 
     def methods(self) -> list[str]:
         """The suite's methods; its baseline is always the first.
@@ -263,17 +270,17 @@ class Planner:
         tune, seed = self.suite.tune, self.suite.tune_seed
         tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
         if isinstance(tune, Budget):
-            return [self._trials(tuned, tune, seed)]
+            return self._trials(tuned, tune, seed)
         given = tune.get(entry.method, tune.get(EVERY, ()))
         if not given:
             return []
         own = self._recipe(entry, seed, {})
         candidates = [{key: _scaled(key, value, own) for key, value in one.items()} for one in given]
         tried = tuple(Candidate(one, self._task(TUNING, tuned, seed, one)) for one in candidates)
-        return [Search(tuned, seed, tried, len(tried))]
+        return [Search(tuned, seed, tried)]
 
-    def _trials(self, tuned: Entry, budget: Budget, seed: int) -> Search:
-        """A search whose candidates are proposed; its first ones are."""
+    def _trials(self, tuned: Entry, budget: Budget, seed: int) -> list[Search]:
+        """A search with its first candidates; the others are proposed when these are done."""
         held = {} if budget.val_fraction is None else {"data.val_fraction": budget.val_fraction}
         own = self._recipe(tuned, seed, held)
         facts = self._facts(own.data, own.roles["student"].model)
@@ -287,12 +294,14 @@ class Planner:
         for ends in ({one.key: one.low for one in space}, {one.key: one.high for one in space}):
             self._recipe(tuned, seed, ends)
         sampler = derive_seed(seed, self.name, tuned.method, tuned.pair)
+        kept = _teachers_rates(own)
 
         def propose(values: Sequence[float | None]) -> tuple[Candidate, ...]:
             found = proposed(space, budget, values, sampler)
-            return tuple(Candidate(one, self._task(TUNING, tuned, seed, {**held, **one})) for one in found)
+            tried = (self._task(TUNING, tuned, seed, {**held, **kept, **one}) for one in found)
+            return tuple(Candidate(one, task) for one, task in zip(found, tried, strict=True))
 
-        return Search(tuned, seed, propose(()), budget.trials, propose)
+        return [Search(tuned, seed, propose(()), budget.trials, propose, kept)] if space else []
 
     def _task(self, place: str, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Task:
         recipe = self._recipe(entry, seed, settings)
@@ -409,6 +418,17 @@ def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
             "name the method's candidates in the suite's tune"
         )
     return own * float(factor[1])
+
+
+def _teachers_rates(recipe: Recipe) -> dict[str, Any]:
+    """The rates of teachers that follow the recipe's, so that one teacher serves every rate of the student."""
+    own = {role: one for role, one in recipe.roles.items() if is_trained_here(role, one) and one.lr is None}
+    base, found = recipe.optim.lr_base, {}
+    for role, one in own.items():
+        if one.optim is None or not {"lr", "lr_base"} & one.optim.model_fields_set:
+            key, rate = ("lr", recipe.optim.lr) if base is None else ("optim.lr_base", base)
+            found[f"roles.{role}.{key}"] = rate
+    return found
 
 
 def _data_name(recipe: Recipe) -> str:

@@ -117,7 +117,7 @@ class SuiteSession:
     def _tuned(self, search: Search, choice: Choice) -> list[Run]:
         if choice.chosen is None:
             return []
-        return self.planner.runs(search.entry, choice.tried[choice.chosen].settings)
+        return self.planner.runs(search.entry, {**search.kept, **choice.tried[choice.chosen].settings})
 
     def _record(self) -> Ledger:
         ledger = self._ledger()
@@ -232,8 +232,11 @@ def _tuned_entry(choice: Choice) -> TunedEntry:
         pair=choice.entry.pair,
         seed=choice.seed,
         chosen=choice.chosen,
+        trials=choice.trials,
         candidates=tuple(
-            TriedSettings(settings=dict(one.settings), validation=one.value, folder=one.folder)
+            TriedSettings(
+                settings=dict(one.settings), validation=one.value, folder=one.folder, images=one.images
+            )
             for one in choice.tried
         ),
     )

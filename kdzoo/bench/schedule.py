@@ -68,15 +68,14 @@ class Schedule:
         )
         tasks |= {key: self._teachers[key] for key in needed}
         expected = sum(
-            search.candidates[0].task.epochs * (self._seeds + search.trials - len(search.candidates))
-            for search in self._searches
+            search.candidates[0].task.epochs * (self._seeds + search.missing) for search in self._searches
         )
         return sum(task.epochs for task in tasks.values()) + expected
 
     @property
     def tasks_left(self) -> int:
         """Number of tasks that are not done, including the runs that searches will add."""
-        expected = sum(self._seeds + one.trials - len(one.candidates) for one in self._searches)
+        expected = sum(self._seeds + search.missing for search in self._searches)
         return len(self._waiting) + len(self._running) + expected
 
     @property

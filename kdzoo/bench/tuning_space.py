@@ -53,7 +53,7 @@ class Dimension:
 
 
 def space_of(recipe: Recipe, zoo: Zoo, ranges: Mapping[str, Range | None]) -> tuple[Dimension, ...]:
-    """The dimensions of a method's search.
+    """The dimensions of a method's search; none if nothing is left to search.
 
     Args:
         recipe: the method's own recipe, whose values are the first trial.
@@ -61,7 +61,7 @@ def space_of(recipe: Recipe, zoo: Zoo, ranges: Mapping[str, Range | None]) -> tu
         ranges: dotted key -> a range that takes the place of the declared one, or None to leave the key out.
 
     Raises:
-        KdzooError: nothing is left to search, or a range is given for what is no number.
+        KdzooError: a range is given for what is no number.
     """
     found = {one.key: one for one in _declared(recipe, zoo)}
     for key, given in ranges.items():
@@ -72,8 +72,6 @@ def space_of(recipe: Recipe, zoo: Zoo, ranges: Mapping[str, Range | None]) -> tu
                 raise KdzooError(f"tune.space: {key} is no number in the recipe of {recipe.method!r}")
             whole = isinstance(own, int) and given.low.is_integer() and given.high.is_integer()
             found[key] = _widened(key, own, given.low, given.high, given.log, whole)
-    if not found:
-        raise KdzooError(f"tune.space leaves nothing to search for {recipe.method!r}")
     return tuple(found.values())
 
 
