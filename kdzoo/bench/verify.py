@@ -14,10 +14,11 @@ from kdzoo.bench.results import SuiteResults, read_results
 from kdzoo.bench.suite import narrowed
 from kdzoo.errors import KdzooError
 from kdzoo.files import inside
+from kdzoo.recipe.augment import AugmentConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.decides import EFFECTS, DataFacts
 from kdzoo.recipe.identity import read_identity
 from kdzoo.recipe.layers import flattened
-from kdzoo.recipe.model import AugmentConfig, DataConfig
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry
@@ -131,7 +132,7 @@ def _protocol(folder: Path, results: SuiteResults, zoo: Zoo, registry: Registry)
         suite = narrowed(
             find_suite(registry, ledger.suite), seeds=ledger.seeds, methods=methods, pairs=ledger.pairs
         )
-        suite = suite.model_copy(update={"tune": {}, "only_tuned": False})  # every method with its own settings
+        suite = suite.model_copy(update={"tune": {}, "only_tuned": False})
         planner = Planner(ledger.suite, suite, output=folder, zoo=zoo, registry=registry, facts=_unread)
         planned = planner.plan().runs
     except KdzooError as error:

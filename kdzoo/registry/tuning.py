@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer, PlainValidator, PositiveInt, TypeAdapter, model_validator
 
-from kdzoo.recipe.model import Section
+from kdzoo.recipe.section import Section
 
 EVERY = "*"
 """All methods that are not listed."""

@@ -25,8 +25,9 @@ from kdzoo.bench.verify import _tuning
 from kdzoo.engine.listeners import Listener
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.train import train
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
-from kdzoo.recipe.model import AugmentConfig, Recipe
+from kdzoo.recipe.model import Recipe
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.registry.tuning import Budget
