@@ -217,6 +217,7 @@ def suite(call: Call, part: str) -> None:
             command += ["--workers", str(call.jobs), "--set", "observers=[]"]
             if call.quick:
                 command[command.index(name)] = str(_little(call, name))
+                command[command.index("--methods") + 1] = methods[-1]
                 command += ["--seeds", "0", "--workers", "1"]
             reason = _bench(call, command, folder)
             if reason is not None:
