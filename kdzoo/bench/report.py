@@ -17,6 +17,7 @@ from kdzoo.bench.progress import duration
 from kdzoo.bench.results import PairResults, SuiteResults, read_results
 from kdzoo.bench.single import SingleRun, read_run
 from kdzoo.bench.table import published_cell
+from kdzoo.bench.tuning_words import WORTH_HEADINGS, about_tuning, worth
 from kdzoo.bench.verdicts import about_differences, about_published, over_pairs, pair_rows
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.errors import KdzooError
@@ -76,6 +77,9 @@ def suite_page(results: SuiteResults) -> str:
         protocol=protocol.SUITE,
         sections=[_section(results, pair) for pair in results.pairs],
         over_pairs=list(pair_rows(over_pairs(results))),
+        about_tuning=about_tuning(results),
+        worth=list(worth(results)),
+        worth_headings=WORTH_HEADINGS,
         about_pairs=protocol.OVER_PAIRS,
         pair_headings=protocol.OVER_PAIRS_HEADINGS,
     )
