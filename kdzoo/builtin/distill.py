@@ -20,6 +20,7 @@ class Distill(Algorithm):
     """
 
     name = "distill"
+    needs_loop = ""
     reads_logits = False
     needs_labels = False
 

@@ -55,6 +55,7 @@ ORDER = (
     ("observers",),
     ("engine",),
     ("jobs",),
+    ("loops",),
     ("distiller", "bench", "testing", "scaffold"),
     ("method_task", "cli"),
     ("__main__", "__init__"),

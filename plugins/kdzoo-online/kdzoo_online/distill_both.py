@@ -23,6 +23,7 @@ class DistillBoth(Algorithm):
     """
 
     name = "distill-both"
+    needs_loop = ""
 
     def __init__(self, task_weight: NonNegativeFloat = 1.0, teach_weight: NonNegativeFloat = 1.0) -> None:
         self.task_weight = task_weight

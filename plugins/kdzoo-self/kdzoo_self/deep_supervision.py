@@ -20,6 +20,7 @@ class DeepSupervision(Algorithm):
     """
 
     name = "deep-supervision"
+    needs_loop = ""
 
     def __init__(
         self, exit_task_weight: NonNegativeFloat = 0.9, teach_weight: NonNegativeFloat = 1.0

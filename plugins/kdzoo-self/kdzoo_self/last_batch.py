@@ -26,6 +26,7 @@ class LastBatch(Algorithm):
     """
 
     name = "last-batch"
+    needs_loop = ""
 
     def __init__(
         self,
