@@ -74,7 +74,9 @@ def fabric_of(device: torch.device) -> Fabric:
 
 def _of(inputs: Mapping[str, Tensor], modality: str, role: str) -> Tensor:
     if modality not in inputs:
-        raise KdzooError(f"the role {role!r} reads the modality {modality!r}; the example has {', '.join(inputs)}")
+        raise KdzooError(
+            f"the role {role!r} reads the modality {modality!r}; the example has {', '.join(inputs)}"
+        )
     return inputs[modality]
 
 

@@ -69,7 +69,9 @@ class GivenNetworks(Networks):
             raise KdzooError(f"method {method!r} has the role {role!r}: give it a network by {how}")
         network = self._given[role]
         if arguments or num_classes not in (None, network.num_classes):
-            raise KdzooError(f"method {method!r} builds the network {role!r} by itself: run it with kdzoo distill")
+            raise KdzooError(
+                f"method {method!r} builds the network {role!r} by itself: run it with kdzoo distill"
+            )
         self._asked.add(role)
         return network
 
@@ -104,4 +106,6 @@ class GivenNetworks(Networks):
         """
         for role in self._given:
             if role not in self._asked:
-                raise KdzooError(f"method {self._recipe.method!r} has no role {role!r}; its roles are {', '.join(roles)}")
+                raise KdzooError(
+                    f"method {self._recipe.method!r} has no role {role!r}; its roles are {', '.join(roles)}"
+                )

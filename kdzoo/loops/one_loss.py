@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from kdzoo.api.algorithm import Algorithm, Phase
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.run import Run
+from kdzoo.api.scheme import Scheme
+from kdzoo.engine.lessons import Part
 from kdzoo.engine.listeners import Listener
 from kdzoo.engine.role import Role
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 from kdzoo.loops.given import Given, GivenNetworks
 from kdzoo.loops.training_set import OutsideData
+from kdzoo.recipe.model import Recipe
 from kdzoo.zoo.plugin import first_line
 
 
@@ -55,20 +58,27 @@ class OneLossRun(TrainingRun):
     _step: Callable[[Batch], Mapping[str, Tensor]]
     _steps = 0  # since ``Scheme.after_step``
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: OutsideData,
+        fabric: Fabric,
+        scheme: Scheme,
+        knowledge: Sequence[Part],
+        networks: GivenNetworks,
+    ) -> None:
         self._answer = _Answer()
-        super().__init__(*arguments, listeners=[self._answer])
+        super().__init__(recipe, data, fabric, scheme, knowledge, networks, listeners=[self._answer])
+        self._given, self._outside = networks, data
 
     def begin(self, algorithm: Algorithm, example: Batch) -> None:
         """Enroll the roles and build the connectors; networks that learn keep their modes and frozen parameters.
 
         Raises:
-            KdzooError: a network is missing or not used; the algorithm trains on other data, or another network in the
-                student's place.
+            KdzooError: a network is missing or not used; the algorithm trains on other data, or another network in
+                the student's place.
         """
-        name, networks = self.recipe.algorithm.name, self.networks
-        assert isinstance(networks, GivenNetworks)
-        before = networks.modes()
+        name, before = self.recipe.algorithm.name, self._given.modes()
         self.scheme.enroll(self)
         student = self.roles["student"]
         self._script = iter(algorithm.phases(self))
@@ -80,7 +90,7 @@ class OneLossRun(TrainingRun):
         self.phase, self._step = phase.name, phase.step
         self.prepare(example)
         self.answers.clear()
-        networks.check_used(self.roles)
+        self._given.check_used(self.roles)
         taught = {id(one) for role in self.members.values() if role.learns for one in role.module.modules()}
         for part, mode, frozen in before:
             if id(part) in taught:
@@ -103,7 +113,9 @@ class OneLossRun(TrainingRun):
             raise KdzooError(f"algorithm {self.recipe.algorithm.name!r} updates more than once in a step")
         self.loss = loss
 
-    def losses(self, batch: Batch, views: Sequence[Mapping[str, Tensor]], *, trained: bool) -> dict[str, Tensor]:
+    def losses(
+        self, batch: Batch, views: Sequence[Mapping[str, Tensor]], *, trained: bool
+    ) -> dict[str, Tensor]:
         """What the algorithm records of a batch, the loss as ``total``, and what the student answered.
 
         Args:
@@ -113,9 +125,8 @@ class OneLossRun(TrainingRun):
         """
         self.follow()
         self.loss, self._answer.found = None, []
-        assert isinstance(self.data, OutsideData)
         arrows = len(self.connectors)
-        with self.data.present(batch, views):
+        with self._outside.present(batch, views):
             figures = dict(self._step(batch))
             figures |= {f"teach/{name}": one for name, one in self.lessons.part_losses.items()}
             if not self._answer.found:
@@ -124,7 +135,11 @@ class OneLossRun(TrainingRun):
         self.lessons.part_losses.clear()
         self.answers.clear()
         if self.loss is None or len(self.connectors) > arrows:
-            what = "has no loss in this step" if self.loss is None else "has a lesson that its scheme's arrows lack"
+            what = (
+                "has no loss in this step"
+                if self.loss is None
+                else "has a lesson that its scheme's arrows lack"
+            )
             raise KdzooError(f"method {self.recipe.method!r} {what}: run it with kdzoo distill")
         self._steps += trained
         zero = torch.zeros((), device=self.device)
@@ -137,7 +152,7 @@ class OneLossRun(TrainingRun):
             self.scheme.after_step(self)
 
     def memory(self) -> dict[str, Any]:
-        """What the run knows beside the weights of those who learn, as tensors and plain values; see :meth:`recall`."""
+        """What the run knows beside the weights of those who learn, as tensors and plain values."""
         self.follow()
         return {
             "state": dict(self.state),
@@ -161,7 +176,9 @@ class OneLossRun(TrainingRun):
             self.saved.clear()
             self.saved.update(memory["generators"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise KdzooError(f"the state is not that of method {self.recipe.method!r}: {first_line(error)}") from None
+            raise KdzooError(
+                f"the state is not that of method {self.recipe.method!r}: {first_line(error)}"
+            ) from None
         self.generators.clear()
         self._steps = steps
 

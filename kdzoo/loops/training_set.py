@@ -54,7 +54,9 @@ class TrainingSet:
             raise KdzooError("a Distiller with a TrainingSet must know which images it sees: pass index=")
         if index.dtype != torch.int64 or index.shape != (size,):
             what = f"{str(index.dtype).removeprefix('torch.')} of shape {tuple(index.shape)}"
-            raise KdzooError(f"index is an int64 tensor ({size},), a row of the training set for each image; not {what}")
+            raise KdzooError(
+                f"index is an int64 tensor ({size},), a row of the training set for each image; not {what}"
+            )
         if size and not bool(((index >= 0) & (index < len(self.labels))).all()):
             raise KdzooError(f"index has rows outside the training set of {len(self.labels)} images")
         return index
@@ -119,10 +121,13 @@ class OutsideData:
             KdzooError: there is neither, or the images are asked for with another augmentation than training's.
         """
         if not view or weak:
-            raise KdzooError("this method must see training images with its own augmentation: run it with kdzoo distill")
+            raise KdzooError(
+                "this method must see training images with its own augmentation: run it with kdzoo distill"
+            )
         batch = self._batch
         if batch is None:  # while connectors are built, only shapes matter
-            return replace(self._example, index=index, inputs={name: one[: len(index)] for name, one in self._example.inputs.items()}, target=None)
+            inputs = {name: one[: len(index)] for name, one in self._example.inputs.items()}
+            return replace(self._example, index=index, inputs=inputs, target=None)
         if index is batch.index and view <= len(self._views):
             return replace(batch, inputs=self._views[view - 1])
         if self._given is None or self._given.fetch is None:
@@ -135,7 +140,9 @@ class OutsideData:
 
     def _described(self, what: str) -> TrainingSet:
         if self._given is None:
-            raise KdzooError(f"this method must know the {what} of the training set: give data=kdzoo.TrainingSet(...)")
+            raise KdzooError(
+                f"this method must know the {what} of the training set: give data=kdzoo.TrainingSet(...)"
+            )
         return self._given
 
 

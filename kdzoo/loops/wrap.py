@@ -80,7 +80,8 @@ def as_timm(model: nn.Module, example: Tensor | None) -> nn.Module:
             f"{type(model).__name__} is not a timm model: pass example=images, or kdzoo.wrap(model, stages=[...]) in "
             "its place, where methods that read its features need the stages"
         )
-    return wrap(model, input_size=tuple(example.shape[1:]))
+    _, channels, height, width = example.shape
+    return wrap(model, input_size=(channels, height, width))
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Wrapped(nn.Module):
         """The logits (B, K), or the embedding (B, D) without a classifier."""
         answer = self.model(image)
         if not isinstance(answer, Tensor):
-            answer = next((one for name in ("logits", "pooler_output") if (one := getattr(answer, name, None)) is not None), answer)
+            named = (getattr(answer, name, None) for name in ("logits", "pooler_output"))
+            answer = next((one for one in named if one is not None), answer)
         if not isinstance(answer, Tensor) or answer.flatten(1).shape != answer.shape[:2]:
             what = tuple(answer.shape) if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
             raise KdzooError(
@@ -165,7 +167,9 @@ class Wrapped(nn.Module):
         wanted = [index % len(self._stages) for index in indices]
         with ExitStack() as hooks:
             for number in {*wanted, *range(len(self._stages))[-1:]}:
-                hook = self._part(self._stages[number]).register_forward_hook(partial(self._keep, kept, number))
+                hook = self._part(self._stages[number]).register_forward_hook(
+                    partial(self._keep, kept, number)
+                )
                 hooks.callback(hook.remove)
             answer = self(image)
         for number in {*wanted} - {*kept}:
@@ -221,6 +225,7 @@ def _as_map(output: Any, name: str) -> Tensor:
         return output.permute(0, 3, 1, 2) if rows == columns != depth else output
     if isinstance(output, Tensor) and output.ndim == _TOKENS:
         side = math.isqrt(output.shape[1])  # class and register tokens come first
-        return output[:, output.shape[1] - side * side :].transpose(1, 2).unflatten(2, (side, side))
+        patches = output[:, output.shape[1] - side * side :]
+        return patches.transpose(1, 2).reshape(len(output), -1, side, side)
     what = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
     raise KdzooError(f"stage {name!r} returns {what} where a map (B, C, h, w) or tokens (B, n, C) are needed")
