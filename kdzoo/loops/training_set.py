@@ -114,13 +114,15 @@ class OutsideData:
         """Not here."""
         raise KdzooError("this method goes over the training set by itself: run it with kdzoo distill")
 
-    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
+    def fetch(
+        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+    ) -> Batch:
         """A view that came with the batch, or what the training set's own function returns.
 
         Raises:
             KdzooError: there is neither, or the images are asked for with another augmentation than training's.
         """
-        if not view or weak:
+        if not view or weak or epoch is not None:
             raise KdzooError(
                 "this method must see training images with its own augmentation: run it with kdzoo distill"
             )
@@ -152,6 +154,16 @@ class _Train:
     def __init__(self, example: Batch) -> None:
         self._example = example
 
+    def __len__(self) -> int:
+        self._refuse()
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Not here."""
+        self._refuse()
+
     def __iter__(self) -> Iterator[Batch]:
         yield self._example
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
         raise KdzooError("this method goes over the training set before it trains: run it with kdzoo distill")
