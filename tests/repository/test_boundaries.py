@@ -58,6 +58,7 @@ ORDER = (
     ("loops",),
     ("distiller", "bench", "testing", "scaffold"),
     ("method_task", "cli"),
+    ("python",),
     ("__main__", "__init__"),
 )
 """The core's packages: each imports from its own and from those above it."""
