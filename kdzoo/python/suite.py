@@ -32,7 +32,8 @@ def bench(
 ) -> LoadedSuite:
     """Compare methods, and return the suite; call it again to go on after an interruption.
 
-    It is ``kdzoo bench`` in a process of its own, since its workers would import your script again. Failed runs do not raise: see ``failures`` of the suite.
+    It is ``kdzoo bench`` in a process of its own, since its workers would import your script again. Failed runs do
+    not raise: see ``failures`` of the suite.
 
     Args:
         suite: a suite of the registry, or a YAML file with one.
