@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -19,6 +20,7 @@ from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import find_method, load_registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.plugin import first_line
 
 
 class Distiller(nn.Module):
@@ -143,17 +145,23 @@ class Distiller(nn.Module):
             f"targets are (B,) class ids, or (B, K) probabilities that sum to 1, one label for each image; not {what}"
         )
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """What a state dict holds beside the weights: what the method remembers."""
-        return self._run[0].memory()
+    def get_extra_state(self) -> Tensor:
+        """What the method remembers beside the weights, as bytes that a state dict of any format can hold."""
+        file = io.BytesIO()
+        torch.save(self._run[0].memory(), file)
+        return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
 
-    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """The inverse of :meth:`get_extra_state`.
 
         Raises:
-            KdzooError: it is another method's.
+            KdzooError: it is another method's, or damaged.
         """
-        self._run[0].recall(state)
+        try:
+            memory = torch.load(io.BytesIO(state.cpu().numpy().tobytes()), weights_only=True)
+        except Exception as error:  # what damaged bytes raise depends on where they are read
+            raise KdzooError(f"the state of the Distiller cannot be read: {first_line(error)}") from None
+        self._run[0].recall(memory)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distiller:
         """Move or convert the teacher as well."""

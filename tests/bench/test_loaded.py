@@ -7,7 +7,9 @@ from kdzoo.python import LoadedSuite
 
 
 def test_a_loaded_suite_has_its_leaderboard_and_its_runs(write_suite):
-    folder = write_suite({"baseline": [90.0, 91.0, 92.0], "kd": [91.0, 92.0, 93.1], "dkd": [80.0, None, 82.0]})
+    folder = write_suite(
+        {"baseline": [90.0, 91.0, 92.0], "kd": [91.0, 92.0, 93.1], "dkd": [80.0, None, 82.0]}
+    )
     suite = kdzoo.load(folder)
     assert isinstance(suite, LoadedSuite)
     rows = suite.leaderboard
