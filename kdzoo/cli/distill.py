@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kdzoo.cli.first import say_first
 from kdzoo.cli.flags import FLAGS, MACHINE, REGISTRY
 from kdzoo.cli.options import recipe_flags
 from kdzoo.cli.output import print_json
@@ -66,6 +67,8 @@ def distill(
     ):
         recipe = output / "recipe.yaml"
     given = [*layers, Layer("--set", parse_set(assign or ()))]
+    if not (method or recipe or any(one.values for one in given)):
+        say_first("distill")
     zoo = Zoo()
     methods = load_registry(zoo, registry or ())
     resolved = resolve(
