@@ -13,6 +13,9 @@ RUN_ID = "wandb-run-id.txt"
 """The file in a run's folder that holds the id of its wandb run, for a resume."""
 
 
+_LONGEST_ALERT = 500
+
+
 class LoggedRun:
     """A wandb run, opened with the row ``start`` of a journal.
 
@@ -46,10 +49,19 @@ class LoggedRun:
             case "result":
                 self.run.summary.update(row["result"])
                 self._log_networks(row["networks"])
+            case "failed" if row.get("error"):
+                self._alert(str(row["error"]))
 
     def finish(self, exit_code: int) -> None:
         """End the run."""
         close_run(self.run, exit_code)
+
+    def _alert(self, error: str) -> None:
+        """Tell who asked W&B for alerts that the run failed."""
+        try:
+            self.run.alert("A run of kdzoo failed", error[:_LONGEST_ALERT], level="ERROR")
+        except Exception as wrong:  # the run must end as failed whatever becomes of its alert
+            warn(f"no alert was sent ({wrong})")
 
     def _log_picture(self, row: Mapping[str, Any]) -> None:
         import wandb
