@@ -97,7 +97,7 @@ def sync(folders: Sequence[Path]) -> None:
     done = subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, found)], check=False)
     if done.returncode:
         raise KdzooError("wandb sync did not upload all runs; see its lines above, and wandb login")
-    console().print(f"{len(found)} runs uploaded", markup=False)
+    console().print(f"{len(found)} run{'s' * (len(found) > 1)} uploaded", markup=False)
 
 
 def offline_runs(folder: Path) -> list[Path]:

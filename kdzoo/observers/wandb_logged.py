@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,10 @@ class LoggedRun:
         """The student and its teacher, as artifacts. They are read where they lie, also by a later upload."""
         import wandb
 
+        metadata = _lineage(self._folder)
         try:
             for name, path in networks.items():
-                artifact = wandb.Artifact(name, type="model")
+                artifact = wandb.Artifact(name, type="model", metadata=metadata)
                 add = artifact.add_dir if Path(path).is_dir() else artifact.add_file
                 add(path, policy="immutable", skip_cache=True)
                 self.run.log_artifact(artifact)
@@ -89,6 +91,16 @@ class LoggedRun:
         except Exception as error:
             # A failed upload of the networks must not lose the metrics; the networks are safe in their folders.
             warn(f"the networks are not logged as artifacts; they are in their folders ({error})")
+
+
+def _lineage(folder: Path) -> dict[str, Any]:
+    """By which data and which teachers a run's networks are known: the hashes in its ``provenance.json``."""
+    try:
+        found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        teachers = {role: one["hash"] for role, one in found["teachers"].items()}
+        return {"data": found["data"]["hash"], "teachers": teachers, "student": found["student_hash"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the networks are logged without it
+        return {}
 
 
 def log_table(row: Mapping[str, Any]) -> Any:
