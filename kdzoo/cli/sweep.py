@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from kdzoo.cli.flags import FLAGS, REGISTRY
 from kdzoo.cli.options import recipe_flags
 from kdzoo.cli.output import console, print_line
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.layers import Layer, parse_set
+from kdzoo.recipe.layers import Layer, flattened, parse_set
 
 sweep = typer.Typer(
     help="Search a method's hyper-parameters with a sweep of Weights & Biases.", no_args_is_help=True
@@ -23,11 +24,9 @@ sweep = typer.Typer(
 _DECADE = 10.0
 """How far a positive number without two bounds is searched on either side of the method's own."""
 
-_SHOWN = tuple(FLAGS[name] for name in ("teacher", "student", "dataset", "data_dir", "epochs"))
-
 
 @sweep.command("init")
-@recipe_flags(_SHOWN)
+@recipe_flags(FLAGS.values())
 def init(
     *,
     method: Annotated[str, typer.Argument(help="A method of the registry.")],
@@ -61,11 +60,10 @@ def init(
     if file.exists() and not force:
         raise KdzooError(f"{file} exists; pass --force to replace it, or another --file")
     words = ["distill", "--method", method]
-    for one in layers:
-        key, value = one.source, _leaf(one.values)
-        words += [key, str(Path(value).resolve() if key == "--data-dir" else value)]
+    words += [word for one in layers for word in _typed(one)]
     words += [word for one in assign or () for word in ("--set", one)]
     words += [word for one in registry or () for word in ("--registry", one)]
+    fixed = {key for one in given for key, _ in flattened(one.values)}
     content = {
         "program": "kdzoo",
         "command": ["${env}", "${program}", *words, "${args}"],
@@ -73,7 +71,7 @@ def init(
         "method": "bayes",
         "metric": {"name": "val/accuracy", "goal": "maximize"},
         "run_cap": runs,
-        "parameters": dict(parameters(recipe, zoo)),
+        "parameters": {key: one for key, one in parameters(recipe, zoo) if key not in fixed},
     }
     write_text(file, yaml.safe_dump(content, sort_keys=False, width=1000))
     out = console()
@@ -137,9 +135,12 @@ def _around(own: float, bounds: Mapping[str, float]) -> dict[str, Any]:
     return {"distribution": "log_uniform_values", "min": float(f"{low:.4g}"), "max": float(f"{high:.4g}")}
 
 
-def _leaf(values: Mapping[str, Any]) -> Any:
-    """The one value of a flag's layer."""
-    found: Any = values
-    while isinstance(found, Mapping):
-        (found,) = found.values()
-    return found
+def _typed(layer: Layer) -> list[str]:
+    """A flag's layer as a user types it, with whole paths, since agents may work elsewhere."""
+    flag = next(one for one in FLAGS.values() if one.typed[0].partition("/")[0] == layer.source)
+    ((key, value),) = flattened(layer.values)
+    if isinstance(value, Path):
+        value = value.resolve()
+    if flag.sets is not None or isinstance(value, bool | list):
+        return ["--set", f"{key}={json.dumps(value)}"]
+    return [layer.source, str(value)]

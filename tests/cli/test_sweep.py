@@ -35,6 +35,16 @@ def test_its_program_is_kdzoo_distill(written):
     }  # fmt: skip
 
 
+def test_what_is_given_is_fixed_for_all_runs(written, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = written("kd", "--lr", "0.02", "--amp", "--data-dir", "photos", "--set", "knowledge.temperature=2")
+    assert not {"optim.lr", "knowledge.temperature"} & set(sweep["parameters"])
+    assert "algorithm.teach_weight" in sweep["parameters"]
+    words = sweep["command"]
+    assert words[words.index("--data-dir") + 1] == str(tmp_path / "photos")
+    assert words[words.index('precision="bf16-mixed"') - 1 :][:2] == ["--set", 'precision="bf16-mixed"']
+
+
 @pytest.mark.parametrize("method", ["kd", "at-kd", "crd", "dml", "ema", "fitnet", "rkd", "semckd"])
 def test_every_value_that_it_tries_is_one_that_distill_takes(method):
     zoo = Zoo()

@@ -3,6 +3,7 @@
 import copy
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,6 +285,16 @@ def test_a_method_in_my_loop_has_the_engines_numbers_and_resumes(name, tmp_path)
     own = run.roles["student"].model.state_dict()
     for key, weight in distiller.student.state_dict().items():
         assert torch.equal(weight, own[key]), key
+
+
+def test_the_page_lists_the_same_methods():
+    page = (Path(__file__).parents[2] / "docs" / "loops.md").read_text()
+    for heading, names in (("| what you give |", TAKEN), ("| why not |", REFUSED)):
+        table = page[page.index(heading) :].partition("\n\n")[0].splitlines()[2:]
+        listed = [name for row in table for name in row.split("|")[2].strip().split(", ")]
+        assert sorted(listed) == sorted(names)
+    assert f"{len(TAKEN)} of {len(REGISTRY.methods)}." in page
+    assert f"{len(TAKEN)} of the methods" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 def test_every_method_is_taken_or_refused():
