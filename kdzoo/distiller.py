@@ -158,7 +158,8 @@ class Distiller(nn.Module):
             KdzooError: it is another method's, or damaged.
         """
         try:
-            memory = torch.load(io.BytesIO(state.cpu().numpy().tobytes()), weights_only=True)
+            file = io.BytesIO(state.cpu().numpy().tobytes())
+            memory = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # what damaged bytes raise depends on where they are read
             raise KdzooError(f"the state of the Distiller cannot be read: {first_line(error)}") from None
         self._run[0].recall(memory)

@@ -64,6 +64,7 @@ def init(
     words += [word for one in assign or () for word in ("--set", one)]
     words += [word for one in registry or () for word in ("--registry", one)]
     fixed = {key for one in given for key, _ in flattened(one.values)}
+    searched = {key: one for key, one in parameters(recipe, zoo) if key not in fixed}
     content = {
         "program": "kdzoo",
         "command": ["${env}", "${program}", *words, "${args}"],
@@ -71,13 +72,11 @@ def init(
         "method": "bayes",
         "metric": {"name": "val/accuracy", "goal": "maximize"},
         "run_cap": runs,
-        "parameters": {key: one for key, one in parameters(recipe, zoo) if key not in fixed},
+        "parameters": searched,
     }
     write_text(file, yaml.safe_dump(content, sort_keys=False, width=1000))
     out = console()
-    print_line(
-        out, f"{file}: {len(content['parameters'])} parameters; begin it, then start one agent for each GPU:"
-    )
+    print_line(out, f"{file}: {len(searched)} parameters; begin it, then start one agent for each GPU:")
     print_line(out, f"  wandb sweep {file}")
     print_line(out, "  wandb agent ENTITY/PROJECT/SWEEP")
 

@@ -39,7 +39,6 @@ class _Answer(Listener):
         """The logits, or the embedding, for the images of ``batch``, which may be the first of a larger one."""
         own = [output for seen, output in self.found if seen is batch]
         larger = [output for seen, output in self.found if len(seen) > len(batch)]
-        self.found = []
         output = (own or larger)[0]
         if output.has_logits:
             return {"logits": output.logits[: len(batch)]}
@@ -50,7 +49,7 @@ class OneLossRun(TrainingRun):
     """The algorithm's own step; its update keeps the loss and leaves the rest to somebody else.
 
     Attributes:
-        loss: what the step passed to :meth:`update`; None before.
+        loss: what the present step passed to :meth:`update`.
     """
 
     loss: Tensor | None = None
@@ -124,26 +123,26 @@ class OneLossRun(TrainingRun):
             trained: whether the weights are about to change.
         """
         self.follow()
-        self.loss, self._answer.found = None, []
         arrows = len(self.connectors)
-        with self._outside.present(batch, views):
-            figures = dict(self._step(batch))
-            figures |= {f"teach/{name}": one for name, one in self.lessons.part_losses.items()}
-            if not self._answer.found:
-                self.see("student", batch)
-        shown = self._answer.to(batch)
-        self.lessons.part_losses.clear()
-        self.answers.clear()
-        if self.loss is None or len(self.connectors) > arrows:
+        try:
+            with self._outside.present(batch, views):
+                figures = dict(self._step(batch))
+                figures |= {f"teach/{name}": one for name, one in self.lessons.part_losses.items()}
+                if not self._answer.found:
+                    self.see("student", batch)
+            shown, loss = self._answer.to(batch), self.loss
+        finally:  # nothing of this step's graph is kept
+            self.loss, self._answer.found = None, []
+            self.lessons.part_losses.clear()
+            self.answers.clear()
+        if loss is None or len(self.connectors) > arrows:
             what = (
-                "has no loss in this step"
-                if self.loss is None
-                else "has a lesson that its scheme's arrows lack"
+                "has no loss in this step" if loss is None else "has a lesson that its scheme's arrows lack"
             )
             raise KdzooError(f"method {self.recipe.method!r} {what}: run it with kdzoo distill")
         self._steps += trained
         zero = torch.zeros((), device=self.device)
-        return {"task": zero, "teach": zero, **figures, "total": self.loss, **shown}
+        return {"task": zero, "teach": zero, **figures, "total": loss, **shown}
 
     def follow(self) -> None:
         """Call ``Scheme.after_step`` if the weights have changed since."""

@@ -4,7 +4,7 @@ import importlib
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,8 +87,7 @@ def ran(observer, folder):
 def test_tensorboard(load, tmp_path, monkeypatch):
     load("tensorboard")
     writer, places = Calls(), []
-    stand_in = ModuleType("torch.utils.tensorboard")
-    stand_in.SummaryWriter = lambda place: places.append(place) or writer
+    stand_in = SimpleNamespace(SummaryWriter=lambda place: places.append(place) or writer)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
     result = ran({"name": "tensorboard", "every": 2}, tmp_path / "run")
     assert places == [str(tmp_path / "run" / "tensorboard")]
@@ -106,8 +105,7 @@ def test_mlflow(load, tmp_path, monkeypatch):
     module = load("mlflow")
     made = SimpleNamespace(info=SimpleNamespace(run_id="r1"))
     client = Calls(create_run=made, create_experiment="e1")
-    stand_in = ModuleType("mlflow")
-    stand_in.MlflowClient = lambda: client
+    stand_in = SimpleNamespace(MlflowClient=lambda: client)
     monkeypatch.setitem(sys.modules, "mlflow", stand_in)
     result = ran("mlflow", tmp_path / "run")
     assert client.of("create_experiment") == [(("kdzoo",), {})]
@@ -129,9 +127,8 @@ def test_mlflow(load, tmp_path, monkeypatch):
 def test_trackio(load, tmp_path, monkeypatch):
     load("trackio")
     run = Calls()
-    stand_in = ModuleType("trackio")
     begun = []
-    stand_in.init = lambda **named: begun.append(named) or run
+    stand_in = SimpleNamespace(init=lambda **named: begun.append(named) or run)
     monkeypatch.setitem(sys.modules, "trackio", stand_in)
     result = ran({"name": "trackio", "project": "photos"}, tmp_path / "run")
     assert [(one["project"], one["name"], one["resume"]) for one in begun] == [("photos", "run", "never")]
