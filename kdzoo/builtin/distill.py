@@ -21,6 +21,7 @@ class Distill(Algorithm):
     """
 
     name = "distill"
+    needs_loop = ""
     reads_logits = False
     needs_labels = False
 

@@ -24,6 +24,7 @@ class Pretrain(Algorithm):
     """
 
     name = "pretrain"
+    needs_loop = "has two phases"
     reads_logits = False
 
     def __init__(

@@ -26,6 +26,7 @@ from kdzoo.cli.probe import probe
 from kdzoo.cli.report import report
 from kdzoo.cli.reproduce import reproduce
 from kdzoo.cli.show import show
+from kdzoo.cli.sweep import sweep
 from kdzoo.cli.usage import UsageError, usage_line
 from kdzoo.cli.wandb import wandb
 from kdzoo.errors import KdzooError, shortened
@@ -67,6 +68,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(report)
 app.command()(wandb)
+app.add_typer(sweep, name="sweep")
 app.add_typer(cache, name="cache")
 app.command()(new)
 app.command()(plugins)

@@ -55,9 +55,10 @@ ORDER = (
     ("observers",),
     ("engine",),
     ("jobs",),
-    ("use",),
+    ("loops", "use"),
     ("distiller", "bench", "testing", "scaffold"),
     ("method_task", "cli"),
+    ("python",),
     ("__main__", "__init__"),
 )
 """The core's packages: each imports from its own and from those above it."""

@@ -52,6 +52,7 @@ class FeatureGan(Algorithm):
     """
 
     name = "feature-gan"
+    needs_loop = "updates discriminators and students in turn"
     reads_teacher = True
 
     def __init__(

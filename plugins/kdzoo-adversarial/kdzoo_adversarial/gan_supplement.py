@@ -63,6 +63,7 @@ class GanSupplement(Algorithm):
     """
 
     name = "gan-supplement"
+    needs_loop = "also trains a generator and a discriminator"
     reads_teacher = True
 
     def __init__(

@@ -71,6 +71,7 @@ class RobustTraining(Algorithm):
     """
 
     name = "robust-training"
+    needs_loop = "attacks the student to make the images of each step"
     measured_steps = STEPS
     """Steps of the attack in the evaluation."""
 

@@ -47,6 +47,7 @@ class DeepInversion(Algorithm):
     """
 
     name = "deepinversion"
+    needs_loop = "trains on images that it generates"
     exempt: ClassVar = {
         "wait": "the finished images of a batch are written to files",
         "processes": "images are made in one process, and several are refused",

@@ -23,6 +23,7 @@ class FactorTransferPhases(Algorithm):
     """
 
     name = "factor-transfer"
+    needs_loop = "has two phases"
 
     def __init__(
         self,

@@ -52,6 +52,7 @@ class Incremental(Algorithm):
         teach_weight: weight of the distillation loss, whose teacher is ``previous``.
     """
 
+    needs_loop = "learns one task of classes after the other"
     classes: Literal["new", "seen"] = "seen"
     joint = False
     validates = True

@@ -52,6 +52,7 @@ class ConfidentHints(Algorithm):
     """
 
     name = "confident-hints"
+    needs_loop = ""
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class Search(Algorithm):
 
     """
 
+    needs_loop = "searches the student's architecture first"
     reads_teacher = True
     fraction = 0.0
     """Fraction of the recipe's epochs for training before the search; 0 is none."""

@@ -24,6 +24,7 @@ class DistillBoth(Algorithm):
     """
 
     name = "distill-both"
+    needs_loop = ""
 
     def __init__(
         self,

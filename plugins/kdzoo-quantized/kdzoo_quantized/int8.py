@@ -64,6 +64,7 @@ class Int8(Algorithm):
     """
 
     name = "int8"
+    needs_loop = "quantizes the student in a second phase"
     exempt: ClassVar = {
         "hyper-parameter:calibration_batches": "it is used with qat_fraction=0 only, for the int8 file only",
         "hyper-parameter:compile": "it changes only latencies, and needs a C++ compiler and a minute",

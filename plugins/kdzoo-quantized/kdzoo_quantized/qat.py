@@ -39,6 +39,7 @@ class QuantizationAware(Algorithm):
     """
 
     name = "qat"
+    needs_loop = "trains a quantized network in the student's place"
     reads_teacher = True
 
     def __init__(

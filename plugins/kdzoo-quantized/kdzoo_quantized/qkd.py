@@ -44,6 +44,7 @@ class QuantizationAwareDistillation(Algorithm):
     """
 
     name = "qkd"
+    needs_loop = "has three phases or more"
     reads_teacher = True
 
     def __init__(

@@ -30,6 +30,7 @@ class BornAgain(Algorithm):
     """
 
     name = "born-again"
+    needs_loop = "has a phase for each generation"
 
     def __init__(
         self,

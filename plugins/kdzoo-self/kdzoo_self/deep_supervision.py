@@ -21,6 +21,7 @@ class DeepSupervision(Algorithm):
     """
 
     name = "deep-supervision"
+    needs_loop = ""
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class LastBatch(Algorithm):
     """
 
     name = "last-batch"
+    needs_loop = ""
 
     def __init__(
         self,
