@@ -122,12 +122,8 @@ def resample(
 
     def make(number: int) -> None:
         left, top, wide, tall = boxes[number]
-        part = store[positions[number], top : top + tall, left : left + wide].permute(2, 0, 1)[None]
-        # in this memory format torch has the faster kernel, and its result is copied in one run
-        part = part.contiguous(memory_format=torch.channels_last)
-        shown = F.interpolate(part, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
-        view = views[number]
-        view.copy_(shown.flip(1) if flips[number] else shown)
+        part = store[positions[number], top : top + tall, left : left + wide]
+        view = views[number].copy_(resized(part, side, mode, flips[number]))
         if unit:
             view.mul_(UNIT)
         if finish:
@@ -135,6 +131,14 @@ def resample(
 
     one_by_one(len(boxes), make)
     return views
+
+
+def resized(part: Tensor, side: int, mode: str, mirrored: bool) -> Tensor:
+    """An image (H, W, C) uint8 on the CPU as (side, side, C); see :func:`resample`."""
+    # in this memory format torch has the faster kernel, and its result is copied in one run
+    planes = part.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+    shown = F.interpolate(planes, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
+    return shown.flip(1) if mirrored else shown
 
 
 def to_unit(store: Tensor, at: Tensor, finish: Finish | None = None) -> Tensor:
