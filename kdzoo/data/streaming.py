@@ -27,7 +27,7 @@ View = Callable[[Tensor, Tensor, int], Sequence[Make]]
 
 
 class Sample(NamedTuple):
-    """A position in the split, with its pixels (H, W, C) or the reason why it has none, and its true size if known."""
+    """A position in the split, its pixels (H, W, C) or the reason why it has none, and its true size if known."""
 
     position: int
     pixels: Pixels | str
@@ -199,7 +199,9 @@ class Streaming:
     def _loader(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Any:
         positions, drawn_by = torch.cat(list(batches)), torch.cat(list(drawn))
         loader = create_loader(
-            _Epoch(self._listing, self._rows, positions, drawn_by, self._form, self._view, epoch, self._sizes),
+            _Epoch(
+                self._listing, self._rows, positions, drawn_by, self._form, self._view, epoch, self._sizes
+            ),
             input_size=self._form.side,
             batch_size=len(batches[0]),
             is_training=False,  # the order is decided, and the views are made on the device
