@@ -15,6 +15,7 @@ from kdzoo.data import color as colors
 from kdzoo.data import crops
 from kdzoo.data.auto_augment import AutoAugment
 from kdzoo.data.blur import blur, reach
+from kdzoo.data.crops import Finish
 from kdzoo.data.erasing import erase
 from kdzoo.data.form import Crop
 from kdzoo.data.planes import change
@@ -212,7 +213,7 @@ class Augment:
         drawn = draws(seeded, index if rows is None else index[rows], _COLOR)
         return rows, uniform(drawn, max(0.0, 1 - self._config.color), 1 + self._config.color)
 
-    def _jitter(self, seeded: int, index: Tensor) -> crops.Finish:
+    def _jitter(self, seeded: int, index: Tensor) -> Finish:
         """Brightness, contrast and saturation of one image of the batch."""
         rows, factors = self._factors(seeded, index)
         numbers = range(len(index)) if rows is None else rows.tolist()
@@ -281,7 +282,7 @@ class Augment:
         seeded: int,
         scale: tuple[float, float],
         sizes: Tensor | None,
-        finish: crops.Finish | None,
+        finish: Finish | None,
     ) -> Tensor:
         height, width = store.shape[1:3]
         if sizes is None:

@@ -51,7 +51,7 @@ def jitter(image: Tensor, brightness: float, contrast: float, saturation: float)
     pixels.mul_(contrast).add_(mean * (1 - contrast)).clamp_(0, 1)
     weights = image.new_tensor(_LUMA)[:, None] * (1 - saturation) + saturation * torch.eye(3)
     if len(pixels) % _TOGETHER == 0:
-        pixels, weights = pixels.view(-1, 3 * _TOGETHER), torch.block_diag(*[weights] * _TOGETHER)
+        pixels, weights = pixels.view(-1, 3 * _TOGETHER), torch.kron(torch.eye(_TOGETHER), weights)
     torch.clamp(pixels @ weights, 0, 1, out=pixels)
 
 
