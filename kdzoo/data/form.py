@@ -116,6 +116,6 @@ class Evaluated:
     def _transform(self) -> Callable[[Image.Image], Any]:
         made: Callable[[Image.Image], Any] = create_transform(
             (3, self.side, self.side), is_training=False, interpolation=self.how.interpolation,
-            crop_pct=self.how.crop_pct, crop_mode=self.how.crop_mode, normalize=False,
+            crop_pct=self.how.crop_pct, crop_mode=self.how.crop_mode, mean=self.how.mean, normalize=False,
         )  # fmt: skip
         return made
