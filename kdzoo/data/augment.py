@@ -20,7 +20,7 @@ from kdzoo.data.erasing import erase
 from kdzoo.data.form import Crop
 from kdzoo.data.planes import change
 from kdzoo.data.threads import one_by_one
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
 _GEOMETRY = range(0, 3)

@@ -218,11 +218,14 @@ class TrainStream(Stream):
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch; after ``views`` epochs it is one of those, all of them in each round, reordered."""
-        if self._views is not None and epoch >= self._views:
-            round_, place = divmod(epoch, self._views)
-            order = permutation(key("views", self._seed, round_), torch.arange(self._views))
-            epoch = int(order[place])
-        super().set_epoch(epoch, start)
+        super().set_epoch(self._repeated(epoch), start)
+
+    def _repeated(self, epoch: int) -> int:
+        """The epoch whose views this one has."""
+        if self._views is None or epoch < self._views:
+            return epoch
+        round_, place = divmod(epoch, self._views)
+        return int(permutation(key("views", self._seed, round_), torch.arange(self._views))[place])
 
     def select(self, index: Tensor) -> TrainStream:
         """The stream of these samples (n,) alone.
@@ -244,8 +247,10 @@ class TrainStream(Stream):
             raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
         return part
 
-    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
-        """These samples (B,), varied as in the present epoch; another ``view`` varies them otherwise, None not.
+    def fetch(
+        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+    ) -> Batch:
+        """These samples (B,), varied as in the present ``epoch``; another ``view`` varies them otherwise, None not.
 
         A ``weak`` view is cropped and flipped as that view, and varied no further. They keep their class ids where
         the epoch's batches are mixed.
@@ -262,7 +267,7 @@ class TrainStream(Stream):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
         chosen = self._position.index_select(0, index)
         pieces = {name: images.pick(chosen) for name, images in self._images.items()}
-        views = self._shown(pieces, index, view, weak)
+        views = self._shown(pieces, index, view, weak, None if epoch is None else self._repeated(epoch))
         return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
@@ -323,14 +328,20 @@ class TrainStream(Stream):
         return index + (copy << _COPY_BITS)
 
     def _shown(
-        self, pieces: Mapping[str, Piece], index: Tensor, view: int | None = 0, weak: bool = False
+        self,
+        pieces: Mapping[str, Piece],
+        index: Tensor,
+        view: int | None = 0,
+        weak: bool = False,
+        epoch: int | None = None,
     ) -> Views:
         sizes = pieces[IMAGE].sizes  # partners are cropped where the image is
         if view is None:
             return {name: self._augment.plain(piece.store, piece.at, sizes) for name, piece in pieces.items()}
+        epoch = self.epoch if epoch is None else epoch
         return {
             name: self._augment(
-                piece.store, piece.at, index, self.epoch, view, color=name == IMAGE, weak=weak, sizes=sizes,
+                piece.store, piece.at, index, epoch, view, color=name == IMAGE, weak=weak, sizes=sizes,
                 cropped=piece.cropped,
             )
             for name, piece in pieces.items()

@@ -9,7 +9,7 @@ import torch
 
 from kdzoo.data.augment import Augment
 from kdzoo.data.threads import one_by_one
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from kdzoo.jobs.train import train
 from kdzoo.jobs.unlabelled import methods_without_labels, why_labels
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
@@ -115,7 +115,7 @@ def test_the_weights_that_timm_has_for_a_teacher_are_used_as_they_are(pictures, 
     ],
 )
 def test_a_method_that_needs_labels_says_why_and_who_needs_none(method, why, pictures, tmp_path):
-    said = f"^the training images have no labels, and {why}; methods that need none: kd, dkd, "
+    said = f"^the training images have no labels, and {why}; methods that need none: kd, funmatch, dkd, "
     with pytest.raises(KdzooError, match=said):
         run(method, pictures, tmp_path / "run", **{"roles.teacher.model": "test_resnet"})
     assert not (tmp_path / "run").exists()
