@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,12 +48,20 @@ def jitter(image: Tensor, brightness: float, contrast: float, saturation: float)
     if brightness > 1:
         pixels.clamp_(max=1)
     # sums of rows do not depend on the number of threads, nor does the sum of a few numbers
-    mean = float(image.view(height, -1).sum(1).double().sum()) / image.numel()
+    mean = float(image.view(height, -1).sum(1).numpy().sum(dtype=np.float64)) / image.numel()
     pixels.mul_(contrast).add_(mean * (1 - contrast)).clamp_(0, 1)
-    weights = image.new_tensor(_LUMA)[:, None] * (1 - saturation) + saturation * torch.eye(3)
-    if len(pixels) % _TOGETHER == 0:
-        pixels, weights = pixels.view(-1, 3 * _TOGETHER), torch.kron(torch.eye(_TOGETHER), weights)
-    torch.clamp(pixels @ weights, 0, 1, out=pixels)
+    together = _TOGETHER if len(pixels) % _TOGETHER == 0 else 1
+    pixels = pixels.view(-1, 3 * together)
+    torch.clamp(pixels @ _saturation(saturation, together), 0, 1, out=pixels)
+
+
+def _saturation(factor: float, together: int) -> Tensor:
+    """The matrix that pixels of ``together`` colours in a row are multiplied with."""
+    # in numpy, whose small operations keep the interpreter's lock, and so leave other threads alone
+    luma_of = np.array(_LUMA, np.float32)[:, None]
+    each = luma_of * np.float32(1 - factor) + np.float32(factor) * np.eye(3, dtype=np.float32)
+    places = np.eye(together, dtype=np.float32)[:, None, :, None]
+    return torch.from_numpy((places * each[:, None]).reshape(3 * together, -1))
 
 
 def turn_hue(images: Tensor, shift: Tensor) -> Tensor:
