@@ -5,7 +5,7 @@
 The photographs are made in DIR: the pictures of scikit-learn and, if it is installed (pip install scikit-image),
 scikit-image, cropped at random to 500x375, JPEG of quality 90. Against timm's loader with as many workers as there
 are cores: random resized crop (8 % to all of the area, bicubic), flip, and jitter of brightness, contrast and
-saturation by up to 0.4.
+saturation by up to 0.4. timm has processes of its own, since those of kdzoo keep the memory that they free.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import timm
@@ -37,12 +39,14 @@ from kdzoo.data.open import open_data
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of
 from kdzoo.engine.loop import Loop
+from kdzoo.jobs.freed import keep_freed_memory
 from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.identity import Identity
 
 CPU = torch.device("cpu")
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 VIEWS = {"scale": (0.08, 1.0), "hflip": 0.5, "color": 0.4, "interpolation": "bicubic"}
+Found = TypeVar("Found")
 TESTED = 10
 """One file in so many is a test image."""
 
@@ -142,40 +146,52 @@ def distillation(folder: Path, side: int, workers: int, epochs: int) -> tuple[Ti
                 mine.epochs.append(event.metrics["seconds"] / len(run.data.train))
 
         run, zoo, recipe = kdzoo_run(folder, epochs, place, observe, img_size=side, augment=VIEWS)
-        teacher = timm.create_model(TEACHER, num_classes=len(run.data.classes))
-        teacher.load_state_dict(torch.load(place / "teacher.pth", weights_only=True))
-        loop = TimmLoop(folder, teacher, workers, side, color_jitter=VIEWS["color"], interpolation="bicubic")
-
-        def others() -> None:
-            seconds, steps = loop.epoch()
-            other.epochs.append(seconds / steps)
-
-        alternate = Alternate(algorithm_of(recipe, zoo).phases, epochs, others)
-        Loop(run, CheckpointFile(place, Identity({})), dict).train(alternate, None)
+        with apart(_begin, folder, place / "teacher.pth", workers, side) as timm_s:
+            alternate = Alternate(
+                algorithm_of(recipe, zoo).phases,
+                epochs,
+                lambda: other.epochs.append(timm_s.submit(_epoch).result()),
+            )
+            Loop(run, CheckpointFile(place, Identity({})), dict).train(alternate, None)
     for one in (mine, other):
         del one.epochs[0]
     return mine, other
 
 
-def _peak(folder: Path, files: int, classes: int, answer: multiprocessing.Queue[float]) -> None:
+def apart(begin: Callable[..., None] | None = None, *given: object) -> ProcessPoolExecutor:
+    """One process that does what is asked of it, after ``begin``; it has nothing of this one."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=context, initializer=begin, initargs=given)
+
+
+_LOOPS: list[TimmLoop] = []
+"""The loop of a process that trains with timm."""
+
+
+def _begin(folder: Path, weights: Path, workers: int, side: int) -> None:
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    teacher = timm.create_model(TEACHER, num_classes=len(list((folder / "train").iterdir())))
+    teacher.load_state_dict(torch.load(weights, weights_only=True))
+    views = {"color_jitter": VIEWS["color"], "interpolation": VIEWS["interpolation"]}
+    _LOOPS.append(TimmLoop(folder, teacher, workers, side, **views))
+
+
+def _epoch() -> float:
+    """Train an epoch with timm; seconds per step."""
+    seconds, steps = _LOOPS[0].epoch()
+    return seconds / steps
+
+
+def peak_memory(folder: Path, files: int, classes: int) -> float:
+    """MiB that a process takes at most while it streams so many files once."""
+    keep_freed_memory()
     config = DataConfig.model_validate(
         {"data_dir": folder, "img_size": 160, "batch_size": 32, "val_fraction": 0, "augment": VIEWS,
          "cache_gb": 0, "train_per_class": files // classes, "test_per_class": 1}
     )  # fmt: skip
     for _ in open_data(config, seed=0, device=CPU).train:
         pass
-    answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-
-def peak_memory(folder: Path, files: int, classes: int) -> float:
-    """MiB that a process takes at most while it streams so many files once."""
-    context = multiprocessing.get_context("spawn")
-    answer: multiprocessing.Queue[float] = context.Queue()
-    process = context.Process(target=_peak, args=(folder, files, classes, answer))
-    process.start()
-    found = answer.get()
-    process.join()
-    return found
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def seconds_to_scan(count: int) -> float:
@@ -202,6 +218,12 @@ def seconds_to_scan(count: int) -> float:
         return seconds
 
 
+def asked(work: Callable[..., Found], *given: object) -> Found:
+    """What ``work`` returns in a process of its own."""
+    with apart() as process:
+        return process.submit(work, *given).result()
+
+
 def measure(folder: Path, flags: argparse.Namespace) -> str:
     """Run everything and return the page."""
     sources = photographs(folder, flags.files)
@@ -212,7 +234,7 @@ def measure(folder: Path, flags: argparse.Namespace) -> str:
             rows = [
                 ("kdzoo, decoded once", ours(folder, side, Path(temporary), flags.epochs, streamed=False)),
                 ("kdzoo, streamed", ours(folder, side, Path(temporary), flags.epochs, streamed=True)),
-                ("timm's loader", theirs(folder, side, cores, flags.epochs)),
+                ("timm's loader", asked(theirs, folder, side, cores, flags.epochs)),
             ]
         base = rows[-1][1][1]
         lines += [
@@ -221,7 +243,7 @@ def measure(folder: Path, flags: argparse.Namespace) -> str:
         ]
     mine, other = distillation(folder, 160, cores, 1 + flags.epochs)
     small, large = flags.files // 4, flags.files * (TESTED - 1) // TESTED
-    memory = [(files, peak_memory(folder, files, classes)) for files in (small, large)]
+    memory = [(files, asked(peak_memory, folder, files, classes)) for files in (small, large)]
     many = SMALL_FILES // (20 if flags.quick else 1)
     return "\n".join(
         [
@@ -239,7 +261,7 @@ def measure(folder: Path, flags: argparse.Namespace) -> str:
             "|---:|---|---:|---:|---:|",
             *lines,
             "",
-            "Epochs of kd, test_resnet -> test_efficientnet, 160 px, with these views, alternated in one process:",
+            "Epochs of kd, test_resnet -> test_efficientnet, 160 px, with these views, alternated:",
             "",
             "| loop | ms per step (median of epochs) | fastest to slowest | times timm's |",
             "|---|---:|---:|---:|",
@@ -273,6 +295,7 @@ def main() -> None:
         flags.files, flags.epochs = min(flags.files, 600), 1
         flags.command = "python benchmarks/photographs.py --quick"
     warnings.filterwarnings("ignore", message=".*pin_memory.*")  # timm asks for it; a CPU has none
+    keep_freed_memory()  # as every training on a CPU does
     with tempfile.TemporaryDirectory() as temporary:
         text = measure(flags.folder or Path(temporary), flags)
     print(text)

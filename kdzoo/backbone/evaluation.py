@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,20 @@ from kdzoo.backbone.registered import architecture, make_known
 from kdzoo.recipe.evaluation import Evaluation
 from kdzoo.zoo import Zoo
 
-_MODES = "center", "squash"
+_MODES = "center", "squash", "border"
 
 
 def evaluation_of(model: str, zoo: Zoo | None = None) -> Evaluation:
     """What timm's ``resolve_data_config`` says of a model; timm's defaults where nothing is known of it.
-
-    The crop mode ``border`` (of timm's deepseek_vit) is not supported, and taken as ``center``.
 
     Args:
         model: what a role's ``model`` may be.
         zoo: whose plugins may have it; default: those that are installed.
     """
     found = resolve_data_config({}, pretrained_cfg=_pretrained(model, zoo) or {"crop_pct": None})
-    mode = found["crop_mode"]
-    return Evaluation(found["crop_pct"], found["interpolation"], mode if mode in _MODES else "center")
+    mode = found["crop_mode"] if found["crop_mode"] in _MODES else "center"  # as timm does
+    evaluation = Evaluation(found["crop_pct"], found["interpolation"], mode)
+    return replace(evaluation, mean=tuple(found["mean"])) if mode == "border" else evaluation
 
 
 def _pretrained(model: str, zoo: Zoo | None) -> Mapping[str, Any]:

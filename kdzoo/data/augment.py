@@ -15,9 +15,11 @@ from kdzoo.data import color as colors
 from kdzoo.data import crops
 from kdzoo.data.auto_augment import AutoAugment
 from kdzoo.data.blur import blur, reach
+from kdzoo.data.crops import Finish
 from kdzoo.data.erasing import erase
 from kdzoo.data.form import Crop
 from kdzoo.data.planes import change
+from kdzoo.data.threads import one_by_one
 from kdzoo.recipe.augment import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
@@ -110,13 +112,6 @@ def rotate(images: Tensor, drawn: Tensor, degrees: float) -> Tensor:
     return turned
 
 
-def _large_rows(images: Tensor) -> bool:
-    """Whether (B, C, H, W) are colour images on a CPU, large and with the channels last in memory."""
-    pixels = images.permute(0, 2, 3, 1)
-    large = pixels[0].numel() >= _LARGE and pixels.shape[3] == 3
-    return large and images.device.type == "cpu" and pixels.is_contiguous()
-
-
 class Augment:
     """Training views as a configuration asks for; ``side`` is theirs in pixels where it is not the store's.
 
@@ -179,10 +174,14 @@ class Augment:
         """
         config = self._config
         seeded = self._key(epoch, view)
+        resized = cropped or config.scale is not None
+        between = weak or config.vflip or config.rotate or self._automatic
+        early = color and resized and not between and self._jitters_each(store, self._side or store.shape[1])
+        finish = self._jitter(seeded, index) if early else None
         if cropped:
-            images = store.index_select(0, at).to(torch.float32).mul_(crops.UNIT)
+            images = crops.to_unit(store, at, finish)
         elif config.scale is not None:
-            images = self._resized_crop(store, at, index, seeded, config.scale, sizes)
+            images = self._resized_crop(store, at, index, seeded, config.scale, sizes, finish)
         elif config.crop or config.hflip:
             drawn = draws(seeded, index, _GEOMETRY)
             images = crop_and_flip(store, at, config.crop, drawn, config.hflip, config.crop_padding)
@@ -198,19 +197,47 @@ class Augment:
         if self._automatic:
             images = self._automatic(images, seeded, index, color)
         if color:
-            self._color(images, seeded, index)
+            self._color(images, seeded, index, jittered=early)
         if config.erase:
             images = erase(images, seeded, index, config)
         return images
 
-    def _color(self, images: Tensor, seeded: int, index: Tensor) -> None:
-        """Colour jitter, grey, blur and solarising, in place."""
+    def _jitters_each(self, images: Tensor, side: int) -> bool:
+        """Whether colours are changed image by image: of (B, H, W, C) large colour images on a CPU."""
+        large = images.shape[3] == 3 and 3 * side**2 >= _LARGE and images.device.type == "cpu"
+        return large and bool(self._config.color) and not self._config.hue
+
+    def _factors(self, seeded: int, index: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Which images (b,) colour jitter changes, None for all, and their factors (3, b)."""
+        rows = self._hit(seeded, index, _COLOR_HIT, self._config.color_prob)
+        drawn = draws(seeded, index if rows is None else index[rows], _COLOR)
+        return rows, uniform(drawn, max(0.0, 1 - self._config.color), 1 + self._config.color)
+
+    def _jitter(self, seeded: int, index: Tensor) -> Finish:
+        """Brightness, contrast and saturation of one image of the batch."""
+        rows, factors = self._factors(seeded, index)
+        numbers = range(len(index)) if rows is None else rows.tolist()
+        changed = dict(zip(numbers, factors.T.tolist(), strict=True))
+
+        def jitter(image: Tensor, number: int) -> None:
+            if number in changed:
+                colors.jitter(image, *changed[number])
+
+        return jitter
+
+    def _color(self, images: Tensor, seeded: int, index: Tensor, jittered: bool) -> None:
+        """Colour jitter, unless it is done, grey, blur and solarising, in place."""
         config = self._config
-        if config.color or config.hue:
-            rows = self._hit(seeded, index, _COLOR_HIT, config.color_prob)
-            drawn = index if rows is None else index[rows]
-            factors = uniform(draws(seeded, drawn, _COLOR), max(0.0, 1 - config.color), 1 + config.color)
-            turn = uniform(draws(seeded, drawn, _HUE)[0], -config.hue, config.hue)
+        pixels = images.permute(0, 2, 3, 1)
+        if jittered:
+            pass
+        elif pixels.is_contiguous() and self._jitters_each(pixels, pixels.shape[1]):
+            each = self._jitter(seeded, index)
+            one_by_one(len(pixels), lambda number: each(pixels[number], number))
+        elif config.color or config.hue:
+            rows, factors = self._factors(seeded, index)
+            turned = draws(seeded, index if rows is None else index[rows], _HUE)[0]
+            turn = uniform(turned, -config.hue, config.hue)
 
             def jitter(part: Tensor, some: Tensor) -> Tensor:
                 if config.color:
@@ -218,12 +245,7 @@ class Augment:
                     part = colors.saturate(colors.contrast(colors.brighten(part, brighter), farther), fuller)
                 return colors.turn_hue(part, turn[some]) if config.hue else part
 
-            if config.hue or not _large_rows(images):
-                change(images, rows, jitter)
-            else:
-                at = range(len(images)) if rows is None else rows.tolist()
-                for row, some in zip(at, factors.T.tolist(), strict=True):
-                    colors.jitter(images[row].permute(1, 2, 0), *some)
+            change(images, rows, jitter)
         if config.grey:
             change(images, self._hit(seeded, index, _GREY, config.grey), lambda part, some: colors.fade(part))
         if config.blur:
@@ -260,6 +282,7 @@ class Augment:
         seeded: int,
         scale: tuple[float, float],
         sizes: Tensor | None,
+        finish: Finish | None,
     ) -> Tensor:
         height, width = store.shape[1:3]
         if sizes is None:
@@ -269,4 +292,4 @@ class Augment:
             found, mirrored = self._place(index, sizes, seeded, scale)
             found = crops.onto(height, found, sizes)
         side, mode = self._side or height, self._config.interpolation
-        return crops.resample(store, at, found, side, mirrored, mode, unit=True)
+        return crops.resample(store, at, found, side, mirrored, mode, unit=True, finish=finish)

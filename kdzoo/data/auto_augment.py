@@ -19,10 +19,11 @@ from kdzoo.counter_rng import below, draws, normal, uniform
 from kdzoo.data import eight_bit, warp
 from kdzoo.data.blur import blur, reach
 from kdzoo.data.planes import change
-from kdzoo.recipe.auto_augment import TRIVIAL, RandAugment, parse
+from kdzoo.recipe.auto_augment import MOST_LAYERS, TRIVIAL, RandAugment, parse
 
 _FIRST = 160  # number of its first draw
 _EACH = 4  # draws of a layer: the operation, whether it happens, its strength, its sign
+_SAMPLING = _FIRST + _EACH * MOST_LAYERS  # a draw of each layer
 _FULL = 10  # the magnitude of timm that stands for strength 1
 _BINS = 31  # strengths of TrivialAugmentWide
 _GREY = 128  # outside the image, in timm where the network's mean is not known
@@ -45,12 +46,14 @@ class Operation:
         apply: takes images (B, C, H, W) uint8 and a number for each.
         number: that number, from a strength (B,), 1 being full, and a sign (B,), 1 or -1, in float64.
         geometric: whether it moves pixels, so that paired modalities must follow.
+        finer: takes the place of ``apply`` for every other image, by chance.
     """
 
     name: str
     apply: Callable[[Tensor, Tensor], Tensor]
     number: Callable[[Tensor, Tensor], Tensor] = lambda strength, sign: strength
     geometric: bool = False
+    finer: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 def rand_operations(increasing: bool) -> tuple[Operation, ...]:
@@ -71,7 +74,11 @@ def rand_operations(increasing: bool) -> tuple[Operation, ...]:
 
     def moved(name: str, how: Warp, largest: float) -> Operation:
         return Operation(
-            name, partial(how, fill=_GREY, mode="bilinear"), partial(_signed, largest=largest), geometric=True
+            name,
+            partial(how, fill=_GREY, mode="bilinear"),
+            partial(_signed, largest=largest),
+            geometric=True,
+            finer=partial(how, fill=_GREY, mode="bicubic"),
         )
 
     return (
@@ -146,12 +153,13 @@ def three_operations() -> tuple[Operation, ...]:
 
 @dataclass(frozen=True)
 class Layer:
-    """What is drawn for each image (B,): an operation's place, whether it happens, a strength and a sign."""
+    """What is drawn for each image (B,): an operation's place, whether it happens, strength, sign, how to sample."""
 
     chosen: Tensor
     happens: Tensor
     strength: Tensor
     sign: Tensor
+    fine: Tensor
 
 
 class AutoAugment:
@@ -173,7 +181,8 @@ class AutoAugment:
         """What is drawn for the samples ``index`` (B,), on the CPU: the host chooses the operations."""
         count = self._rand.layers if self._rand else 1
         drawn = draws(seeded, index, range(_FIRST, _FIRST + _EACH * count)).cpu()
-        return [self._layer(one) for one in torch.split(drawn, _EACH)]
+        sampling = draws(seeded, index, range(_SAMPLING, _SAMPLING + count)).cpu()
+        return [self._layer(*one) for one in zip(torch.split(drawn, _EACH), sampling, strict=True)]
 
     def __call__(self, images: Tensor, seeded: int, index: Tensor, color: bool = True) -> Tensor:
         """Augment images (B, C, H, W) in [0, 1] in place; without ``color``, geometric operations alone.
@@ -187,13 +196,18 @@ class AutoAugment:
         """
         for layer in self.layers(seeded, index):
             for place, operation in enumerate(self.operations):
-                rows = ((layer.chosen == place) & layer.happens).nonzero()[:, 0]
-                if len(rows) and (color or operation.geometric):
-                    number = operation.number(layer.strength[rows], layer.sign[rows]).to(images.device)
-                    change(images, rows.to(images.device), partial(_apply, operation.apply, number))
+                asked = (layer.chosen == place) & layer.happens
+                if not (color or operation.geometric):
+                    continue
+                for apply, fine in ((operation.apply, False), (operation.finer, True)):
+                    rows = (asked & (layer.fine == fine)).nonzero()[:, 0]
+                    if len(rows):
+                        number = operation.number(layer.strength[rows], layer.sign[rows]).to(images.device)
+                        how = partial(_apply, apply or operation.apply, number)
+                        change(images, rows.to(images.device), how)
         return images
 
-    def _layer(self, drawn: Tensor) -> Layer:
+    def _layer(self, drawn: Tensor, sampling: Tensor) -> Layer:
         chosen = below(drawn[0], len(self.operations))
         happens = torch.ones_like(chosen, dtype=torch.bool)
         strength = uniform(drawn[2]).to(torch.float64)
@@ -206,7 +220,8 @@ class AutoAugment:
             strength = magnitude.clamp(0, self._rand.largest) / _FULL
         elif self._bins:
             strength = below(drawn[2], self._bins).to(torch.float64) / (self._bins - 1)
-        return Layer(chosen, happens, strength, (1 - 2 * below(drawn[3], 2)).to(torch.float64))
+        sign = (1 - 2 * below(drawn[3], 2)).to(torch.float64)
+        return Layer(chosen, happens, strength, sign, below(sampling, 2) == 1)
 
 
 def _apply(how: Callable[[Tensor, Tensor], Tensor], number: Tensor, part: Tensor, some: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ def fetch(
     sizes: Sizes | None = None,
     warn: Callable[[str], None] = _ignore,
     report: Callable[[int], None] = _ignore,
+    source: str = "",
 ) -> Decoded:
     """The set with this key, decoded by ``fill`` if it is missing or damaged.
 
@@ -57,6 +58,7 @@ def fetch(
         sizes: zeros (n, 2), if the set has the true sizes of its samples; ``fill`` fills them.
         warn: called with one line if a stored set is damaged.
         report: called with the number of images compared with their check sums so far.
+        source: where the images come from, for whoever looks at the cache.
 
     Raises:
         KdzooError: the cache cannot be written.
@@ -75,7 +77,7 @@ def fetch(
             with suppress(Missing, Damaged):  # another process has decoded it in the meantime
                 return look()
             _sweep(folder)
-            stored.write(path, rows, side, fill, sizes)
+            stored.write(path, rows, side, fill, sizes, source)
             return look()
     except OSError as error:
         raise KdzooError(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from timm.utils.misc import natural_key
 
 from kdzoo.data.counted import by_suffix, counted, some
-from kdzoo.data.file_listing import NO_LABEL
+from kdzoo.data.file_listing import NO_LABEL, Classes
 from kdzoo.data.formats import plugin_hint, suffixes
 from kdzoo.data.tree import Tree, tree
 from kdzoo.errors import KdzooError
@@ -34,8 +34,7 @@ def find(root: Path, class_depth: int) -> tuple[dict[str, list[str]], list[str]]
         class_depth: so many folders below it name the class of an image; with 0 no image has a class.
 
     Raises:
-        KdzooError: there are no images, some of them lie outside class folders, there is one class only, or a class
-            would vanish.
+        KdzooError: there are no images, some of them lie outside class folders, or a class would vanish.
 
     """
     below = tree(root)
@@ -113,16 +112,27 @@ def _check_vanished(root: Path, below: Tree, depth: int, found: dict[str, list[s
             )
 
 
-def _check_task(root: Path, found: dict[str, list[str]]) -> None:
-    """Refuse what is no classification: one class, or images beside their masks."""
-    names = {name.lower() for name in found}
-    if len(found) == 1:
-        (name, files), *_ = found.items()
+def check_several(folders: Mapping[Path, Classes]) -> None:
+    """Refuse one class in all of these folders.
+
+    Raises:
+        KdzooError: names the first of them.
+
+    """
+    names = {name for found in folders.values() for name in found} - {NO_LABEL}
+    if len(names) == 1:
+        (name,) = names
+        root, count = next((root, len(found[name])) for root, found in folders.items() if name in found)
         raise KdzooError(
-            f"{root} has the one class {name} ({counted(len(files), 'image')}), and there is nothing to tell "
+            f"{root} has the one class {name} ({counted(count, 'image')}), and there is nothing to tell "
             "apart; if the classes are folders further down, set data.class_depth; if there are none, data.unlabelled"
         )
-    if names & _PICTURES and names - _PICTURES <= _ANSWERS:
+
+
+def _check_task(root: Path, found: dict[str, list[str]]) -> None:
+    """Refuse images beside their masks."""
+    names = {name.lower() for name in found}
+    if len(found) > 1 and names & _PICTURES and names - _PICTURES <= _ANSWERS:
         raise KdzooError(
             f"{root} holds {some(list(found))}: images beside their annotations, and no classes; "
             f"accepted: {ACCEPTED}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +11,14 @@ from torch import Tensor
 
 from kdzoo.counter_rng import uniform
 from kdzoo.data.listing import Pixels
+from kdzoo.data.threads import one_by_one
 
 _ATTEMPTS = 10
 UNIT = 1 / 255
 """Brings 8 bits to [0, 1]; a product takes a fifth of the time of a quotient."""
+
+Finish = Callable[[Tensor, int], None]
+"""Takes a view (side, side, C) and its number in the batch."""
 
 DRAWS = 2 * _ATTEMPTS + 2
 """Draws for each sample: area and ratio for each attempt, then the place."""
@@ -82,7 +86,14 @@ def onto(canvas: Tensor | int, found: Tensor, sizes: Tensor) -> Tensor:
 
 
 def resample(
-    store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str, unit: bool = False
+    store: Tensor,
+    at: Tensor,
+    found: Tensor,
+    side: int,
+    mirrored: Tensor,
+    mode: str,
+    unit: bool = False,
+    finish: Finish | None = None,
 ) -> Tensor:
     """Parts of stored images, each resized to the view's side, some of them mirrored.
 
@@ -96,7 +107,8 @@ def resample(
         mirrored: (B,) bool.
         mode: ``bilinear`` or ``bicubic``, with antialiasing.
 
-        unit: whether to return numbers in [0, 1]; an image is divided while it is in the processor's cache.
+        unit: whether to return numbers in [0, 1].
+        finish: on a CPU, changes each view (side, side, C) in place while it is in the processor's cache.
 
     Returns:
         (B, side, side, C) uint8, or float32.
@@ -106,24 +118,42 @@ def resample(
         return views.to(torch.float32).mul_(UNIT) if unit else views
     shape = len(found), side, side, store.shape[3]
     views = store.new_empty(shape, dtype=torch.float32 if unit else torch.uint8)
-    todo = list(zip(views, at.tolist(), found.tolist(), mirrored.tolist(), strict=True))
-    threads = max(1, min(torch.get_num_threads(), len(todo)))
+    positions, boxes, flips = at.tolist(), found.tolist(), mirrored.tolist()
 
-    def some(first: int) -> None:
-        for view, position, (left, top, wide, tall), flip in todo[first::threads]:
-            part = store[position, top : top + tall, left : left + wide].permute(2, 0, 1)[None]
-            # in this memory format torch has the faster kernel, and its result is copied in one run
-            part = part.contiguous(memory_format=torch.channels_last)
-            shown = F.interpolate(part, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
-            view.copy_(shown.flip(1) if flip else shown)
-            if unit:
-                view.mul_(UNIT)
+    def make(number: int) -> None:
+        left, top, wide, tall = boxes[number]
+        part = store[positions[number], top : top + tall, left : left + wide]
+        view = views[number].copy_(resized(part, side, mode, flips[number]))
+        if unit:
+            view.mul_(UNIT)
+        if finish:
+            finish(view, number)
 
-    if threads == 1:
-        some(0)
-        return views
-    with ThreadPoolExecutor(threads, thread_name_prefix="views") as pool:
-        list(pool.map(some, range(threads)))
+    one_by_one(len(boxes), make)
+    return views
+
+
+def resized(part: Tensor, side: int, mode: str, mirrored: bool) -> Tensor:
+    """An image (H, W, C) uint8 on the CPU as (side, side, C); see :func:`resample`."""
+    # in this memory format torch has the faster kernel, and its result is copied in one run
+    planes = part.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+    shown = F.interpolate(planes, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
+    return shown.flip(1) if mirrored else shown
+
+
+def to_unit(store: Tensor, at: Tensor, finish: Finish | None = None) -> Tensor:
+    """The stored images (N, H, W, C) uint8 at positions ``at`` (B,), as they are, in [0, 1]; as :func:`resample`."""
+    if store.device.type != "cpu":
+        return store.index_select(0, at).to(torch.float32).mul_(UNIT)
+    views = store.new_empty((len(at), *store.shape[1:]), dtype=torch.float32)
+    positions = at.tolist()
+
+    def make(number: int) -> None:
+        view = views[number].copy_(store[positions[number]]).mul_(UNIT)
+        if finish:
+            finish(view, number)
+
+    one_by_one(len(positions), make)
     return views
 
 

@@ -76,7 +76,10 @@ def _rgb(image: Image.Image, form: str | None) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    if image.mode != "RGB":
+        return image.convert("RGB")
+    image.load()  # convert would copy it, too
+    return image
 
 
 def _eight_bits(image: Image.Image, form: str | None) -> Image.Image:

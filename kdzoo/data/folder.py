@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kdzoo.data.class_folders import ACCEPTED, find, in_order
+from kdzoo.data.class_folders import ACCEPTED, check_several, find, in_order
 from kdzoo.data.counted import some
 from kdzoo.data.cut import cut, summary
 from kdzoo.data.file_listing import NO_LABEL, Classes, listing_of
@@ -44,6 +44,7 @@ def scan(data_dir: Path, config: DataConfig) -> Source:
     held_out = validation + ["test"] * ("test" in folders)
     if not held_out and "train" not in folders:
         images, notes = find(data_dir, class_depth)
+        check_several({data_dir: images})
         return cut(data_dir, images, config, [*notes, f"{data_dir} has no train/ and test/"])
     if "train" not in folders and not config.withhold_train:
         raise KdzooError(f"data_dir {data_dir} has no train/; accepted: {ACCEPTED}")
@@ -52,6 +53,7 @@ def scan(data_dir: Path, config: DataConfig) -> Source:
 
     splits = [*["train"] * (not config.withhold_train), *held_out]
     found = {split: find(data_dir / split, class_depth) for split in splits}
+    check_several({data_dir / split: images for split, (images, _) in found.items()})
     notes = [note for _, said in found.values() for note in said]
     ignored = [f"{name}/" for name in folders if name not in ("train", *held_out)]
     if ignored:

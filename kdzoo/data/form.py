@@ -88,14 +88,13 @@ class Crop:
         """(side, side, 3) uint8."""
         reduction = max(1, min(self.box[2:]) // self.side)
         image.draft("RGB", (image.size[0] // reduction, image.size[1] // reduction))
-        picture = torch.from_numpy(np.array(upright(image)))[None]
-        scaled = torch.tensor([[picture.shape[2], picture.shape[1]]])
-        box = crops.onto(scaled, torch.tensor([self.box]), torch.tensor([self.size]))
-        mirrored = torch.tensor([self.mirrored])
-        shown = crops.resample(
-            picture, torch.zeros(1, dtype=torch.int64), box, self.side, mirrored, self.mode
-        )
-        view: Pixels = shown[0].numpy()
+        picture, box = upright(image), self.box
+        if picture.size != self.size:
+            found = torch.tensor([self.box]), torch.tensor([self.size])
+            box = tuple(crops.onto(torch.tensor([picture.size]), *found)[0].tolist())
+        left, top, wide, tall = box
+        part = np.array(picture.crop((left, top, left + wide, top + tall)))
+        view: Pixels = crops.resized(torch.from_numpy(part), self.side, self.mode, self.mirrored).numpy()
         return view
 
 
@@ -117,6 +116,6 @@ class Evaluated:
     def _transform(self) -> Callable[[Image.Image], Any]:
         made: Callable[[Image.Image], Any] = create_transform(
             (3, self.side, self.side), is_training=False, interpolation=self.how.interpolation,
-            crop_pct=self.how.crop_pct, crop_mode=self.how.crop_mode, normalize=False,
+            crop_pct=self.how.crop_pct, crop_mode=self.how.crop_mode, mean=self.how.mean, normalize=False,
         )  # fmt: skip
         return made

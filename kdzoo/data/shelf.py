@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -133,6 +135,7 @@ class Shelves:
             sizes=sizes,
             warn=self.warn,
             report=compared,
+            source=_source(listing),
         )
         check(found.bad)
         if self.seconds == decoded:
@@ -173,3 +176,10 @@ class Shelves:
     @property
     def _workers(self) -> int:
         return available_cores() if self.config.workers is None else self.config.workers
+
+
+def _source(listing: Listing) -> str:
+    """The folder or file that a listing's images lie in; empty if their names are no paths."""
+    with suppress(ValueError, IndexError):
+        return os.path.commonpath((listing.names[0], listing.names[-1]))
+    return ""

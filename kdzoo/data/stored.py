@@ -123,10 +123,11 @@ def write(
     side: int,
     fill: Callable[[Pixels], Mapping[int, str]],
     sizes: Sizes | None = None,
+    source: str = "",
 ) -> None:
     """Store the pixels that ``fill`` writes to zeros (n, side, side, 3); it returns unreadable rows with the reason.
 
-    ``sizes``, which ``fill`` has filled too, are stored with them.
+    ``sizes``, which ``fill`` has filled too, are stored with them, and the ``source`` that they come from.
 
     Raises:
         OSError: there is no room, or no permission.
@@ -147,9 +148,10 @@ def write(
         facts = _Facts(
             key=path.stem,
             digest=running.hexdigest(),
-            bad=_encodable(bad),
+            bad={row: _text(reason) for row, reason in bad.items()},
             sums=tuple(sums),
             sizes=() if sizes is None else tuple(sizes.ravel().tolist()),
+            source=_text(source),
         )
         facts.write(path)  # first, so that images are never without it
 
@@ -164,6 +166,7 @@ class _Facts(BaseModel):
     bad: dict[int, str]
     sums: tuple[int, ...]
     sizes: tuple[int, ...] = ()
+    source: str = ""
     seal: str = ""
 
     def write(self, path: Path) -> None:
@@ -186,9 +189,9 @@ class _Facts(BaseModel):
         return hashlib.sha256(plain.encode()).hexdigest()
 
 
-def _encodable(bad: Mapping[int, str]) -> dict[int, str]:
-    """Reasons with escapes for bytes outside UTF-8, which file names may have."""
-    return {row: reason.encode(errors="backslashreplace").decode() for row, reason in bad.items()}
+def _text(text: str) -> str:
+    """With escapes for bytes outside UTF-8, which file names may have."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _sums(file: IO[bytes], start: int, size: int, report: Callable[[int], None]) -> tuple[int, ...]:

@@ -27,10 +27,11 @@ View = Callable[[Tensor, Tensor, int], Sequence[Make]]
 
 
 class Sample(NamedTuple):
-    """A position in the split, with its pixels (H, W, C) or the reason why it has none."""
+    """A position in the split, its pixels (H, W, C) or the reason why it has none, and its true size if known."""
 
     position: int
     pixels: Pixels | str
+    size: tuple[int, int] = (0, 0)
 
 
 class _Epoch(Dataset[Sample]):
@@ -47,6 +48,7 @@ class _Epoch(Dataset[Sample]):
         form: Form,
         view: View | None,
         epoch: int,
+        sizes: Tensor,
     ) -> None:
         self._listing = listing
         self._rows = rows
@@ -55,6 +57,7 @@ class _Epoch(Dataset[Sample]):
         self._form = form
         self._view = view
         self._epoch = epoch
+        self._sizes = sizes
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -63,29 +66,33 @@ class _Epoch(Dataset[Sample]):
         """A batch at once, which is how torch's loader asks."""
         chosen = torch.tensor(items)
         positions = self._positions[chosen]
-        rows = self._rows[positions]
-        makes: Sequence[Make | str] = [self._form] * len(rows)
-        if self._view is not None:
-            makes = self._makes(rows, self._drawn[chosen], self._view)
+        rows = self._rows[positions].tolist()
+        if self._view is None:
+            return [
+                Sample(position, read(self._listing, row, self._form))
+                for position, row in zip(positions.tolist(), rows, strict=True)
+            ]
+        sizes = [
+            size if size[0] else read(self._listing, row, true_size)
+            for size, row in zip(map(tuple, self._sizes[positions].tolist()), rows, strict=True)
+        ]
+        known = torch.tensor([(1, 1) if isinstance(size, str) else size for size in sizes])
+        makes = self._view(self._drawn[chosen], known, self._epoch)
         return [
-            Sample(position, make if isinstance(make, str) else read(self._listing, row, make))
-            for position, row, make in zip(positions.tolist(), rows.tolist(), makes, strict=True)
+            Sample(position, size)
+            if isinstance(size, str)
+            else Sample(position, read(self._listing, row, make), size)
+            for position, row, size, make in zip(positions.tolist(), rows, sizes, makes, strict=True)
         ]
 
-    def _makes(self, rows: Tensor, drawn: Tensor, view: View) -> list[Make | str]:
-        """What makes each view, by the size in the image's header; or why that cannot be read."""
-        sizes = [read(self._listing, row, true_size) for row in rows.tolist()]
-        known = torch.tensor([(1, 1) if isinstance(size, str) else size for size in sizes])
-        makes = view(drawn, known, self._epoch)
-        return [size if isinstance(size, str) else make for size, make in zip(sizes, makes, strict=True)]
 
-
-def _collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, list[tuple[int, str]]]:
-    """Images (b, H, W, C) and positions (b,) of the readable samples; position and reason of the others."""
+def _collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, str]]]:
+    """Images (b, H, W, C), positions (b,) and sizes (b, 2) of the readable samples; position and reason of others."""
     good = [sample for sample in samples if not isinstance(sample.pixels, str)]
     bad = [(sample.position, sample.pixels) for sample in samples if isinstance(sample.pixels, str)]
     images = np.stack([sample.pixels for sample in good]) if good else np.empty((0, 0, 0, 0), np.uint8)
-    return torch.from_numpy(images), torch.tensor([sample.position for sample in good]), bad
+    positions = torch.tensor([sample.position for sample in good])
+    return torch.from_numpy(images), positions, torch.tensor([sample.size for sample in good]), bad
 
 
 class Streaming:
@@ -133,17 +140,19 @@ class Streaming:
         self._skipped = skipped
         self._strict = bad is None
         self._bad = dict(bad or {})
+        self._sizes = torch.zeros(len(rows), 2, dtype=torch.int32)  # of images that were opened before
 
     def read(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Iterator[Piece]:
         """The images of each batch of positions in the split; an evaluation goes on without a batch of bad ones."""
         if not batches:
             return
-        for images, chosen, bad in self._loaded(batches, drawn, epoch):
+        for images, chosen, sizes, bad in self._loaded(batches, drawn, epoch):
             self._note(bad)
             if not len(chosen):
                 if not self._strict:
                     continue
                 raise KdzooError(f"no image of a batch of {self._what} can be read: {'; '.join(self._bad)}")
+            self._sizes[chosen] = sizes.to(torch.int32)
             images = images.to(self._device, non_blocking=True)
             chosen = chosen.to(self._device, non_blocking=True)
             at = torch.arange(len(chosen), device=self._device)
@@ -190,7 +199,9 @@ class Streaming:
     def _loader(self, batches: Sequence[Tensor], drawn: Sequence[Tensor], epoch: int) -> Any:
         positions, drawn_by = torch.cat(list(batches)), torch.cat(list(drawn))
         loader = create_loader(
-            _Epoch(self._listing, self._rows, positions, drawn_by, self._form, self._view, epoch),
+            _Epoch(
+                self._listing, self._rows, positions, drawn_by, self._form, self._view, epoch, self._sizes
+            ),
             input_size=self._form.side,
             batch_size=len(batches[0]),
             is_training=False,  # the order is decided, and the views are made on the device

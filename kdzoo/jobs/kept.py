@@ -80,6 +80,7 @@ def _images(place: Path) -> Iterator[Kept]:
         about = f"{rest.partition('-')[0]}, split {split}"
         with suppress(OSError, ValueError, AttributeError):
             facts: Any = json.loads(path.with_suffix(".json").read_bytes())
+            about += f" of {facts['source']}" if facts.get("source") else ""
             about += f", {len(facts['bad'])} unreadable" if facts.get("bad") else ""
         with suppress(OSError):  # another process has removed it
             yield _of("images", about, path, path.with_suffix(".json"))

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from kdzoo.api.observer import Job
 from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.conduct import conduct
+from kdzoo.jobs.freed import keep_freed_memory
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
 from kdzoo.recipe.model import Recipe
@@ -28,6 +29,8 @@ def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int = 1) 
         threading.Thread(target=_die_with_parent, args=[os.getppid()], daemon=True).start()
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=recipe.precision)
     fabric.launch()
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     return fabric
 
 

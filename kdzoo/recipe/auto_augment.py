@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 TRIVIAL, THREE = "trivial-augment", "3-augment"
 
-_MOST_LAYERS = 16
+MOST_LAYERS = 16
+"""Operations of an image at most."""
+
 _UNIFORM = 100  # timm takes a greater mstd for a uniform distribution
 _FORM = re.compile(r"(mstd|mmax|inc|m|n|p)(\d+(?:\.\d+)?)", re.ASCII)
 _EXAMPLE = "expected rand-m9-mstd0.5-inc1 and the like, trivial-augment or 3-augment"
@@ -56,7 +58,7 @@ def parse(text: str) -> RandAugment | str:
             )
         given[found[1]] = float(found[2])
     for name, low, high in (
-        ("n", 1, _MOST_LAYERS),
+        ("n", 1, MOST_LAYERS),
         ("p", 0, 1),
         ("inc", 0, 1),
         ("m", 0, 100),

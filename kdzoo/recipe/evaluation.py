@@ -12,12 +12,15 @@ class Evaluation:
     Attributes:
         crop_pct: the shorter side is resized to floor(side / crop_pct), then the centre is cut out.
         interpolation: a name of timm's, of Pillow's filters.
-        crop_mode: ``center``, or ``squash``, which resizes both sides and so changes the aspect ratio.
+        crop_mode: ``center``; ``squash``, which resizes both sides and so changes the aspect ratio; or ``border``,
+            which resizes the longer side and pads the shorter one.
+        mean: the colour that ``border`` pads with, in [0, 1]; otherwise left as it is.
     """
 
     crop_pct: float = 0.875
     interpolation: str = "bicubic"
     crop_mode: str = "center"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
 
 
 TIMM = Evaluation()

@@ -28,7 +28,7 @@ class Preprocessing(BaseModel):
         input_size: channels, height, width.
         crop_pct: the shorter side is resized to floor(side / crop_pct), then the centre is cut out.
         interpolation: a name of Pillow's filters.
-        crop_mode: ``center``, or ``squash``, which resizes both sides.
+        crop_mode: ``center``; ``squash``, which resizes both sides; or ``border``, which pads the shorter one.
         mean: of each channel, subtracted from pixels in [0, 1].
         std: of each channel, divides the result.
         included: whether the file takes pixels (B, H, W, C), uint8, and normalises them itself; else it takes
@@ -40,7 +40,7 @@ class Preprocessing(BaseModel):
     input_size: tuple[Annotated[int, Field(ge=1, le=4)], _Side, _Side]
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
     interpolation: Literal["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"] = "bicubic"
-    crop_mode: Literal["center", "squash"] = "center"
+    crop_mode: Literal["center", "squash", "border"] = "center"
     mean: tuple[float, ...]
     std: tuple[float, ...]
     included: bool = False
@@ -62,7 +62,7 @@ class Preprocessing(BaseModel):
     def _transform(self) -> Any:
         return create_transform(
             (3, *self.input_size[1:]), is_training=False, interpolation=self.interpolation,
-            crop_pct=self.crop_pct, crop_mode=self.crop_mode, normalize=False,
+            crop_pct=self.crop_pct, crop_mode=self.crop_mode, mean=self.mean, normalize=False,
         )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     images = tmp_path / "cache" / "datasets" / "train-32px-0123.npy"
     images.parent.mkdir()
     images.write_bytes(b"x" * 5000)
-    images.with_suffix(".json").write_text('{"bad": {"3": "broken"}}')
+    images.with_suffix(".json").write_text('{"bad": {"3": "broken"}, "source": "/photos/train"}')
     return tmp_path / "cache"
 
 
@@ -34,7 +34,7 @@ def test_it_says_what_is_kept_and_how_large(kdzoo: Callable[..., Any], filled: P
     size = sum(path.stat().st_size for path in filled.rglob("*") if path.is_file())
     assert first.startswith(f"{filled}: {size / 1e6:.1f} MB")
     text = " ".join(" ".join(lines).split())
-    assert "5.0 kB today images 32px, split train, 1 unreadable train-32px-0123.npy" in text
+    assert "5.1 kB today images 32px, split train of /photos/train, 1 unreadable train-32px-0123.npy" in text
     assert "today teacher test_resnet, epochs: 1, " in text
     assert "today answers test_resnet, seed 0, epochs: 1 test_resnet-" in text
     assert max(map(len, lines)) <= 80
@@ -49,7 +49,7 @@ def test_what_was_not_used_is_pruned(kdzoo: Callable[..., Any], filled: Path) ->
         os.utime(file, (0, 0))
     assert "0 B removed" in kdzoo("cache", "prune", "--only", "teacher").out
     answer = kdzoo("cache", "prune")
-    assert answer.out.splitlines()[-1] == "5.0 kB removed"
+    assert answer.out.splitlines()[-1] == "5.1 kB removed"
     assert not list((filled / "datasets").iterdir())
     assert list((filled / "teachers").iterdir())
     assert kdzoo("cache", "prune", "--all").code == 0

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 from timm.data import auto_augment as timm
 from torchvision.transforms import TrivialAugmentWide
@@ -127,6 +128,27 @@ def test_operations_and_their_numbers_are_distributed_as_timm_s(name):
         )  # Kolmogorov-Smirnov, 99.9 %
         assert found.min() >= other.min() - 0.15 * np.ptp(other) - 1e-9
         assert found.max() <= other.max() + 0.15 * np.ptp(other) + 1e-9
+
+
+def test_sampling_is_bilinear_or_bicubic_as_often_as_in_timm():
+    """timm chooses anew for each operation; so do the layers here."""
+    random.seed(0)
+    both = timm._RANDOM_INTERPOLATION
+    theirs = Counter(timm._interpolation({"resample": both}) for _ in range(COUNT))
+    automatic = AutoAugment("rand-m9-n2-p1")
+    fine = torch.stack([layer.fine for layer in automatic.layers(KEY, torch.arange(COUNT))])
+    assert set(theirs) == {Image.Resampling.BILINEAR, Image.Resampling.BICUBIC}
+    for layer in fine:
+        assert abs(int(layer.sum()) - theirs[Image.Resampling.BICUBIC]) < 4 * math.sqrt(COUNT / 2)
+    assert abs(int((fine[0] ^ fine[1]).sum()) - COUNT / 2) < 4 * math.sqrt(COUNT / 4)
+    for operation in automatic.operations:
+        assert operation.geometric == (operation.finer is not None)
+        if operation.finer is not None:
+            assert (operation.apply.keywords["mode"], operation.finer.keywords["mode"]) == (
+                "bilinear",
+                "bicubic",
+            )
+    assert all(one.finer is None for one in AutoAugment("trivial-augment").operations)
 
 
 def test_trivial_augment_is_torchvision_s():

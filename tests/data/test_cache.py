@@ -414,3 +414,13 @@ def test_a_set_that_is_cut_under_a_run_is_an_error_and_no_signal(make_folder, tm
     ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout.count("were cut by another program")) == (0, 2), ended.stderr
+
+
+def test_a_stored_set_says_where_it_comes_from(make_folder, open_, tmp_path):
+    folder = make_folder(train=3, test=2)
+    open_(folder)
+    stored = {
+        path.name.partition("-")[0]: json.loads(path.read_text())["source"]
+        for path in (tmp_path / "cache").glob("*.json")
+    }
+    assert stored == {split: str(folder / split) for split in ("train", "test")}

@@ -142,3 +142,16 @@ class TestWithoutSplits:
             KdzooError, match=r"class zebra has one image; a split into train and test needs two"
         ):
             open_(folder)
+
+
+def test_a_split_may_have_one_class_where_classes_may_be_missing(make_folder, open_):
+    folder = make_folder(train=3, test=1, classes=["cat", "dog"])
+    for file in (folder / "test" / "dog").iterdir():
+        file.unlink()
+    (folder / "test" / "dog").rmdir()
+    with pytest.raises(KdzooError, match=r"test lacks dog; .*data\.allow_missing"):
+        open_(folder)
+    data = open_(folder, allow_missing=True)
+    assert data.classes == ("cat", "dog")
+    assert data.test.split.target.tolist() == [0]
+    assert any("test has no image of 1 of 2 classes: dog" in note for note in data.notes)

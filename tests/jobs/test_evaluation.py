@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,14 +88,15 @@ def ours(data: DataSet, student: Backbone) -> Tensor:
         ("test_resnet", 64, Evaluation(0.95, "bilinear", "center")),
         ("test_vit", 160, Evaluation(0.95, "bicubic", "center")),
         ("mobilenetv3_small_050", 224, Evaluation(0.875, "bicubic", "center")),
+        ("test_resnet", 96, Evaluation(0.95, "bilinear", "border", (0.5, 0.5, 0.5))),
     ],
 )
 def test_timm_s_loader_gives_the_same_predictions(
     folder: Path, tmp_path: Path, model: str, side: int, expected: Evaluation, cache_gb: float
 ) -> None:
-    assert evaluation_of(model) == expected
+    assert replace(evaluation_of(model), crop_mode=expected.crop_mode, mean=expected.mean) == expected
     config = DataConfig(data_dir=folder, img_size=side, cache_gb=cache_gb, workers=0)
-    data = open_data(config, seed=0, device=CPU, cache_dir=tmp_path, evaluation=evaluation_of(model))
+    data = open_data(config, seed=0, device=CPU, cache_dir=tmp_path, evaluation=expected)
     assert data.evaluation == expected
     student = untrained(model, side)
     own = ours(data, student)
@@ -196,15 +198,24 @@ def test_the_card_treats_every_mode_as_training_did(tmp_path: Path, mode: str) -
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("how", [TIMM, Evaluation(0.9, "bilinear"), Evaluation(1.0, "lanczos", "squash")])
+@pytest.mark.parametrize(
+    "how",
+    [
+        TIMM,
+        Evaluation(0.9, "bilinear"),
+        Evaluation(1.0, "lanczos", "squash"),
+        Evaluation(1.0, "bicubic", "border", (0.2, 0.5, 0.7)),
+        Evaluation(0.8, "bicubic", "border", (0.2, 0.5, 0.7)),
+    ],
+)
 def test_what_is_evaluated_is_what_timm_s_transform_shows(how: Evaluation, size: tuple[int, int]) -> None:
     image = picture(*size, seed=2)
     transform = create_transform(
         (3, 96, 96), is_training=False, interpolation=how.interpolation, crop_pct=how.crop_pct,
-        crop_mode=how.crop_mode, mean=(0, 0, 0), std=(1, 1, 1),
+        crop_mode=how.crop_mode, mean=how.mean, std=(1, 1, 1),
     )  # fmt: skip
     shown = torch.tensor(Evaluated(96, how)(image)).permute(2, 0, 1) / 255
-    assert torch.equal(shown, transform(image))
+    assert torch.equal(shown - torch.tensor(how.mean)[:, None, None], transform(image))
 
 
 def test_what_a_model_s_evaluation_is(tmp_path: Path) -> None:
@@ -213,3 +224,6 @@ def test_what_a_model_s_evaluation_is(tmp_path: Path) -> None:
     described = {"architecture": "test_resnet", "pretrained_cfg": {"crop_pct": 0.5, "crop_mode": "squash"}}
     (tmp_path / "config.json").write_text(json.dumps(described))
     assert evaluation_of(f"local-dir:{tmp_path}") == Evaluation(0.5, "bicubic", "squash")
+    described["pretrained_cfg"] = {"crop_mode": "border", "mean": [0.2, 0.5, 0.7]}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert evaluation_of(f"local-dir:{tmp_path}") == Evaluation(0.875, "bicubic", "border", (0.2, 0.5, 0.7))
