@@ -14,6 +14,7 @@ from kdzoo.bench.task import Task
 from kdzoo.engine.components import components_of
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.files import folder_name
+from kdzoo.jobs.answers import shared_answers
 from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import readable, teacher_recipe
 from kdzoo.recipe.decides import DataFacts, is_trained_here
@@ -259,6 +260,8 @@ class Planner:
         identity = self._identity(recipe)
         own = f"{entry.method}-seed{seed}-{identity.key[:8]}"
         key = f"{place}/{_file_name(entry.pair)}/{own}"
+        after = frozenset(self._teachers_of(recipe, entry.pair))
+        shared = shared_answers(recipe, identity)
         return Task(
             key=key,
             recipe=recipe,
@@ -266,7 +269,8 @@ class Planner:
             job=self._job(entry, seed, recipe, settings if place == TUNING else None),
             identity=identity,
             epochs=recipe.epochs,
-            after=frozenset(self._teachers_of(recipe, entry.pair)),
+            after=after,
+            shares=" ".join([shared, *sorted(after)]) if shared else "",
         )
 
     def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:

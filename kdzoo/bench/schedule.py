@@ -22,7 +22,8 @@ class Failure:
 class Schedule:
     """Returns the tasks of a plan, each after those that it needs.
 
-    A teacher is returned only when a task that needs it is next, so that none is trained for finished tasks.
+    A teacher is returned only when a task that needs it is next, so that none is trained for finished tasks. Of the
+    tasks that share a teacher's answers, the first records them; the others wait until it is done, then replay them.
     A finished search adds the runs of the best candidate.
 
     Args:
@@ -47,6 +48,7 @@ class Schedule:
         self._searches = list(plan.searches)
         self._waiting: dict[str, Task] = {}
         self._running: dict[str, Task] = {}
+        self._recorded: set[str] = set()  # what tasks share whose first one is done
         self._seeds = len({run.seed for run in plan.runs})
         for search in plan.searches:
             self._add(candidate.task for candidate in search.candidates)
@@ -93,6 +95,8 @@ class Schedule:
                 del self._waiting[task.key]
                 self._fail(task, f"{broken[0].task.job.name} could not be trained: {broken[0].error}")
                 continue
+            if not missing and self._must_wait(task):
+                continue
             if not missing:
                 del self._waiting[task.key]
                 return self._start(task)
@@ -108,8 +112,15 @@ class Schedule:
             self._fail(task, error)
         else:
             self.results[key] = result or {}
+            self._recorded.add(task.shares)
             self._settle_searches()
         return task
+
+    def _must_wait(self, task: Task) -> bool:
+        """Whether a running task records the answers that this one can replay."""
+        if not task.shares or task.shares in self._recorded:
+            return False
+        return any(one.shares == task.shares for one in self._running.values())
 
     def _start(self, task: Task) -> Task:
         self._running[task.key] = task

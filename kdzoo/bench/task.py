@@ -24,6 +24,8 @@ class Task:
         teaches: the role whose network is trained for the teacher cache, as this recipe needs it; None runs
             the recipe itself.
         after: keys of the tasks that must be done before.
+        shares: equal in tasks that ask their frozen teachers the same, so that one can replay the other's answers;
+            empty where none are kept.
     """
 
     key: str
@@ -34,3 +36,4 @@ class Task:
     epochs: int
     teaches: str | None = None
     after: frozenset[str] = frozenset()
+    shares: str = ""

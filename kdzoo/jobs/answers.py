@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -11,9 +13,10 @@ from lightning_fabric import Fabric
 
 from kdzoo.data.dataset import DataSet
 from kdzoo.engine.store import Store
+from kdzoo.jobs.identity import STREAMED
 from kdzoo.places import cache_folder
 from kdzoo.recipe.decides import EFFECTS, Effect
-from kdzoo.recipe.identity import Identity
+from kdzoo.recipe.identity import CONTENT, Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
 
@@ -27,15 +30,29 @@ def open_store(
     """The store, unless the recipe has none or the images are read anew in every epoch and may change."""
     if not recipe.store_gb or data.streams:
         return None
-    decides: dict[str, Any] = {
-        name: value
-        for name, value in identity.fields.items()
-        if name in _FIELDS or (name.startswith("data.") and EFFECTS.get(name) is not Effect.MEASURES)
-    }
+    decides = _decides(identity)
     decides |= {"format": _FORMAT, "kdzoo": __version__, "rank": fabric.global_rank}
     decides |= {name: version(name) for name in ("torch", "timm")}
     decides["device"] = _device(fabric.device)
     return Store(cache_folder() / "answers", decides, int(recipe.store_gb * 1e9), warn)
+
+
+def shared_answers(recipe: Recipe, identity: Identity) -> str:
+    """A text that is equal for runs whose teachers, if their weights are, answer the same; empty: nothing is kept."""
+    teachers = {name: value for name, value in identity.fields.items() if name.startswith("roles.teacher")}
+    if not (recipe.store_gb and teachers) or str(identity.fields.get(CONTENT)).startswith(STREAMED):
+        return ""
+    plain = json.dumps({**_decides(identity), **teachers}, sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def _decides(identity: Identity) -> dict[str, Any]:
+    """The part of a run's identity that decides what its frozen teachers are asked, and how they compute."""
+    return {
+        name: value
+        for name, value in identity.fields.items()
+        if name in _FIELDS or (name.startswith("data.") and EFFECTS.get(name) is not Effect.MEASURES)
+    }
 
 
 def _device(device: torch.device) -> str:

@@ -218,3 +218,14 @@ def test_the_folder_says_what_decides_the_answers(tmp_path: Path, cache: Path) -
     assert facts["seed"] == 0
     assert facts["data.batch_size"] == 4
     assert {"weights", "mean", "std", "input_size", "device", "torch", "timm", "data.content"} <= facts.keys()
+
+
+def test_the_result_counts_what_was_recorded(tmp_path: Path) -> None:
+    first = run(small("kd", **FEW), tmp_path / "first")
+    assert (first["teacher/recorded"], first["teacher/replayed"]) == (40, 0)
+    other = run(small("srrl", **FEW), tmp_path / "other")  # the logits are there, the embedding is not
+    assert (other["teacher/recorded"], other["teacher/replayed"]) == (40, 0)
+    again = run(small("srrl", **FEW), tmp_path / "again")
+    assert (again["teacher/recorded"], again["teacher/replayed"]) == (0, 40)
+    nothing = run(small("kd", **FEW, seed=1, store_gb=1e-9), tmp_path / "nothing")
+    assert (nothing["teacher/recorded"], nothing["teacher/replayed"]) == (0, 0)
