@@ -56,12 +56,13 @@ def methods_without_labels(zoo: Zoo) -> list[str]:
 def why_labels(components: Iterable[tuple[ComponentKind, Component]], zoo: Zoo) -> str | None:
     """What makes labels necessary, in words; None if nothing does.
 
-    Without labels there is only what a teacher that is trained already teaches.
+    Without labels there is only what a teacher that is trained already teaches, by knowledge or by an algorithm that
+    reads it.
     """
     taught = False
     for kind, component in components:
         found = zoo.find(kind, component.name).component
-        taught |= kind == "knowledge"
+        taught |= kind == "knowledge" or (kind == "algorithm" and found.reads_teacher)
         if found.needs_labels:
             return f"{kind} {component.name!r} needs them"
         if kind == "scheme" and found.kind != "offline":

@@ -55,13 +55,13 @@ class Rehearsal:
         return found
 
     def fixed(self, seed: int = 0) -> Callable[..., Tensor]:
-        """:meth:`loss` from one state: before each call, generators are seeded and buffers restored.
+        """:meth:`loss` from one state: before each call generators are seeded, after it buffers are restored.
 
         Args:
             seed: of the generators, the global ones and those of the run.
         """
         modules = list(self.knowledge.modules())
-        buffers = [{name: _copy(one) for name, one in module._buffers.items()} for module in modules]
+        buffers = [dict(module._buffers) for module in modules]
 
         def loss(
             student: Output | None = None, teacher: Output | None = None, batch: Batch | None = None
@@ -70,7 +70,11 @@ class Rehearsal:
                 module._buffers.update({name: _copy(one) for name, one in own.items()})
             self.run.generators.seed(seed)
             seed_everything(seed)
-            return self.loss(student, teacher, batch)
+            try:
+                return self.loss(student, teacher, batch)
+            finally:
+                for module, own in zip(modules, buffers, strict=True):
+                    module._buffers.update(own)
 
         return loss
 
@@ -158,7 +162,7 @@ def leaves(output: Output) -> Output:
 
 def picked(output: Output, rows: Tensor) -> Output:
     """The selected samples of an output."""
-    size = output.logits.shape[0]
+    size = tensors_of(output)[0].shape[0]
     return leaves(output.map(lambda one: one.index_select(0, rows) if one.shape[:1] == (size,) else one))
 
 

@@ -115,7 +115,7 @@ def test_the_weights_that_timm_has_for_a_teacher_are_used_as_they_are(pictures, 
     ],
 )
 def test_a_method_that_needs_labels_says_why_and_who_needs_none(method, why, pictures, tmp_path):
-    said = f"^the training images have no labels, and {why}; methods that need none: kd, dkd, "
+    said = f"^the training images have no labels, and {why}; methods that need none: kd, funmatch, dkd, "
     with pytest.raises(KdzooError, match=said):
         run(method, pictures, tmp_path / "run", **{"roles.teacher.model": "test_resnet"})
     assert not (tmp_path / "run").exists()

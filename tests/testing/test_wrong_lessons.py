@@ -149,7 +149,8 @@ def test_a_masked_loss_of_the_first_samples_alone_still_depends_on_the_order(fou
     only_one(found(Masked, "batch-order"), "on average instead of", "forward")
 
 
-def test_a_queue_in_a_buffer_is_no_order(found):
+@pytest.mark.parametrize("check", ["batch-order", "mean"])
+def test_a_queue_in_a_buffer_is_neither_an_order_nor_a_sum(found, check):
     class Queue(Distance):
         name = "queue"
 
@@ -161,7 +162,7 @@ def test_a_queue_in_a_buffer_is_no_order(found):
             self.queue = torch.cat([teacher.logits.detach(), self.queue])[:64]
             return loss
 
-    assert found(Queue, "batch-order") == []
+    assert found(Queue, check) == []
 
 
 def test_numpys_random_numbers_are_no_order(found):

@@ -84,6 +84,52 @@ def test_a_role_that_is_never_updated(found, plain):
     only_one(found(Forgetting, "trained"), "have not moved in the whole run", "role head")
 
 
+def test_a_role_that_is_frozen_after_its_phase_has_moved(found, plain):
+    class Chain(plain):
+        name = "chain"
+
+        def phases(self, run):
+            names = [f"helper{number}" for number in range(6)]
+            for name in names:
+                run.enroll(name, nn.Linear(10, 10), student=False)
+
+            def step_of(*learning):
+                def step(batch):
+                    logits = run.see("student", batch).logits
+                    loss = sum(run.roles[name](logits).square().mean() for name in names)
+                    run.update(loss, *learning)
+                    return {"loss": loss}
+
+                return step
+
+            yield Phase("helpers", run.data.train, step_of("student", *names), run.recipe.epochs)
+            for name in names:
+                run.enroll(name, run.roles[name], learns=False)
+            yield Phase("after", run.data.train, step_of("student"), run.recipe.epochs)
+
+    assert found(Chain, "trained") == []
+
+
+def test_a_network_without_a_classifier_is_watched_too(found, plain):
+    class Headless(plain):
+        name = "headless"
+
+        def phases(self, run):
+            run.enroll("other", run.build("other", like="student", num_classes=0), learns=False)
+            run.tap("other", embedding=True)
+
+            def step(batch):
+                with torch.no_grad():
+                    run.see("other", batch)
+                task = run.task("student", batch)
+                run.update(task, "student")
+                return {"task": task}
+
+            yield Phase("headless", run.data.train, step, run.recipe.epochs)
+
+    assert found(Headless, "in-place") == []
+
+
 def test_connectors_that_are_never_updated(found, plain):
     class Mapped(Knowledge):
         name = "squares"

@@ -96,14 +96,16 @@ def not_finite(subject: Subject) -> Iterator[Wrong]:
 
 def _extremes(lesson: Rehearsal) -> dict[str, tuple[Output, Output, Batch]]:
     student, teacher, batch = lesson.student, lesson.teacher, lesson.batch
+    first = torch.zeros(len(batch), dtype=torch.long)
+    found = {"equal samples": (picked(student, first), picked(teacher, first), picked_batch(batch, first))}
+    if not (student.has_logits and teacher.has_logits):
+        return found
     surest = teacher.logits.argmax(1)
     sure, opposed = saturated(teacher, surest), saturated(student, student.logits.argmin(1))
-    first = torch.zeros(len(batch), dtype=torch.long)
-    found = {
+    found |= {
         "a teacher that is sure": (leaves(student), sure, batch),
         "a student that is sure": (opposed, teacher, batch),
         "two sure networks that disagree": (leaves(opposed), sure, batch),
-        "equal samples": (picked(student, first), picked(teacher, first), picked_batch(batch, first)),
     }
     if student.logits.shape == teacher.logits.shape:
         found["two sure networks that agree"] = saturated(student, surest), sure, batch

@@ -18,15 +18,15 @@ class Movement(Listener):
     """Keeps the first values of every learning role, and of parameters in a loss that belong to no role."""
 
     def __init__(self) -> None:
-        self._first: dict[int, list[Tensor]] = {}
+        self._first: list[tuple[object, list[Tensor]]] = []  # the members themselves: an id may be used again
         self._strangers: dict[int, tuple[nn.Parameter, Tensor]] = {}
         self._looked: set[tuple[str, ...]] = set()
 
     def step_began(self, run: Run, batch: Batch, moment: Moment) -> None:
         """Keep the values of roles that are new."""
         for member in running(run).roster.everyone:
-            if member.learns and id(member) not in self._first:
-                self._first[id(member)] = _copies(member.parameters)
+            if member.learns and self._first_of(member) is None:
+                self._first.append((member, _copies(member.parameters)))
 
     def updated(self, run: Run, loss: Tensor, roles: Sequence[str]) -> None:
         """Look for strangers in the first loss of these roles."""
@@ -41,9 +41,12 @@ class Movement(Listener):
     def idle(self, run: TrainingRun) -> Iterator[str]:
         """The roles that learn and have the values of their first step."""
         for member in run.roster.everyone:
-            first = self._first.get(id(member))
+            first = self._first_of(member)
             if first and all(map(torch.equal, first, _copies(member.parameters))):
                 yield member.name
+
+    def _first_of(self, member: object) -> list[Tensor] | None:
+        return next((first for one, first in self._first if one is member), None)
 
     def strangers(self, run: TrainingRun) -> Iterator[Tensor]:
         """The parameters of no role that are in a loss and were not moved."""

@@ -51,7 +51,8 @@ class Unchanged(Listener):
 
 
 def _parts(output: Output) -> Iterator[tuple[str, Tensor]]:
-    yield "its logits", output.logits
+    if output.has_logits:
+        yield "its logits", output.logits
     if output.embedding is not None:
         yield "its embedding", output.embedding
     yield from (("a map", one) for one in output.features)

@@ -47,7 +47,7 @@ NOT_HERE = {
         "norm-kd",
         "pad-l2",
     ),
-    *("srd", "sskd", "teacher", "ttm", "wkd", "wkd-f", "wkd-l", "wttm"),
+    *("sskd", "teacher", "ttm", "wkd", "wkd-f", "wkd-l", "wttm"),
 }
 """Names in the published tables that are no methods of the registry."""
 

@@ -34,6 +34,7 @@ class Agglomerate(Terms, Algorithm):
     exempt: ClassVar = SHOWN_BY_LONGER_RUNS
     reads_teacher = True
     reads_logits = False
+    needs_labels = False
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class Proteus(Algorithm):
     }
     reads_teacher = True
     reads_logits = False
+    needs_labels = False
 
     def __init__(
         self,
