@@ -317,6 +317,8 @@ class Planner:
         """The keys of the teachers that must be trained before ``recipe`` is run; new ones are planned."""
         if self._zoo.find("scheme", recipe.scheme.name).component.kind != "offline":
             return []  # it may need no teacher; if it does, its own run trains it
+        if self._facts(recipe.data, recipe.roles["student"].model).teaches:
+            return []
         keys = []
         for role, config in recipe.roles.items():
             if is_trained_here(role, config):

@@ -15,7 +15,7 @@ from kdzoo.engine import stopwatch
 from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
-from kdzoo.engine.store import Store
+from kdzoo.engine.store import Replays
 from kdzoo.errors import KdzooError
 
 
@@ -36,7 +36,7 @@ class Answers:
         roster: Roster,
         autocast: Callable[[], AbstractContextManager[None]],
         listeners: Listeners,
-        store: Store | None = None,
+        store: Replays | None = None,
     ) -> None:
         self._roster = roster
         self._autocast = autocast

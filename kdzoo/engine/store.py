@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
@@ -29,6 +29,22 @@ from kdzoo.files import write_json
 
 ABOUT = "about.json"
 """In the folder of a teacher's answers: what decides them."""
+
+
+class Replays(Protocol):
+    """Answers in the place of frozen teachers."""
+
+    def recall(self, member: Role, batch: Batch) -> Output | None:
+        """The answer of ``member``, or None where it must be asked."""
+
+    def keep(self, member: Role, batch: Batch, answer: Output, seconds: Seconds) -> None:
+        """Take note of an answer that it was asked for, which took so long."""
+
+    def close(self) -> None:
+        """End, and wait for what is being written."""
+
+    def figures(self) -> Mapping[str, float]:
+        """What it did, for the result."""
 
 
 @dataclass

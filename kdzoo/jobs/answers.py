@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from kdzoo.data.dataset import DataSet
-from kdzoo.engine.store import Store
-from kdzoo.jobs.identity import STREAMED
+from kdzoo.data.dataset import PIXELS, DataSet
+from kdzoo.engine.reinforced import ReinforcedAnswers
+from kdzoo.engine.store import Replays, Store
 from kdzoo.places import cache_folder
 from kdzoo.recipe.decides import EFFECTS, Effect
 from kdzoo.recipe.identity import CONTENT, Identity
@@ -26,8 +26,17 @@ _FIELDS = ("seed", "precision", "channels_last", "compile", "deterministic", "pr
 
 def open_store(
     recipe: Recipe, identity: Identity, data: DataSet, fabric: Fabric, warn: Callable[[str], None]
-) -> Store | None:
-    """The store, unless the recipe has none or the images are read anew in every epoch and may change."""
+) -> Replays | None:
+    """The store, unless the recipe has none or the images are read anew in every epoch and may change.
+
+    The answers of a reinforced set, where the data are one.
+
+    Raises:
+        KdzooError: such a set is damaged.
+    """
+    if data.reinforced is not None:
+        room = int(recipe.store_gb * 1e9)
+        return ReinforcedAnswers(data.reinforced, recipe.seed, data.train.split.index, fabric.device, room)
     if not recipe.store_gb or data.streams:
         return None
     decides = _decides(identity)
@@ -40,7 +49,7 @@ def open_store(
 def shared_answers(recipe: Recipe, identity: Identity) -> str:
     """A text that is equal for runs whose teachers, if their weights are, answer the same; empty: nothing is kept."""
     teachers = {name: value for name, value in identity.fields.items() if name.startswith("roles.teacher")}
-    if not (recipe.store_gb and teachers) or str(identity.fields.get(CONTENT)).startswith(STREAMED):
+    if not (recipe.store_gb and teachers and str(identity.fields.get(CONTENT)).startswith(PIXELS)):
         return ""
     plain = json.dumps({**_decides(identity), **teachers}, sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()

@@ -15,9 +15,6 @@ from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.zoo.zoo import Found
 
-STREAMED = "files"
-"""Begins the content of data whose files are read anew in each epoch."""
-
 _NOTED = ("torch", "timm")
 """Libraries whose minor version may change the last bits of a number."""
 
@@ -54,10 +51,11 @@ def identity_of(
 def facts_of(data: DataSet) -> DataFacts:
     """Content hash, image size and augmentation of an opened data set."""
     return DataFacts(
-        f"{STREAMED if data.streams else 'pixels'} {data.content_hash}",
+        data.content if data.reinforced is None else f"reinforced {data.reinforced.hash}",
         data.img_size,
         data.augment,
         data.evaluation,
+        teaches=data.reinforced is not None,
     )
 
 

@@ -75,12 +75,14 @@ class DataFacts:
         img_size: side in pixels that it came to.
         augment: how training images are varied, defaults filled in.
         evaluation: how images are prepared for evaluation; None if they are taken as they are.
+        teaches: whether a teacher's answers come with the images, so that none is trained.
     """
 
     content: str
     img_size: int
     augment: AugmentConfig
     evaluation: Evaluation | None = None
+    teaches: bool = False
 
 
 def identify(
