@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.train import train
@@ -229,3 +230,36 @@ def test_the_result_counts_what_was_recorded(tmp_path: Path) -> None:
     assert (again["teacher/recorded"], again["teacher/replayed"]) == (0, 40)
     nothing = run(small("kd", **FEW, seed=1, store_gb=1e-9), tmp_path / "nothing")
     assert (nothing["teacher/recorded"], nothing["teacher/replayed"]) == (0, 0)
+
+
+def by_image(cache: Path, batch: int) -> dict[tuple[int, int], torch.Tensor]:
+    """(epoch, index) -> the stored logits of runs with that batch size."""
+    found = {}
+    for about in (cache / "answers").glob("*/about.json"):
+        if json.loads(about.read_text())["data.batch_size"] != batch:
+            continue
+        for path in about.parent.glob("*-logits-plain.safetensors"):
+            stored = load_file(path)
+            rows = zip(stored["index"].tolist(), stored["answers"], strict=True)
+            found |= {(int(path.name[:5]), index): row for index, row in rows}
+    return found
+
+
+def test_another_batch_size_is_recorded_anew_and_differs_by_rounding_alone(
+    tmp_path: Path, cache: Path
+) -> None:
+    run(small("kd", **FEW), tmp_path / "four")
+    other = run(
+        small("kd", **FEW, **{"data.batch_size": 10, "roles.teacher.checkpoint": teacher(cache)}),
+        tmp_path / "ten",
+    )
+    assert other["teacher/replayed"] == 0
+    four, ten = by_image(cache, 4), by_image(cache, 10)
+    assert four.keys() == ten.keys()
+    assert len(four) == 2 * 20
+    for place, logits in four.items():
+        torch.testing.assert_close(ten[place], logits, rtol=1e-4, atol=1e-5)
+
+
+def teacher(cache: Path) -> Path:
+    return next((cache / "teachers").glob("*/student"))
