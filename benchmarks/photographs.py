@@ -37,8 +37,8 @@ from kdzoo.data.open import open_data
 from kdzoo.engine.checkpoint import CheckpointFile
 from kdzoo.engine.components import algorithm_of
 from kdzoo.engine.loop import Loop
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.identity import Identity
-from kdzoo.recipe.model import DataConfig
 
 CPU = torch.device("cpu")
 WIDTH, HEIGHT, QUALITY = 500, 375, 90

@@ -21,7 +21,7 @@ import torch
 from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.export import export_student
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
 SIDES = (32, 64, 96, 128, 160, 192, 224, 256)

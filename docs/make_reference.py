@@ -31,7 +31,7 @@ SECTIONS = {
         "Probe",
         "Assembled",
     ),
-    "What you are lent": ("Run", "Data"),
+    "What you are lent": ("Run", "Data", "Stream"),
     "What flows between them": (
         "Batch",
         "Output",
@@ -66,6 +66,7 @@ SECTIONS = {
         "Preparing",
         "PhaseStarted",
         "StepsDone",
+        "StepFigures",
         "EpochEnded",
         "Pictured",
         "Noted",

@@ -217,7 +217,9 @@ class _NoData:
     def select(self, index: Tensor) -> NoReturn:
         self._refuse()
 
-    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> NoReturn:
+    def fetch(
+        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+    ) -> NoReturn:
         self._refuse()
 
 

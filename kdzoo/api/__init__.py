@@ -19,6 +19,7 @@ from kdzoo.api.observer import (
     RunFailed,
     RunStarted,
     RunStopped,
+    StepFigures,
     StepsDone,
     Warned,
 )
@@ -42,11 +43,11 @@ if TYPE_CHECKING:
     from kdzoo.api.precision import at_least_float32, without_autocast
     from kdzoo.api.probe import Probe
     from kdzoo.api.ramp import Ramp
-    from kdzoo.api.run import Data, Run
+    from kdzoo.api.run import Data, Run, Stream
     from kdzoo.api.scheme import Lesson, Scheme
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
-    from kdzoo.recipe.model import OptimConfig
+    from kdzoo.recipe.optim import OptimConfig
     from kdzoo.seeds import seeded
 
 _LAZY = {
@@ -66,11 +67,11 @@ _LAZY = {
     "api.precision": ("at_least_float32", "without_autocast"),
     "api.probe": ("Probe",),
     "api.ramp": ("Ramp",),
-    "api.run": ("Data", "Run"),
+    "api.run": ("Data", "Run", "Stream"),
     "api.scheme": ("Lesson", "Scheme"),
     "api.source": ("DataSource", "Samples"),
     "api.taps": ("Taps",),
-    "recipe.model": ("OptimConfig",),
+    "recipe.optim": ("OptimConfig",),
     "seeds": ("seeded",),
 }
 """Module -> what it has for plugins."""
@@ -110,7 +111,9 @@ __all__ = [
     "RunStopped",
     "Samples",
     "Scheme",
+    "StepFigures",
     "StepsDone",
+    "Stream",
     "Taps",
     "Warned",
     "WrappedMetric",

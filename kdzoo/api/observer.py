@@ -77,6 +77,23 @@ class StepsDone(Event):
 
 
 @dataclass(frozen=True)
+class StepFigures(Event):
+    """The figures of one step, for an observer that asks for them by :attr:`Observer.figures_every`.
+
+    Attributes:
+        phase: the phase's name.
+        epoch: as in :class:`EpochEnded`.
+        step: counted from 1 over the whole run.
+        metrics: name -> value of this step in the main process: ``train/task``, ``train/teach``, ``lr``.
+    """
+
+    phase: str
+    epoch: int
+    step: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class EpochEnded(Event):
     """One epoch is over and evaluated.
 
@@ -142,9 +159,18 @@ class RunStopped(Event):
 
 
 class Observer(ABC):
-    """Receives events. One that raises is reported once and dropped; the run goes on."""
+    """Receives events. One that raises is reported once and dropped; the run goes on.
+
+    Settings are arguments of ``__init__``, typed like hyper-parameters; a recipe sets them by
+    ``observers: [{name: NAME, KEY: VALUE}]``, and a command by ``--set observers.NAME.KEY=VALUE``.
+    """
 
     name: ClassVar[str]
+
+    figures_every: int | None = None
+    """It is told :class:`StepFigures` every so many steps; None: never. ``__init__`` may set it, from a setting.
+
+    On a GPU each event makes the training wait for the step to end; nobody waits where no observer asks."""
 
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.probe import Probe
-from kdzoo.recipe.model import OptimConfig, Recipe
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.optim import OptimConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,14 +21,29 @@ if TYPE_CHECKING:
     from kdzoo.api.scheme import Lesson
 
 
+class Stream(Iterable[Batch], Protocol):
+    """Training samples as batches, shuffled and augmented anew in each epoch."""
+
+    def __len__(self) -> int:
+        """The number of batches of an epoch in this process."""
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch that the next iterations go through. The loop does so for the data of a phase.
+
+        Args:
+            epoch: counted from 0 over all phases; each has its own order and augmentation.
+            start: the number of its first batches that are left out.
+        """
+
+
 class Data(Protocol):
     """The data of a run: three splits that yield batches, and what is needed to build a network for them."""
 
     @property
-    def train(self) -> Iterable[Batch]:
+    def train(self) -> Stream:
         """The training split, shuffled and augmented as a pure function of (seed, epoch, index).
 
-        The loop sets its epoch; code that goes through it by itself calls ``train.set_epoch(epoch)`` before.
+        The loop sets its epoch; code that goes through it by itself calls :meth:`Stream.set_epoch` before.
 
         Raises:
             KdzooError: the recipe says ``data.withhold_train``, so no training image was opened.
@@ -65,15 +81,17 @@ class Data(Protocol):
         above every index of a training batch, for tables with a row per sample.
         """
 
-    def select(self, index: Tensor) -> Iterable[Batch]:
+    def select(self, index: Tensor) -> Stream:
         """A part of the training split as a separate stream, shuffled and augmented like the whole.
 
         Args:
             index: (n,) int64 rows of the training split, each once, such as those of some classes, or a memory.
         """
 
-    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
-        """Training samples by their index, augmented as in the current epoch.
+    def fetch(
+        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+    ) -> Batch:
+        """Training samples by their index, augmented as in the current epoch, or as in another one.
 
         ``batch`` and ``fetch(batch.index, weak=True)`` are a strong and a weak view of the same samples with the same
         crop; ``fetch(batch.index, view=1, weak=True)`` is a weak view with another one.
@@ -84,6 +102,8 @@ class Data(Protocol):
                 batches of this epoch (the first of each sample where ``data.augment.repeats`` asks for several), None
                 is no augmentation.
             weak: crop and flip alone, those of the view of this number; no other operation of the recipe.
+            epoch: counted from 0 over all phases, as in :meth:`Stream.set_epoch`: recalls what an earlier epoch
+                showed of these samples, or looks ahead. Default: the current one.
 
         Raises:
             KdzooError: the data set is streamed, since it is too large for memory.

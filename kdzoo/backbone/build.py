@@ -18,7 +18,7 @@ from timm.models import (
 from kdzoo.api.network import Backbone
 from kdzoo.backbone.registered import architecture, make_known
 from kdzoo.errors import KdzooError, UnknownName
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import first_line
 

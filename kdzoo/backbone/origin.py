@@ -17,7 +17,7 @@ from torch import Tensor
 from kdzoo.backbone.checkpoint import read_weights, weights_file
 from kdzoo.backbone.registered import architecture
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 FOLDER, HUB, TIMM = "local-dir:", "hf-hub:", "pretrained"
 

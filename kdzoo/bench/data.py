@@ -7,8 +7,8 @@ from collections.abc import Callable
 from kdzoo.api.observer import Event, Preparing, Warned
 from kdzoo.data.once import Once
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.decides import DataFacts
-from kdzoo.recipe.model import DataConfig
 
 EMBEDDED = "digits"
 """The embedded data set, which is always present and needs no decoding."""

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from kdzoo.bench.recorded import HEADLINE, Amount, Percent, read_json
 from kdzoo.files import write_text
-from kdzoo.recipe.model import Section
+from kdzoo.recipe.section import Section
 from kdzoo.registry.published import RecordedFigure
 
 SUITE_FILE = "suite.json"

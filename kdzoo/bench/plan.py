@@ -17,10 +17,11 @@ from kdzoo.files import folder_name
 from kdzoo.jobs.answers import shared_answers
 from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import readable, teacher_recipe
+from kdzoo.recipe.data import AUTO, DataConfig
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.layers import Layer, Merged, dotted, flattened
-from kdzoo.recipe.model import AUTO, DataConfig, Recipe
+from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
@@ -305,7 +306,7 @@ class Planner:
             ],
         )
         # workers have no terminal; the parent process shows the progress
-        quiet = tuple(name for name in recipe.observers if name != "console")
+        quiet = tuple(one for one in recipe.observers if one.name != "console")
         if recipe.data.batch_size == AUTO:
             raise KdzooError(
                 f"{source}: data.batch_size auto is for single runs; a suite's runs need a number"

@@ -77,7 +77,7 @@ class SuiteSession:
     @property
     def observers(self) -> frozenset[str]:
         """The observers of the runs."""
-        return frozenset(name for run in self.schedule.runs for name in run.task.recipe.observers)
+        return frozenset(one.name for run in self.schedule.runs for one in run.task.recipe.observers)
 
     def run(self, progress: SuiteProgress) -> Ledger:
         """Do all remaining tasks. A failed task is recorded, and the others go on.

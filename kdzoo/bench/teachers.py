@@ -16,7 +16,7 @@ from kdzoo.bench.recorded import Percent, read_json, recorded
 from kdzoo.bench.work import work
 from kdzoo.errors import KdzooError
 from kdzoo.files import inside, sha256_of
-from kdzoo.recipe.model import Section
+from kdzoo.recipe.section import Section
 from kdzoo.registry.model import Suite
 from kdzoo.version import __version__
 

@@ -14,10 +14,11 @@ from kdzoo.bench.results import SuiteResults, read_results
 from kdzoo.bench.suite import narrowed
 from kdzoo.errors import KdzooError
 from kdzoo.files import inside
+from kdzoo.recipe.augment import AugmentConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.decides import EFFECTS, DataFacts
 from kdzoo.recipe.identity import read_identity
 from kdzoo.recipe.layers import flattened
-from kdzoo.recipe.model import AugmentConfig, DataConfig
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_suite
 from kdzoo.registry.model import Registry

@@ -74,11 +74,12 @@ def distill(
         method=method or ("baseline" if recipe is None and _names_a_component(layers) else None),
         file=recipe,
         layers=given,
+        resuming=resume,
     )
     for model in models_of(given):  # the recipe lacks models of unused roles
         find_model(model, zoo)
     if quiet or json:
-        kept = tuple(name for name in resolved.observers if name != "console")
+        kept = tuple(one for one in resolved.observers if one.name != "console")
         resolved = resolved.model_copy(update={"observers": kept})
     folder = output or Path("runs") / run_name(resolved, methods.methods.get(resolved.method or ""))
     teacher_role = resolved.roles.get("teacher")

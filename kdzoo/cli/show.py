@@ -10,8 +10,8 @@ from rich.console import Console
 
 from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, print_json, print_line, print_paragraph
+from kdzoo.recipe.component import Component, Summand
 from kdzoo.recipe.layers import flattened
-from kdzoo.recipe.model import Component, Summand
 from kdzoo.registry.load import find_method, load_registry
 from kdzoo.registry.published import Figure, recorded_figure
 from kdzoo.zoo import Zoo

@@ -18,7 +18,7 @@ from kdzoo.data.blur import blur, reach
 from kdzoo.data.erasing import erase
 from kdzoo.data.form import Crop
 from kdzoo.data.planes import change
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
 _GEOMETRY = range(0, 3)

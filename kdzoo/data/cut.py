@@ -12,7 +12,7 @@ from kdzoo.data.counted import some
 from kdzoo.data.file_listing import NO_LABEL, Classes, listing_of
 from kdzoo.data.listing import Source
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 
 def cut(root: Path, images: Classes, config: DataConfig, notes: Sequence[str]) -> Source:

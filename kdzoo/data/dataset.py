@@ -14,8 +14,8 @@ from kdzoo.data.parts import Part
 from kdzoo.data.reinforced import Reinforced
 from kdzoo.data.stream import Stream, TrainStream
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.evaluation import Evaluation
-from kdzoo.recipe.model import AugmentConfig
 
 PIXELS = "pixels"
 """Begins the content of data that are in memory, and cannot change during a run."""
@@ -102,9 +102,11 @@ class DataSet:
         """A part of the training split; see :meth:`kdzoo.api.run.Data.select`."""
         return self.train.select(index)
 
-    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
+    def fetch(
+        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+    ) -> Batch:
         """Training samples by their index; see :meth:`kdzoo.api.run.Data.fetch`."""
-        return self.train.fetch(index, view, weak)
+        return self.train.fetch(index, view, weak, epoch)
 
 
 def hashes(

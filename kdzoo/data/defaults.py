@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 SCALE = 0.35, 1.0
 """Of a random resized crop: half the usual lower bound for a run of few epochs, in which 0.08 hides too much."""

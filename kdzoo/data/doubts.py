@@ -15,7 +15,7 @@ from kdzoo.data.file_listing import FolderListing
 from kdzoo.data.imbalance import imbalance
 from kdzoo.data.listing import Source, digest
 from kdzoo.files import write_json
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 _MANY = 5000
 """Files from which it takes long enough to be remembered which are there twice."""

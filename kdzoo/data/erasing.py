@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdzoo.counter_rng import below, draws, normal, uniform
 from kdzoo.data.planes import some_at_once
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 MOST = 16
 """Rectangles of an image."""

@@ -12,7 +12,7 @@ from kdzoo.data.file_listing import NO_LABEL, Classes, listing_of
 from kdzoo.data.listing import Source
 from kdzoo.data.tree import tree
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 VALIDATION = "val", "validation", "valid", "dev"
 """The names of a validation folder."""

@@ -18,7 +18,7 @@ from kdzoo.data.file_listing import NO_LABEL
 from kdzoo.data.folder import VALIDATION, source_of
 from kdzoo.data.listing import Source
 from kdzoo.errors import KdzooError, shortened
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.zoo.plugin import first_line
 
 _SPLITS = {"train": "train", **dict.fromkeys(VALIDATION, "val"), "test": "test"}

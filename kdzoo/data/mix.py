@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.counter_rng import key
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 Labels: TypeAlias = Literal["all", "some", "none"]
 

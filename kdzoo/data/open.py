@@ -36,8 +36,9 @@ from kdzoo.data.split import Split
 from kdzoo.data.stream import IMAGE, Images, Share, Stream, TrainStream
 from kdzoo.data.streaming import Streaming
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.augment import AugmentConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.evaluation import TIMM, WHOLE, Evaluation
-from kdzoo.recipe.model import AugmentConfig, DataConfig
 from kdzoo.zoo import Zoo
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdzoo.data.listing import Listing, Source
 from kdzoo.data.split import Split, divide, take
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 
 @dataclass(frozen=True, eq=False)

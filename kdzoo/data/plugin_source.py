@@ -16,7 +16,7 @@ from kdzoo.data.decode import usual_side
 from kdzoo.data.listing import Listing, Pixels, Source, Targets
 from kdzoo.data.sample_listing import SampleListing, as_image, form_of
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.zoo.hyperparameters import schema, validate
 from kdzoo.zoo.plugin import first_line, strict
 from kdzoo.zoo.zoo import Found

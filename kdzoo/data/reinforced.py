@@ -15,7 +15,7 @@ from torch import Tensor
 from kdzoo.counter_rng import below, draws, key
 from kdzoo.errors import KdzooError
 from kdzoo.files import sha256_of
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.reinforced import ABOUT, NAMES, PICTURES, Facts, as_decided, finished, set_of, view_file
 
 

@@ -20,7 +20,7 @@ from kdzoo.data.decode import Progress, check_readable, decode, unreadable
 from kdzoo.data.form import Form, Square
 from kdzoo.data.listing import Listing, Pixels, digest
 from kdzoo.data.once import Once
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 _FORMAT = 2  # increase it when the same files decode to other pixels
 _LARGE = 1 << 29

@@ -9,7 +9,7 @@ from kdzoo.data.class_folders import ACCEPTED
 from kdzoo.data.listing import Source
 from kdzoo.data.traits import traits
 from kdzoo.errors import KdzooError, UnknownName
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.zoo import Zoo
 
 

@@ -229,11 +229,14 @@ class TrainStream(Stream):
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Choose the epoch; after ``views`` epochs it is one of those, all of them in each round, reordered."""
-        if self._views is not None and epoch >= self._views:
-            round_, place = divmod(epoch, self._views)
-            order = permutation(key("views", self._seed, round_), torch.arange(self._views))
-            epoch = int(order[place])
-        super().set_epoch(epoch, start)
+        super().set_epoch(self._repeated(epoch), start)
+
+    def _repeated(self, epoch: int) -> int:
+        """The epoch whose views this one has."""
+        if self._views is None or epoch < self._views:
+            return epoch
+        round_, place = divmod(epoch, self._views)
+        return int(permutation(key("views", self._seed, round_), torch.arange(self._views))[place])
 
     def select(self, index: Tensor) -> TrainStream:
         """The stream of these samples (n,) alone.
@@ -264,8 +267,10 @@ class TrainStream(Stream):
         found._pick, found._in_order = lambda epoch, index: torch.full_like(index, number), True
         return found
 
-    def fetch(self, index: Tensor, view: int | None = 0, weak: bool = False) -> Batch:
-        """These samples (B,), varied as in the present epoch; another ``view`` varies them otherwise, None not.
+    def fetch(
+        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+    ) -> Batch:
+        """These samples (B,), varied as in the present ``epoch``; another ``view`` varies them otherwise, None not.
 
         A ``weak`` view is cropped and flipped as that view, and varied no further. They keep their class ids where
         the epoch's batches are mixed.
@@ -282,8 +287,11 @@ class TrainStream(Stream):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
         chosen = self._position.index_select(0, index)
         pieces = {name: images.pick(chosen) for name, images in self._images.items()}
-        drawn = index if self._pick is None else self._drawn(index, 0, index, chosen)
-        views = self._shown(pieces, drawn, view, weak)
+        at = self.epoch if epoch is None else self._repeated(epoch)
+        if self._pick is None:
+            views = self._shown(pieces, index, view, weak, at)
+        else:
+            views = self._shown(pieces, self._picked(index, at), view, weak)
         return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
@@ -341,7 +349,7 @@ class TrainStream(Stream):
     def _drawn(self, index: Tensor, step: int, asked: Tensor, chosen: Tensor) -> Tensor:
         repeats, world = self._augment.repeats, self._share.world
         if self._pick is not None:
-            return index + (self._pick(self.epoch, index) << _COPY_BITS)
+            return self._picked(index, self.epoch)
         if repeats == 1 and not self._balance:
             return index
         place = torch.arange(len(asked), device=index.device) + step * self._batch_size
@@ -352,15 +360,26 @@ class TrainStream(Stream):
             copy = copy[torch.isin(asked.to(index.device), chosen)]
         return index + (copy << _COPY_BITS)
 
+    def _picked(self, index: Tensor, epoch: int) -> Tensor:
+        """What the draws of the views depend on that an epoch shows of a fixed number of them."""
+        assert self._pick is not None
+        return index + (self._pick(epoch, index) << _COPY_BITS)
+
     def _shown(
-        self, pieces: Mapping[str, Piece], index: Tensor, view: int | None = 0, weak: bool = False
+        self,
+        pieces: Mapping[str, Piece],
+        index: Tensor,
+        view: int | None = 0,
+        weak: bool = False,
+        epoch: int | None = None,
     ) -> Views:
         sizes = pieces[IMAGE].sizes  # partners are cropped where the image is
         if view is None:
             return {name: self._augment.plain(piece.store, piece.at, sizes) for name, piece in pieces.items()}
+        epoch = self._views_epoch if epoch is None else epoch
         return {
             name: self._augment(
-                piece.store, piece.at, index, self._views_epoch, view, color=name == IMAGE, weak=weak, sizes=sizes,
+                piece.store, piece.at, index, epoch, view, color=name == IMAGE, weak=weak, sizes=sizes,
                 cropped=piece.cropped,
             )
             for name, piece in pieces.items()

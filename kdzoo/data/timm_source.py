@@ -16,7 +16,7 @@ from kdzoo.data.listing import Listing, Source
 from kdzoo.data.tar_shards import find_shards, read_shards
 from kdzoo.data.timm_listing import TimmListing, drain
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo.zoo.plugin import first_line
 
 _SMALL = "cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist"

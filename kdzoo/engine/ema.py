@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdzoo.recipe.model import EmaConfig
+from kdzoo.recipe.ema import EmaConfig
 
 _WARMUP_POWER = 2 / 3
 

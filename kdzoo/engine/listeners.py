@@ -23,11 +23,13 @@ class Moment:
         phase: the phase's name.
         epoch: counted from 1 over all phases.
         step: counted from 1 within the epoch.
+        total: counted from 1 over all phases.
     """
 
     phase: str
     epoch: int
     step: int
+    total: int
 
 
 class Listener:

@@ -44,6 +44,7 @@ class Position:
     phase: int = 0
     epoch: int = 0
     step: int = 0
+    steps: int = 0  # over all phases
     epochs_before: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     last_val: float | None = None
@@ -194,7 +195,7 @@ class Loop:
 
     def _step(self, phase: Phase, batch: Batch) -> None:
         at, run = self.position, self.run
-        moment = Moment(phase.name, at.total_epochs + 1, at.step + 1)
+        moment = Moment(phase.name, at.total_epochs + 1, at.step + 1, at.steps + 1)
         batch = run.begin_step(at.epoch * _steps(phase) + at.step, batch)
         run.listeners.tell(Listener.step_began, batch, moment)
         try:
@@ -214,7 +215,7 @@ class Loop:
             value = value.detach().float()
             at.sums[name] = at.sums[name] + value if name in at.sums else value
         run.end_step()
-        at.step += 1
+        at.step, at.steps = at.step + 1, at.steps + 1
         if run.device.type == "cpu" or at.step % _STEPS_BETWEEN_LOOKS == 0:
             self._look()
         if at.step < _steps(phase) and run.updates.complete:
@@ -273,9 +274,8 @@ class Loop:
         if phase.after_epoch is not None:
             with run.averaged(), run.measuring():
                 metrics |= phase.after_epoch()
-        lr = run.members["student"].lr if "student" in run.members else None
-        if lr is not None:
-            metrics["lr"] = lr
+        if run.lr is not None:
+            metrics["lr"] = run.lr
         metrics["seconds"] = seconds
         run.listeners.tell(Listener.epoch_ended, phase, at.total_epochs, metrics)
         self._mind_patience(phase, metrics)

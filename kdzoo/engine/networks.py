@@ -21,7 +21,8 @@ from kdzoo.engine.teacher_classes import own_classes
 from kdzoo.engine.use import student_classes, teacher_use
 from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError, shortened
-from kdzoo.recipe.model import Recipe, RoleConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.seeds import derive_seed, seeded
 from kdzoo.zoo import Zoo
 

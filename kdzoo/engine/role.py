@@ -19,7 +19,8 @@ from kdzoo.api.network import Backbone
 from kdzoo.api.probe import Probe
 from kdzoo.engine.ema import MovingAverage, copied, with_weights
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import EmaConfig, OptimConfig
+from kdzoo.recipe.ema import EmaConfig
+from kdzoo.recipe.optim import OptimConfig
 
 
 @dataclass(eq=False)

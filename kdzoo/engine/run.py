@@ -34,7 +34,8 @@ from kdzoo.engine.roster import Roster
 from kdzoo.engine.store import Replays
 from kdzoo.engine.updates import Updates
 from kdzoo.engine.work import Work
-from kdzoo.recipe.model import OptimConfig, Recipe
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.optim import OptimConfig
 
 _WORK = "work"
 """The key of the counts in a checkpoint."""
@@ -200,6 +201,11 @@ class TrainingRun:
     def finite(self) -> Tensor:
         """Whether every loss so far was finite."""
         return self.updates.finite
+
+    @property
+    def lr(self) -> float | None:
+        """The student's learning rate now."""
+        return self.members["student"].lr if "student" in self.members else None
 
     def begin_phase(self, epochs: int, steps: int) -> None:
         """Give every learner a fresh optimizer and schedule."""

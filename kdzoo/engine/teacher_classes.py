@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kdzoo.backbone.origin import TIMM, origin_of
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 
 def own_classes(config: RoleConfig) -> tuple[int, tuple[str, ...] | None]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from kdzoo.backbone.origin import FOLDER, Origin
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 
 @dataclass(frozen=True)

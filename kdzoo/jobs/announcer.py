@@ -60,6 +60,10 @@ class Announcer:
             self._early.clear()
         self._observers.observe(event)
 
+    def wants_figures(self, step: int) -> bool:
+        """Whether an observer asks for the figures of the ``step``-th step of the run."""
+        return self._observers.wants_figures(step)
+
     def position(self) -> list[Any]:
         """The journal's position, for a checkpoint."""
         assert self._journal is not None

@@ -10,8 +10,9 @@ from kdzoo.errors import KdzooError
 from kdzoo.jobs.memory import find_batch_size
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
+from kdzoo.recipe.data import AUTO
 from kdzoo.recipe.identity import read_identity
-from kdzoo.recipe.model import AUTO, Recipe
+from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.scaling import scaled
 
 _STEPS = 20

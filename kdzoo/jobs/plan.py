@@ -12,8 +12,12 @@ from kdzoo.engine.components import components_of
 from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.resources import Resources
 from kdzoo.places import cache_folder
+from kdzoo.recipe.component import Component
+from kdzoo.recipe.early_stopping import EarlyStoppingConfig
+from kdzoo.recipe.ema import EmaConfig
 from kdzoo.recipe.identity import Identity
-from kdzoo.recipe.model import Component, EarlyStoppingConfig, EmaConfig, Recipe, RoleConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from kdzoo.data import cache
 from kdzoo.data.dataset import DataSet
 from kdzoo.errors import shortened
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 _SHOWN = 6
 """Class names that are listed."""

@@ -29,8 +29,11 @@ from kdzoo.jobs.reinforced_card import card
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.teachers import weights_of
 from kdzoo.owner import Owner
-from kdzoo.recipe.model import AUTO, AugmentConfig, DataConfig, Recipe, RoleConfig
+from kdzoo.recipe.augment import AugmentConfig
+from kdzoo.recipe.data import AUTO, DataConfig
+from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.reinforced import ABOUT, NAMES, PICTURES, VIEWS, Facts, Teacher, read_facts, view_file
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.version import __version__
 
 _DECIDE = frozenset(

@@ -14,6 +14,7 @@ from kdzoo.api.observer import (
     Event,
     Job,
     Noted,
+    Observer,
     Preparing,
     RunEnded,
     RunFailed,
@@ -50,10 +51,12 @@ from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.jobs.unlabelled import check_needs_no_labels, untrained
 from kdzoo.recipe.identity import Difference, Differs
-from kdzoo.recipe.model import Recipe, RoleConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.recipe.writing import dump, write
 from kdzoo.seeds import derive_seed, seed_everything
 from kdzoo.stopping import Stopped
+from kdzoo.zoo.hyperparameters import create
 
 
 class Session:
@@ -79,11 +82,9 @@ class Session:
         listeners: Sequence[Listener] = (),
         notes: Sequence[str] = (),
     ) -> None:
-        self._notes = notes
+        self._notes = list(notes)
         self.planned, self.place, self.resources = planned, place, resources
         self._train_teacher = train_teacher
-        label = "teacher" if planned.weights_only else None
-        self._listeners = [Reporter(self._notify, label), *listeners]
         self.recipe, self.fabric = planned.recipe, resources.fabric
         self.clock = Clock()
         self.found = components_of(self.recipe, resources.zoo)
@@ -93,8 +94,21 @@ class Session:
         self._new_teachers: set[str] = set()
         self._missing: list[Planned] | None = None
         self.store: Replays | None = None
-        observers = [resources.zoo.find("observer", name).component() for name in self.recipe.observers]
-        self.announcer = Announcer(observers, main=resources.main)
+        self.announcer = Announcer(self._observers(), main=resources.main)
+        label = "teacher" if planned.weights_only else None
+        reporter = Reporter(self._notify, label, self.announcer.wants_figures)
+        self._listeners = [reporter, *listeners]
+
+    def _observers(self) -> Iterator[Observer]:
+        """Those that are installed; a resumed run may name others, as nobody's numbers depend on them."""
+        for one in self.recipe.observers:
+            try:
+                found = self.resources.zoo.find("observer", one.name)
+                made = found.component
+            except KdzooError as error:
+                self._notes.append(f"goes on without the observer {one.name!r}: {error}")
+            else:
+                yield create(found, one.settings) if one.settings else made()
 
     def __enter__(self) -> Session:
         return self

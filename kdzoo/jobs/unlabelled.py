@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.component import Component, ComponentKind
 from kdzoo.recipe.decides import is_trained_here
-from kdzoo.recipe.model import Component, ComponentKind, Recipe, RoleConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kdzoo.api.observer import Event, Observer, Warned
+from kdzoo.api.observer import Event, Observer, StepFigures, Warned
 
 
 class Observers:
@@ -21,13 +21,24 @@ class Observers:
     def __init__(self, observers: Iterable[Observer], warn: Callable[[str], None]) -> None:
         self._all = tuple(observers)
         self._active = list(self._all)
+        self._every = {id(one): one.figures_every for one in self._all}
         self._warn = warn
 
+    def wants_figures(self, step: int) -> bool:
+        """Whether one of them asks for the figures of the ``step``-th step."""
+        return any(self._asks(one, step) for one in self._active)
+
+    def _asks(self, observer: Observer, step: int) -> bool:
+        every = self._every[id(observer)]
+        return every is not None and every > 0 and step % every == 0
+
     def observe(self, event: Event) -> None:
-        """Tell every observer that has not been dropped."""
+        """Tell every observer that has not been dropped; figures of a step to those alone that ask for them."""
         for observer in tuple(self._active):
             # An observer further down the list may have been dropped while it was told of another's failure.
             if observer not in self._active:
+                continue
+            if isinstance(event, StepFigures) and not self._asks(observer, event.step):
                 continue
             try:
                 observer.observe(event)

@@ -12,9 +12,13 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from kdzoo.files import file_digest
+from kdzoo.recipe.augment import AugmentConfig
+from kdzoo.recipe.component import Component
 from kdzoo.recipe.evaluation import Evaluation
 from kdzoo.recipe.identity import CONTENT, Identity
-from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig, Section
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
+from kdzoo.recipe.section import Section
 from kdzoo.version import __version__
 
 

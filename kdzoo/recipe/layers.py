@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kdzoo.errors import KdzooError, UnknownName, shortened
+from kdzoo.recipe.component import OBSERVERS
 from kdzoo.yaml_text import parse
 
 COMPONENTS = ("knowledge", "scheme", "algorithm")
+
+_LISTS = ("knowledge", "observers")
+"""Keys that may have several components, whose settings are reached by name: ``knowledge.at.weight``."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class Merged:
     def _merge(self, into: dict[str, Any], new: Mapping[str, Any], source: str, at: tuple[str, ...]) -> None:
         for key, value in new.items():
             here = (*at, key)
-            if here == ("knowledge",) and _is_sum(into.get(key), value):
-                into[key] = self._sum(into.get(key), value, source)
+            if not at and key in _LISTS and _is_list(key, into.get(key), value):
+                into[key] = self._listed(key, into.get(key), value, source)
                 self.sources[key] = source
                 continue
             if not at and key in COMPONENTS:
@@ -63,26 +67,32 @@ class Merged:
                 into[key] = value
             self.sources[".".join(map(str, here))] = source
 
-    def _sum(self, old: Any, new: Any, source: str) -> list[Any]:
-        """A list of knowledges, each a mapping with its name; parts that stay keep what was said of them."""
-        before: dict[str, dict[str, Any]] = {one["name"]: one for one in _parts(old, source)}
+    def _listed(self, kind: str, old: Any, new: Any, source: str) -> list[Any]:
+        """A list of components, each a mapping with its name; those that stay keep what was said of them.
+
+        Settings of an observer that is not in the list add it.
+        """
+        if kind == "observers" and old is None:
+            old = OBSERVERS
+        before: dict[str, dict[str, Any]] = {one["name"]: one for one in _parts(kind, old, source)}
         if isinstance(new, Mapping):
             for name in new:
-                if name not in before:
+                if name not in before and kind == "knowledge":
                     raise KdzooError(f"{source}: {UnknownName('knowledge in the sum', name, before)}")
-            parts = [{"name": name, **_mapping(new.get(name, {}), source, name)} for name in before]
+            names = dict.fromkeys([*before, *new])
+            parts = [{"name": name, **_mapping(kind, new.get(name, {}), source, name)} for name in names]
         else:
-            parts = _parts(new, source)
+            parts = _parts(kind, new, source)
         merged = []
         for part in parts:
             name = part["name"]
             known = dict(before.get(name, {}))
-            self._merge(known, part, source, ("knowledge", name))
+            self._merge(known, part, source, (kind, name))
             merged.append(known)
         return merged
 
 
-def _parts(value: Any, source: str) -> list[dict[str, Any]]:
+def _parts(kind: str, value: Any, source: str) -> list[dict[str, Any]]:
     """One component or several, each as a mapping."""
     if value is None:
         return []
@@ -91,24 +101,25 @@ def _parts(value: Any, source: str) -> list[dict[str, Any]]:
     for one in named:
         if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
             raise KdzooError(
-                f"{source}: knowledge: expected names, or mappings with a name, not {shortened(one)}"
+                f"{source}: {kind}: expected names, or mappings with a name, not {shortened(one)}"
             )
     return [dict(one) for one in named]
 
 
-def _mapping(value: Any, source: str, name: str) -> Mapping[str, Any]:
+def _mapping(kind: str, value: Any, source: str, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise KdzooError(f"{source}: knowledge.{name}: expected keys such as knowledge.{name}.weight")
+        such = f"{kind}.{name}.{'weight' if kind == 'knowledge' else 'KEY'}"
+        raise KdzooError(f"{source}: {kind}.{name}: expected keys such as {such}")
     return value
 
 
-def _is_sum(old: Any, new: Any) -> bool:
-    """Whether a list of knowledges is named, or changed part by part: ``knowledge.at.weight``."""
+def _is_list(kind: str, old: Any, new: Any) -> bool:
+    """Whether a list of components is named, or changed part by part: ``knowledge.at.weight``."""
     if isinstance(new, list | tuple):
         return True
     if not isinstance(new, Mapping) or "name" in new:
         return False
-    if isinstance(old, list):
+    if isinstance(old, list) or kind == "observers":
         return True
     return isinstance(old, dict) and isinstance(new.get(str(old.get("name"))), Mapping)
 

@@ -14,7 +14,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from kdzoo.errors import Fault, KdzooError, shortened
-from kdzoo.recipe.model import AugmentConfig, DataConfig, Recipe, RoleConfig
+from kdzoo.recipe.augment import AugmentConfig
+from kdzoo.recipe.data import DataConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 
 ABOUT, VIEWS, PICTURES, NAMES = "reinforced.json", "views", "pictures", "names.json"
 

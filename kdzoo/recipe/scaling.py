@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kdzoo.recipe.model import AUTO, OptimConfig, Recipe
+from kdzoo.recipe.data import AUTO
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.optim import OptimConfig
 
 
 def scaled(recipe: Recipe, processes: int) -> Recipe:

@@ -6,7 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from kdzoo.recipe.model import Component, ComponentKind, DataConfig, Knowledges, Name, RoleConfig, Section
+from kdzoo.recipe.component import Component, ComponentKind, Knowledges
+from kdzoo.recipe.data import DataConfig
+from kdzoo.recipe.roles import RoleConfig
+from kdzoo.recipe.section import Name, Section
 from kdzoo.registry.published import Figure, PairName, PublishedFigure, PublishedTable, figures_of_table
 
 CATEGORIES = (

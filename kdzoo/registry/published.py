@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from kdzoo.recipe.model import Name, Section
+from kdzoo.recipe.section import Name, Section
 
 TEACHER = "teacher"
 """The name in a table for the accuracy of the pair's teacher."""

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from kdzoo.errors import Fault, KdzooError, UnknownName, shortened
 from kdzoo.files import absolute
+from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import Layer, Merged
-from kdzoo.recipe.model import Component, Recipe
+from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.reinforced import with_reinforced
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
@@ -34,6 +35,7 @@ def resolve(
     method: str | None = None,
     file: Path | None = None,
     layers: Sequence[Layer] = (),
+    resuming: bool = False,
 ) -> Recipe:
     """One recipe with every value filled in and every name and hyper-parameter checked.
 
@@ -43,6 +45,8 @@ def resolve(
         method: a method's name; it wins over the one that ``file`` names.
         file: a recipe in YAML.
         layers: what lies on top, later ones win: flags, ``--set``.
+        resuming: whether ``file`` is that of a run to be continued. An observer that it names need not be installed:
+            the run goes on without it.
 
     Raises:
         KdzooError: an unknown name or a bad value; names the source, the key and what is accepted.
@@ -64,7 +68,23 @@ def resolve(
     roles = merged.values.get("roles")
     if not merged.values.get("knowledge") and isinstance(roles, dict) and not _reads_teacher(merged, zoo):
         roles.pop("teacher", None)
-    return _checked(merged, zoo)
+    recipe = _checked(merged, zoo)
+    _check_observers(recipe, merged, zoo, optional=resuming and merged.source("observers") == str(file))
+    return recipe
+
+
+def _check_observers(recipe: Recipe, merged: Merged, zoo: Zoo, *, optional: bool) -> None:
+    """Refuse bad settings, and observers that are not installed or do not load, unless they are ``optional``."""
+    for one in recipe.observers:
+        try:
+            found = zoo.find("observer", one.name)
+            found.component  # noqa: B018  # imports it
+        except KdzooError:
+            if not optional:
+                raise
+        else:
+            if one.settings:
+                validate(found, one.settings, merged.source("observers"), f"observers.{one.name}")
 
 
 def _reads_teacher(merged: Merged, zoo: Zoo) -> bool:
@@ -104,8 +124,6 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
             "algorithm": complete["algorithm"][0],
         }
     )
-    for observer in recipe.observers:
-        zoo.find("observer", observer)
     recipe = with_reinforced(scaled(recipe.model_copy(update=_absolute(recipe)), 1))
     for key, value in _numbers(recipe.model_dump()):
         if not abs(value) <= _LARGEST:  # nor is NaN

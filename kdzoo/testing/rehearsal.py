@@ -20,7 +20,7 @@ from kdzoo.engine.listeners import Listener
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.seeds import seed_everything
 from kdzoo.testing.subject import Subject
 from kdzoo.testing.watch import running, watch

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
-from kdzoo.recipe.model import Component, Recipe
+from kdzoo.recipe.model import Recipe
 from kdzoo.registry.model import Method, Registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.testing.teacher import with_random_teachers

@@ -8,7 +8,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from kdzoo.recipe.model import DataConfig, Recipe, RoleConfig
+from kdzoo.recipe.data import DataConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 
 _SEVERAL = 4
 """Number of different teachers; schemes of the small recipe have no more."""

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from kdzoo.backbone import Backbone, build_backbone
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 # Families that differ in how they pool, classify or show stages, made small.
 FAMILIES: dict[str, tuple[dict[str, Any], int | None]] = {

@@ -9,7 +9,7 @@ import torch
 
 from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

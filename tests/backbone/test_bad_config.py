@@ -14,7 +14,7 @@ from torch import nn
 
 from kdzoo.backbone import build_backbone
 from kdzoo.errors import KdzooError, UnknownName
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 
 class Stageless(nn.Module):

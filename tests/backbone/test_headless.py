@@ -10,7 +10,7 @@ import torch
 
 from kdzoo.api import KdzooError, Taps
 from kdzoo.backbone import Backbone, build_backbone
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 TEACHERS: dict[str, tuple[dict[str, Any], int | None]] = {
     "test_vit": ({}, 32),  # a class token

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from kdzoo.backbone import Backbone, build_backbone
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 
 def _seen(backbone: Backbone, image: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from kdzoo.backbone.origin import origin_of
 from kdzoo.engine.use import teacher_use
 from kdzoo.engine.weights import load_weights
 from kdzoo.errors import KdzooError
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 CLASSES = ("cat", "dog", "eel")
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,7 @@ import torch
 from kdzoo.backbone import build_backbone
 from kdzoo.backbone.registered import provider, registered
 from kdzoo.errors import KdzooError, UnknownName
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.zoo import Zoo
 
 HOOK = "from kdzoo.api import hookimpl\n\n@hookimpl\ndef kdzoo_backbones():\n    return {modules!r}\n"

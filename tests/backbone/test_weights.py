@@ -15,7 +15,7 @@ from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.engine.weights import load_weights, weights_hash
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.export import export_student
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 CLASSES = ("cat", "dog", "eel")
 State = dict[str, Tensor]

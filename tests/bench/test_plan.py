@@ -10,9 +10,9 @@ import pytest
 from kdzoo.bench.plan import Plan, Planner
 from kdzoo.bench.suite import narrowed, open_suite
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.layers import Layer
-from kdzoo.recipe.model import AugmentConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.zoo import Zoo
@@ -61,7 +61,7 @@ def test_every_method_and_seed_with_the_baseline_first(planner: Callable[..., Pl
             0.004,
         )
         assert recipe.data.train_per_class == 20
-        assert recipe.observers == ("wandb",)
+        assert [one.name for one in recipe.observers] == ["wandb"]
         assert run.task.job.kind == ("baseline" if run.entry.name == "baseline" else "student")
         assert run.task.job.suite == "mini"
         assert run.task.job.tags == (run.entry.method, "digits", "test_resnet>test_efficientnet")

@@ -20,9 +20,9 @@ from kdzoo.bench.run import SuiteSession
 from kdzoo.bench.schedule import Schedule
 from kdzoo.bench.table import leaderboard_lines, wandb_columns, wandb_rows
 from kdzoo.observers.journal import read_journal
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.model import AugmentConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.zoo import Zoo

@@ -10,7 +10,7 @@ import yaml
 
 from kdzoo.data.open import open_data
 from kdzoo.observers.journal import read_journal
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 SMALL = (
     "--train-per-class",

@@ -25,9 +25,9 @@ from kdzoo.bench.suite import narrowed, open_suite
 from kdzoo.cli.distill import run_name
 from kdzoo.cli.keys import as_set
 from kdzoo.errors import KdzooError
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.layers import Layer, parse_set
-from kdzoo.recipe.model import AugmentConfig
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import as_registry, combine, load_registry
 from kdzoo.registry.model import Registry

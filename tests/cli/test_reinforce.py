@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from kdzoo.backbone import build_backbone
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 
 SMALL = ("--dataset", "digits", "--train-per-class", "2", "--test-per-class", "2", "--batch-size", "10")
 

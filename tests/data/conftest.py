@@ -10,7 +10,7 @@ from PIL import Image
 from kdzoo.api import Batch
 from kdzoo.data.dataset import DataSet
 from kdzoo.data.open import open_data
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 CPU = torch.device("cpu")
 CLASSES = ("cat", "dog", "owl")

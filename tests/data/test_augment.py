@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from kdzoo.counter_rng import below, draws, key, uniform
 from kdzoo.data.augment import Augment, crop_and_flip, flip_rows
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 STORE = torch.randint(0, 256, (40, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 INDEX = torch.arange(40)

@@ -15,8 +15,8 @@ from torchvision.transforms import TrivialAugmentWide
 
 from kdzoo.counter_rng import key
 from kdzoo.data.auto_augment import AutoAugment, rand_operations
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.auto_augment import RandAugment, parse
-from kdzoo.recipe.model import AugmentConfig
 
 COUNT = 20000
 KEY = key("test")

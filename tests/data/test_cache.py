@@ -15,7 +15,7 @@ from kdzoo.api import KdzooError
 from kdzoo.data import cache
 from kdzoo.data.open import open_data
 from kdzoo.places import cache_folder
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 ROWS, SIDE = (0, 3, 5, 6), 2
 
@@ -388,7 +388,7 @@ CUT = textwrap.dedent("""
     import torch
     from kdzoo.data.open import open_data
     from kdzoo.errors import KdzooError
-    from kdzoo.recipe.model import DataConfig
+    from kdzoo.recipe.data import DataConfig
     place = Path(sys.argv[2])
     config = DataConfig(data_dir=sys.argv[1], batch_size=8)
     data = open_data(config, seed=0, device=torch.device("cpu"), cache_dir=place)

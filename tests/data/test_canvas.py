@@ -16,8 +16,8 @@ from kdzoo.data import crops
 from kdzoo.data.augment import Augment
 from kdzoo.data.decode import true_size
 from kdzoo.data.form import Canvas, Crop, Evaluated, Square
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.evaluation import TIMM
-from kdzoo.recipe.model import AugmentConfig
 
 from .conftest import Opener
 

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional
 from kdzoo.counter_rng import draws, key
 from kdzoo.data.augment import Augment
 from kdzoo.data.crops import DRAWS, boxes, onto, resample
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 

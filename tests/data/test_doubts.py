@@ -8,7 +8,7 @@ import pytest
 from kdzoo.data.duplicates import duplicates
 from kdzoo.data.folder import scan
 from kdzoo.data.imbalance import imbalance
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from timm.data.random_erasing import RandomErasing
 
 from kdzoo.counter_rng import key
 from kdzoo.data.erasing import erase
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 KEY, SIDE, COUNT = key("test"), 32, 3000
 MEAN, DEVIATION = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)

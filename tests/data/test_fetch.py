@@ -23,6 +23,22 @@ def test_view_0_is_what_the_epoch_trains_on(make_folder, open_, folder, augment)
                 assert found.inputs["image"].is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("settings", [{}, {"views": 2}], ids=["new views", "repeated views"])
+def test_the_views_of_another_epoch_are_recalled(open_, settings):
+    data = open_(train_per_class=5, augment=EVERYTHING, **settings)
+    seen = []
+    for epoch in range(4):
+        data.train.set_epoch(epoch)
+        seen.append(next(iter(data.train)))
+    now = data.train.epoch
+    for epoch, batch in enumerate(seen):
+        assert torch.equal(data.fetch(batch.index, epoch=epoch).inputs["image"], batch.inputs["image"])
+    assert data.train.epoch == now, "the epoch that is trained stays"
+    assert torch.equal(data.fetch(batch.index).inputs["image"], batch.inputs["image"])
+    first, second = (data.fetch(batch.index, epoch=epoch).inputs["image"] for epoch in (0, 1))
+    assert not torch.equal(first, second)
+
+
 def test_other_views_are_other_draws_of_the_same_samples(open_):
     data = open_(train_per_class=5, augment={"crop": 4})
     batch = next(iter(data.train))

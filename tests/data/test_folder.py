@@ -7,7 +7,7 @@ from PIL import Image
 
 from kdzoo.api import KdzooError
 from kdzoo.data.decode import fit
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 
 def reds(colours, stream):

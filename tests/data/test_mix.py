@@ -9,7 +9,7 @@ from torch.nn import functional
 from kdzoo.api import UNLABELLED, Batch, LossKnowledge, Output
 from kdzoo.data.mix import Mix
 from kdzoo.engine.evaluate import task_loss
-from kdzoo.recipe.model import AugmentConfig
+from kdzoo.recipe.augment import AugmentConfig
 
 CLASSES = 4
 TARGET = torch.tensor([0, -1, 1, -1, -1, 2, 3, -1, -1, 0, -1])

@@ -11,7 +11,7 @@ from kdzoo.api import KdzooError
 from kdzoo.counter_rng import key
 from kdzoo.data.auto_augment import AutoAugment
 from kdzoo.data.modality import COMPUTED, edges, grey, heat, low_resolution
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 
 EVERYTHING = {"crop": 2, "hflip": 0.5, "rotate": 10, "erase": 0.5, "color": 0.5}
 

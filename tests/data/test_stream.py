@@ -189,7 +189,7 @@ def test_pictures_without_labels_are_mixed_too(make_folder, open_, labels):
 
 def test_contiguous_images_on_request(make_folder, tmp_path):
     from kdzoo.data.open import open_data
-    from kdzoo.recipe.model import DataConfig
+    from kdzoo.recipe.data import DataConfig
 
     data = open_data(
         DataConfig(data_dir=make_folder(train=5, test=2)), seed=0, device=torch.device("cpu"),

@@ -12,7 +12,7 @@ from kdzoo.engine.run import TrainingRun
 from kdzoo.engine.updates import Updates
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.train import train
-from kdzoo.recipe.model import OptimConfig
+from kdzoo.recipe.optim import OptimConfig
 from kdzoo.zoo import Zoo
 
 SGD = OptimConfig(opt="sgd", lr=0.1, warmup_epochs=0, weight_decay=0.01, clip_grad=1.0)

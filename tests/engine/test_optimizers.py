@@ -8,7 +8,7 @@ from torch import nn
 
 from kdzoo.api.network import Backbone
 from kdzoo.engine.role import Role, make_optimizer
-from kdzoo.recipe.model import OptimConfig
+from kdzoo.recipe.optim import OptimConfig
 
 
 def groups(optimizer, fields=("weight_decay", "lr_scale")):

@@ -22,9 +22,11 @@ from kdzoo.data.form import Evaluated
 from kdzoo.data.open import open_data
 from kdzoo.jobs.export import export_student
 from kdzoo.jobs.train import train
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.evaluation import TIMM, WHOLE, Evaluation
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.model import DataConfig, Recipe, RoleConfig
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo

@@ -23,9 +23,11 @@ from kdzoo.jobs.reinforce import Wanted, reinforce
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.train import make_fabric, train
 from kdzoo.observers.journal import read_journal
+from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.model import DataConfig, Recipe, RoleConfig
+from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.reinforced import Facts, read_facts
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo

@@ -13,7 +13,7 @@ from kdzoo.jobs.train import train
 from kdzoo.jobs.unlabelled import methods_without_labels, why_labels
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.recipe.model import RoleConfig
+from kdzoo.recipe.roles import RoleConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo

@@ -1,4 +1,4 @@
-from kdzoo.api import EpochEnded, Event, Observer, Warned
+from kdzoo.api import EpochEnded, Event, Observer, StepFigures, Warned
 from kdzoo.observers.dispatch import Observers
 
 EPOCH = EpochEnded("distill", 1, {})
@@ -65,3 +65,32 @@ def test_one_that_fails_to_close_is_reported_and_the_others_are_closed():
     assert last.closed == 1
     assert last.seen == [Warned(told[0])]
     assert "OSError: jammed" in told[0]
+
+
+def test_figures_of_steps_reach_those_alone_that_ask():
+    def asking(every: int | None) -> Recorder:
+        made = Recorder(str(every))
+        made.figures_every = every
+        return made
+
+    never, second, third = asking(None), asking(2), asking(3)
+    told: list[str] = []
+    group = Observers([never, second, third], told.append)
+    steps = {number: StepFigures("distill", 1, number, {}) for number in range(1, 7)}
+    assert [number for number in steps if group.wants_figures(number)] == [2, 3, 4, 6]
+    for event in steps.values():
+        group.observe(event)
+    assert never.seen == []
+    assert second.seen == [steps[2], steps[4], steps[6]]
+    assert third.seen == [steps[3], steps[6]]
+    assert not Observers([never], told.append).wants_figures(6)
+
+
+def test_nobody_waits_for_figures_of_one_that_was_dropped():
+    broken = Breaks()
+    broken.figures_every = 1
+    told: list[str] = []
+    group = Observers([broken], told.append)
+    assert group.wants_figures(1)
+    group.observe(EPOCH)
+    assert not group.wants_figures(2)

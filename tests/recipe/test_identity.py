@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from kdzoo.recipe.augment import AugmentConfig
+from kdzoo.recipe.component import Component
 from kdzoo.recipe.decides import EFFECTS, DataFacts, Effect, identify, series
 from kdzoo.recipe.identity import Difference, Differs, Identity, read_identity
-from kdzoo.recipe.model import AugmentConfig, Component, Recipe, RoleConfig, Section
+from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.roles import RoleConfig
+from kdzoo.recipe.section import Section
 
 FACTS = DataFacts("pixels " + "ab" * 32, 32, AugmentConfig(crop=2))
 PLUGINS = {"knowledge.kd": "kdzoo-response 0.1", "scheme.offline": "kdzoo 0.1"}

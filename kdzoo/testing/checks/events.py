@@ -22,6 +22,7 @@ from kdzoo.api.observer import (
     RunFailed,
     RunStarted,
     RunStopped,
+    StepFigures,
     StepsDone,
     Warned,
 )
@@ -66,6 +67,7 @@ def _runs(folder: Path, subject: Subject) -> Mapping[str, tuple[Event, ...]]:
         Preparing("images", 1, 2),
         PhaseStarted("check", 1, 5),
         StepsDone("check", 1, 5),
+        StepFigures("check", 1, 5, {"train/task": 2.3, "lr": 0.1}),
         Warned("a warning"),
         Pictured("picture", folder / "picture.png", 1),
         epoch,

@@ -12,9 +12,9 @@ from PIL import Image
 
 from kdzoo.bench.plan import Planner
 from kdzoo.bench.suite import narrowed
+from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
 from kdzoo.recipe.layers import Layer
-from kdzoo.recipe.model import AugmentConfig
 from kdzoo.registry.load import load_registry
 from kdzoo.zoo import Zoo
 

@@ -10,7 +10,7 @@ import torch
 
 from kdzoo.api import Backbone, KdzooError
 from kdzoo.data.open import open_data
-from kdzoo.recipe.model import DataConfig
+from kdzoo.recipe.data import DataConfig
 from kdzoo_nas.blocks import Blocks
 from kdzoo_nas.budget import budget, latency
 from kdzoo_nas.evolution import best, evolve
