@@ -22,7 +22,7 @@ from kdzoo.bench.table import leaderboard_lines, wandb_columns, wandb_rows
 from kdzoo.observers.journal import read_journal
 from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
-from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.layers import Layer
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.zoo import Zoo
@@ -72,17 +72,21 @@ def test_runs_with_the_same_teacher_data_seed_and_views_share(planner: Callable[
     ]
 
 
-@pytest.mark.parametrize("change", [{"store_gb": 0}, None], ids=["no store", "streams"])
-def test_where_nothing_is_kept_nobody_waits(
-    change: dict[str, Any] | None, planner: Callable[..., Planner], zoo: Zoo, tmp_path: Path
+def test_without_a_store_nobody_waits(planner: Callable[..., Planner]) -> None:
+    assert len(groups(planner((Layer("--set", {"store_gb": 0}),)).plan())) == 1
+
+
+@pytest.mark.parametrize("teaches", [False, True], ids=["files that may change", "a reinforced set"])
+def test_where_nothing_is_recorded_nobody_waits(
+    teaches: bool, planner: Callable[..., Planner], zoo: Zoo, tmp_path: Path
 ) -> None:
-    made = planner((Layer("--set", dotted(change or {})),))
-    if change is None:
-        files = DataFacts("files of a large set", 32, AugmentConfig())
-        made = Planner(
-            "mini", made.suite, output=tmp_path, zoo=zoo, registry=load_registry(zoo), facts=lambda *_: files
-        )
-    assert len(groups(made.plan())) == 1
+    content = "reinforced set" if teaches else "files of a large set"
+    facts = DataFacts(content, 32, AugmentConfig(), teaches=teaches)
+    plan = Planner(
+        "mini", planner().suite, output=tmp_path, zoo=zoo, registry=load_registry(zoo), facts=lambda *_: facts
+    ).plan()
+    assert len(groups(plan)) == 1
+    assert len(plan.teachers) == (0 if teaches else 1)
 
 
 def taken(schedule: Schedule) -> list[str]:

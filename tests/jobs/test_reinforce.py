@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from kdzoo.jobs.reinforce import Wanted, reinforce
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.train import make_fabric, train
 from kdzoo.observers.journal import read_journal
+from kdzoo.owner import Owner
 from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.recipe.model import Recipe
@@ -362,3 +364,27 @@ def test_what_a_set_says_of_itself_is_read_back(make: Callable[..., Path]) -> No
     facts = read_facts(make())
     assert Facts.model_validate_json(facts.model_dump_json(exclude_unset=True)) == facts
     assert (facts.views, facts.top_k, facts.images, facts.classes) == (3, 2, 8, ("cat", "dog"))
+
+
+def test_one_process_makes_it(make: Callable[..., Path]) -> None:
+    folder = make()
+    with Owner(folder).held(), pytest.raises(KdzooError, match="writes this folder"):
+        make()
+
+
+def test_changed_pictures_have_no_answer(make: Callable[..., Path]) -> None:
+    data = open_data(DataConfig(data_dir=make(), batch_size=4), seed=0, device=torch.device("cpu"))
+    batch = next(iter(data.train))
+    origin, image = batch.origin, batch.inputs["image"]
+    assert origin is not None
+
+    def shown(changed: Tensor) -> bool:
+        return origin.shows(replace(batch, inputs={"image": changed}), "image")
+
+    assert shown(image)
+    assert shown(image[:2].detach()), "a part of the batch"
+    assert not shown(image[..., 8:24, 8:24]), "a crop in the same memory"
+    assert not shown(image.flip(0))
+    assert not shown(image.clone())
+    image.mul_(0.5)
+    assert not shown(image), "changed in place"

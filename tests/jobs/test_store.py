@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -263,3 +264,26 @@ def test_another_batch_size_is_recorded_anew_and_differs_by_rounding_alone(
 
 def teacher(cache: Path) -> Path:
     return next((cache / "teachers").glob("*/student"))
+
+
+class Deletes(Listener):
+    """Removes the whole store in the middle of the first epoch."""
+
+    def __init__(self, cache: Path) -> None:
+        self.folder = cache / "answers"
+
+    def step_ended(self, run: Any, batch: Any, figures: Any, moment: Any) -> None:
+        if (moment.epoch, moment.step) == (1, 3):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["while recording", "while replaying"])
+def test_a_store_that_is_deleted_is_no_error(before: bool, tmp_path: Path, cache: Path) -> None:
+    plain = run(small("kd", **FEW, store_gb=0), tmp_path / "plain")
+    if before:
+        run(small("kd", **FEW), tmp_path / "recorded")
+    deleted = run(small("kd", **FEW), tmp_path / "deleted", listeners=[Deletes(cache)])
+    assert deleted["hash"] == plain["hash"]
+    assert deleted["teacher/replayed"] == (20 if before else 0)
+    assert run(small("kd", **FEW), tmp_path / "after")["hash"] == plain["hash"]
+    assert run(small("kd", **FEW), tmp_path / "again")["teacher/replayed"] == 40
