@@ -148,8 +148,8 @@ def suite(flags: argparse.Namespace, data_dir: Path, folder: Path) -> list[str]:
     images = content["data"]["train_per_class"] * classes
     return [
         f"Teacher {flags.teacher}, student {flags.student}, {images} images of 32x32, batch {flags.batch}, "
-        f"{flags.suite_epochs} epochs, {len(seeds)} seeds of {', '.join(methods)}; {ledger['workers']} runs at a time "
-        f"of {ledger['threads']} thread each. Every method has {same} the store.",
+        f"{flags.suite_epochs} epochs, {len(seeds)} seeds of {', '.join(methods)}; {ledger['workers']} runs at "
+        f"a time of {ledger['threads']} thread each. Every method has {same} the store.",
         "",
         "| `kdzoo bench` | seconds |",
         "|---|---:|",
