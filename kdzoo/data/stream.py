@@ -258,7 +258,7 @@ class TrainStream(Stream):
             raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
         return part
 
-    def views(self, number: int) -> TrainStream:
+    def in_view(self, number: int) -> TrainStream:
         """The ``number``-th view of every sample, in the order of the split, in batches of equal size.
 
         The last one is filled up with samples from the beginning.

@@ -261,7 +261,7 @@ def _answers(data: DataSet, teacher: Backbone, view: int, resources: Resources) 
 def _asked(data: DataSet, teacher: Backbone, view: int, resources: Resources) -> Iterator[tuple[int, Tensor]]:
     """Each batch's first row, and its logits."""
     begin, index = 0, data.train.split.index
-    for batch in data.train.views(view):
+    for batch in data.train.in_view(view):
         if not torch.equal(batch.index.cpu(), index[(torch.arange(len(batch)) + begin) % len(index)]):
             raise KdzooError("a reinforced set needs pictures that can all be read; see the warning")
         with resources.fabric.autocast():

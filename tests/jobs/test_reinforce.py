@@ -158,7 +158,7 @@ def test_the_views_are_redrawn_from_the_pictures(make: Callable[..., Path], imag
     )
     wanted = {}
     for view in range(3):
-        (batch,) = plain.train.views(view)
+        (batch,) = plain.train.in_view(view)
         wanted |= {
             (view, int(index)): image for index, image in zip(batch.index, batch.inputs["image"], strict=True)
         }
