@@ -157,7 +157,7 @@ def suite(flags: argparse.Namespace, data_dir: Path, folder: Path) -> list[str]:
         f"| with the store, empty at first | {seconds['with']:.0f} |",
         "",
         f"With the store the suite takes {seconds['without'] / seconds['with']:.2f} x less time. The runs replayed "
-        f"answers for which the teacher had taken {saved:.0f} s.",
+        f"answers for which the teacher had taken {saved:.1f} s.",
     ]
 
 

@@ -262,7 +262,7 @@ class Planner:
         own = f"{entry.method}-seed{seed}-{identity.key[:8]}"
         key = f"{place}/{_file_name(entry.pair)}/{own}"
         after = frozenset(self._teachers_of(recipe, entry.pair))
-        shared = shared_answers(recipe, identity)
+        shared, embeddings = shared_answers(recipe, identity, self._zoo)
         return Task(
             key=key,
             recipe=recipe,
@@ -272,6 +272,7 @@ class Planner:
             epochs=recipe.epochs,
             after=after,
             shares=" ".join([shared, *sorted(after)]) if shared else "",
+            embeddings=embeddings,
         )
 
     def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:

@@ -23,8 +23,8 @@ class Schedule:
     """Returns the tasks of a plan, each after those that it needs.
 
     A teacher is returned only when a task that needs it is next, so that none is trained for finished tasks. Of the
-    tasks that share a teacher's answers, the first records them; the others wait until it is done, then replay them.
-    A finished search adds the runs of the best candidate.
+    tasks that share a teacher's answers one is first and records them: one that reads embeddings, if any does. The
+    others wait until it is done, and replay them. A finished search adds the runs of the best candidate.
 
     Args:
         plan: the plan.
@@ -48,7 +48,7 @@ class Schedule:
         self._searches = list(plan.searches)
         self._waiting: dict[str, Task] = {}
         self._running: dict[str, Task] = {}
-        self._recorded: set[str] = set()  # what tasks share whose first one is done
+        self._recorded: dict[str, bool] = {}  # what finished tasks share, and whether with embeddings
         self._seeds = len({run.seed for run in plan.runs})
         for search in plan.searches:
             self._add(candidate.task for candidate in search.candidates)
@@ -98,6 +98,7 @@ class Schedule:
             if not missing and self._must_wait(task):
                 continue
             if not missing:
+                task = self._recorder(task)
                 del self._waiting[task.key]
                 return self._start(task)
             for key in missing:
@@ -112,15 +113,25 @@ class Schedule:
             self._fail(task, error)
         else:
             self.results[key] = result or {}
-            self._recorded.add(task.shares)
+            self._recorded[task.shares] = self._recorded.get(task.shares, False) or task.embeddings
             self._settle_searches()
         return task
 
     def _must_wait(self, task: Task) -> bool:
         """Whether a running task records the answers that this one can replay."""
-        if not task.shares or task.shares in self._recorded:
-            return False
-        return any(one.shares == task.shares for one in self._running.values())
+        running = (one for one in self._running.values() if one.shares == task.shares)
+        return self._is_new(task) and any(one.embeddings >= task.embeddings for one in running)
+
+    def _recorder(self, task: Task) -> Task:
+        """The task that is done instead, if it records what this one replays then."""
+        if not self._is_new(task):
+            return task
+        alike = (one for one in self._waiting.values() if one.shares == task.shares)
+        return next((one for one in alike if one.embeddings > task.embeddings), task)
+
+    def _is_new(self, task: Task) -> bool:
+        """Whether it asks a teacher for what no finished task of this session has recorded."""
+        return bool(task.shares) and self._recorded.get(task.shares) not in (True, task.embeddings)
 
     def _start(self, task: Task) -> Task:
         self._running[task.key] = task

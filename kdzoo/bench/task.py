@@ -26,6 +26,7 @@ class Task:
         after: keys of the tasks that must be done before.
         shares: equal in tasks that ask their frozen teachers the same, so that one can replay the other's answers;
             empty where none are kept.
+        embeddings: whether it asks for embeddings too, and not for logits alone.
     """
 
     key: str
@@ -37,3 +38,4 @@ class Task:
     teaches: str | None = None
     after: frozenset[str] = frozenset()
     shares: str = ""
+    embeddings: bool = False

@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from kdzoo.data.dataset import PIXELS, DataSet
+from kdzoo.engine.components import knowledge_of
 from kdzoo.engine.reinforced import ReinforcedAnswers
 from kdzoo.engine.store import Replays, Store
 from kdzoo.places import cache_folder
@@ -19,6 +20,7 @@ from kdzoo.recipe.decides import EFFECTS, Effect
 from kdzoo.recipe.identity import CONTENT, Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.version import __version__
+from kdzoo.zoo import Zoo
 
 _FORMAT = 2  # increase it when the same recipe makes other views
 _FIELDS = ("seed", "precision", "channels_last", "compile", "deterministic", "processes")
@@ -46,13 +48,22 @@ def open_store(
     return Store(cache_folder() / "answers", decides, int(recipe.store_gb * 1e9), warn)
 
 
-def shared_answers(recipe: Recipe, identity: Identity) -> str:
-    """A text that is equal for runs whose teachers, if their weights are, answer the same; empty: nothing is kept."""
+def shared_answers(recipe: Recipe, identity: Identity, zoo: Zoo) -> tuple[str, bool]:
+    """What runs share that can replay each other's answers, if their teachers have the same weights.
+
+    Returns:
+        A text that is equal for such runs, empty if nothing is kept; and whether embeddings are read, which a run
+        that reads logits alone does not record.
+    """
+    taps = [part.make().taps for part in knowledge_of(recipe, zoo)]
     teachers = {name: value for name, value in identity.fields.items() if name.startswith("roles.teacher")}
     if not (recipe.store_gb and teachers and str(identity.fields.get(CONTENT)).startswith(PIXELS)):
-        return ""
-    plain = json.dumps({**_decides(identity), **teachers}, sort_keys=True)
-    return hashlib.sha256(plain.encode()).hexdigest()
+        return "", False
+    if any(one.probes_of("teacher") for one in taps):
+        return "", False
+    stages = sorted({stage for one in taps for stage in one.of("teacher")})
+    plain = json.dumps([{**_decides(identity), **teachers}, stages], sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest(), any(one.embedding for one in taps)
 
 
 def _decides(identity: Identity) -> dict[str, Any]:

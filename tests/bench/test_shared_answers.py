@@ -113,13 +113,26 @@ def test_the_first_records_and_the_others_wait(planner: Callable[..., Planner]) 
     assert taken(schedule) == ["dist seed 0"]
 
 
+def test_what_reads_embeddings_records_for_what_reads_logits(planner: Callable[..., Planner]) -> None:
+    plan = planner(methods=["kd", "fitnet", "srrl", "rkd"]).plan()
+    keys = {run.entry.name: run.task.key for run in plan.runs}
+    assert groups(plan) == [{"baseline 0"}, {"kd 0", "srrl 0", "rkd 0"}, {"fitnet 0"}]
+    schedule = Schedule(plan, lambda *_: (), lambda task: None)
+    assert taken(schedule) == ["baseline seed 0", "the teacher"]
+    schedule.settle(next(iter(plan.teachers)), {}, None)
+    assert taken(schedule) == ["srrl seed 0", "fitnet seed 0"], "maps are another group"
+    schedule.settle(keys["srrl"], {}, None)
+    assert taken(schedule) == ["kd seed 0", "rkd seed 0"]
+
+
 @pytest.mark.slow
 def test_with_several_workers_the_teacher_is_asked_once(
     planner: Callable[..., Planner], zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KDZOO_CACHE", str(tmp_path / "cache"))
     quiet = Layer("test", {"observers": []})
-    session = SuiteSession(planner((quiet,)), load_registry(zoo).methods, crew(2, 2))
+    made = planner((quiet,), methods=["kd", "dkd", "srrl"])
+    session = SuiteSession(made, load_registry(zoo).methods, crew(2, 2))
     session.run(SuiteProgress(Console(file=io.StringIO()), 2))
     assert not session.schedule.failures
     results = {run.entry.name: session.schedule.results[run.task.key] for run in session.schedule.runs}
@@ -127,11 +140,11 @@ def test_with_several_workers_the_teacher_is_asked_once(
     replayed = {name: one.get("teacher/replayed", 0) for name, one in results.items()}
     images = asked["kd"]
     assert images > 0
-    assert asked == {"baseline": 0, "kd": images, "dkd": images, "dist": images}
+    assert asked == {"baseline": 0, "kd": images, "dkd": images, "srrl": images}
     assert sum(asked.values()) - sum(replayed.values()) == images, "as many passes as one run makes"
-    assert results["kd"]["teacher/recorded"] == images
+    assert results["srrl"]["teacher/recorded"] == images, "logits and embeddings at once"
     saved = {row.entry: row.saved for row in read_results(tmp_path / "suite").pairs[0].rows}
-    assert {name for name, seconds in saved.items() if seconds} == {"dkd", "dist"}
+    assert {name for name, seconds in saved.items() if seconds} == {"kd", "dkd"}
 
 
 def test_seconds_saved_are_a_column_where_there_are_any() -> None:
