@@ -44,6 +44,7 @@ SECTIONS = {
         "Backbone",
         "Samples",
         "OptimConfig",
+        "Tune",
         "KdzooError",
     ),
     "Functions that many share": (

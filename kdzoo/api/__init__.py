@@ -23,6 +23,7 @@ from kdzoo.api.observer import (
     StepsDone,
     Warned,
 )
+from kdzoo.api.tune import Tune
 from kdzoo.errors import KdzooError
 from kdzoo.markdown import markdown_text
 
@@ -115,6 +116,7 @@ __all__ = [
     "StepsDone",
     "Stream",
     "Taps",
+    "Tune",
     "Warned",
     "WrappedMetric",
     "at_least_float32",

@@ -24,6 +24,7 @@ class Task:
         teaches: the role whose network is trained for the teacher cache, as this recipe needs it; None runs
             the recipe itself.
         after: keys of the tasks that must be done before.
+        tests: whether the run may read the test split.
         shares: equal in tasks that ask their frozen teachers the same, so that one can replay the other's answers;
             empty where none are kept.
         embeddings: whether it asks for embeddings too, and not for logits alone.
@@ -37,5 +38,6 @@ class Task:
     epochs: int
     teaches: str | None = None
     after: frozenset[str] = frozenset()
+    tests: bool = True
     shares: str = ""
     embeddings: bool = False

@@ -12,12 +12,16 @@ from kdzoo.cli.bench import bench
 from kdzoo.cli.cache import cache
 from kdzoo.cli.check import check
 from kdzoo.cli.commands import Commands
+from kdzoo.cli.compare import compare
 from kdzoo.cli.distill import distill
+from kdzoo.cli.evaluate import evaluate
+from kdzoo.cli.export import export
 from kdzoo.cli.install import install, uninstall
 from kdzoo.cli.keys import TakesKeys
 from kdzoo.cli.listing import list_methods
 from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
+from kdzoo.cli.predict import predict
 from kdzoo.cli.probe import probe
 from kdzoo.cli.reinforce import reinforce
 from kdzoo.cli.report import report
@@ -59,6 +63,10 @@ app.command(cls=TakesKeys)(bench)
 app.command(cls=TakesKeys)(probe)
 app.command(cls=TakesKeys)(reinforce)
 app.command(cls=TakesKeys)(reproduce)
+app.command()(export)
+app.command()(predict)
+app.command()(evaluate)
+app.command()(compare)
 app.command()(report)
 app.command()(wandb)
 app.add_typer(cache, name="cache")

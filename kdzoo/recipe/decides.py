@@ -79,6 +79,7 @@ class DataFacts:
         img_size: side in pixels that it came to.
         augment: how training images are varied, defaults filled in.
         evaluation: how images are prepared for evaluation; None if they are taken as they are.
+        validates: whether there is a validation split.
         teaches: whether a teacher's answers come with the images, so that none is trained.
     """
 
@@ -86,6 +87,7 @@ class DataFacts:
     img_size: int
     augment: AugmentConfig
     evaluation: Evaluation | None = None
+    validates: bool = True
     teaches: bool = False
 
 

@@ -21,6 +21,7 @@ from kdzoo.api import (
     KdzooError,
     Phase,
     Run,
+    Tune,
     markdown_text,
     refuse_mixing,
 )
@@ -67,7 +68,7 @@ class Incremental(Algorithm):
         memory_budget: Budget = "total",
         selection: Selection = "herding",
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
     ) -> None:
         self.tasks = tasks
         self.first_task = first_task

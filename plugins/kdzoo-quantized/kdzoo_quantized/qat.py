@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, Phase, Run
+from kdzoo.api import Algorithm, Batch, Phase, Run, Tune
 from kdzoo_quantized.network import describe, sizes
 from kdzoo_quantized.student import Bits, Precision, Start, check, first_steps, quantize, split, take_teacher
 
@@ -51,7 +51,7 @@ class QuantizationAware(Algorithm):
         float_share: Share = 0.5,
         rate: PositiveFloat = 1.0,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         teacher_weight: NonNegativeFloat = 1.0,
     ) -> None:
         self.precision = Precision(weight_bits, activation_bits, first_last_bits, per_channel)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, Phase, Run, softened_kl
+from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, Phase, Run, Tune, softened_kl
 from kdzoo_quantized.network import describe, sizes
 from kdzoo_quantized.student import Bits, Precision, Start, check, first_steps, quantize, split, take_teacher
 
@@ -59,7 +60,7 @@ class QuantizationAwareDistillation(Algorithm):
         rate: PositiveFloat = 1.0,
         teacher_rate: PositiveFloat = 1.0,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         teacher_task_weight: NonNegativeFloat = 1.0,
         back_weight: NonNegativeFloat = 1.0,
         temperature: PositiveFloat = 4.0,
