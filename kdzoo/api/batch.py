@@ -56,6 +56,14 @@ class Origin:
             and image._version == self.versions[modality]
         )
 
+    def shows(self, batch: Batch, modality: str) -> bool:
+        """Whether the batch has these images, or a part of them, unchanged."""
+        image, own = batch.inputs.get(modality), self.inputs.get(modality)
+        if image is None or own is None or image._version != self.versions[modality]:
+            return False
+        alike = image.shape[1:] == own.shape[1:] and image.stride()[1:] == own.stride()[1:]
+        return alike and image.untyped_storage().data_ptr() == own.untyped_storage().data_ptr()
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

@@ -32,6 +32,7 @@ class Score:
         parameters: of the student.
         plugins: the distributions that provided its components -> their versions.
         columns: the suite's further figures; None where the run has none.
+        saved: seconds that a teacher would have taken for the answers that the run replayed.
     """
 
     entry: str
@@ -45,6 +46,7 @@ class Score:
     parameters: int
     plugins: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, float | None] = field(default_factory=dict)
+    saved: float = 0.0
 
     @classmethod
     def of(
@@ -77,6 +79,7 @@ class Score:
             parameters=result.parameters,
             plugins=result.plugins,
             columns={name: result.figure(name) for name in columns},
+            saved=result.figure("teacher/seconds_saved") or 0.0,
         )
 
 
@@ -121,6 +124,7 @@ class Row:
         source: the distributions that provided its components, with versions; the core only if it is the only
             one.
         columns: the suite's further figures; None unless every seed has them.
+        saved: seconds that a teacher would have taken for the answers that were replayed, mean over the runs.
     """
 
     entry: str
@@ -134,6 +138,7 @@ class Row:
     parameters: int
     source: str = ""
     columns: Mapping[str, Estimate | None] = field(default_factory=dict)
+    saved: float = 0.0
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -183,6 +188,7 @@ def _row(entry: str, runs: Mapping[int, Score], reference: Mapping[int, Score]) 
         parameters=ordered[0].parameters,
         source=_source(ordered),
         columns={name: _column(ordered, name) for name in ordered[0].columns},
+        saved=fmean(score.saved for score in ordered),
     )
 
 

@@ -16,6 +16,7 @@ from kdzoo.bench.tuning_trials import proposed, require_optuna
 from kdzoo.engine.components import components_of
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.files import folder_name
+from kdzoo.jobs.answers import shared_answers
 from kdzoo.jobs.identity import identity_of
 from kdzoo.jobs.plan import readable, teacher_recipe
 from kdzoo.recipe.data import AUTO, DataConfig
@@ -309,6 +310,8 @@ class Planner:
         identity = self._identity(recipe)
         own = f"{entry.method}-seed{seed}-{identity.key[:8]}"
         key = f"{place}/{_file_name(entry.pair)}/{own}"
+        after = frozenset(self._teachers_of(recipe, entry.pair))
+        shared, embeddings = shared_answers(recipe, identity, self._zoo)
         return Task(
             key=key,
             recipe=recipe,
@@ -316,7 +319,9 @@ class Planner:
             job=self._job(entry, seed, recipe, settings if place == TUNING else None),
             identity=identity,
             epochs=recipe.epochs,
-            after=frozenset(self._teachers_of(recipe, entry.pair)),
+            after=after,
+            shares=" ".join([shared, *sorted(after)]) if shared else "",
+            embeddings=embeddings,
             tests=place != TUNING,
         )
 
@@ -364,6 +369,8 @@ class Planner:
         """The keys of the teachers that must be trained before ``recipe`` is run; new ones are planned."""
         if self._zoo.find("scheme", recipe.scheme.name).component.kind != "offline":
             return []  # it may need no teacher; if it does, its own run trains it
+        if self._facts(recipe.data, recipe.roles["student"].model).teaches:
+            return []
         keys = []
         for role, config in recipe.roles.items():
             if is_trained_here(role, config):

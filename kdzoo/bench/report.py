@@ -105,6 +105,7 @@ def run_page(run: SingleRun) -> str:
 def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
     baseline = results.ledger.baseline
     section: dict[str, Any] = {"pair": pair.pair, "rows": pair.rows, "about_teacher": about_teacher(pair)}
+    section["replays"] = pair.replays
     if pair.rows:
         bands = _bands(results, pair)
         section["finding"] = finding(pair, baseline)
@@ -123,8 +124,14 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
 
 
 def _cost(results: SuiteResults, pair: PairResults) -> Drawing:
-    """Processor time on a CPU, which others may use too; wall time on a GPU, where processor time is irrelevant."""
-    if results.on_processor:
+    """Processor time on a CPU, which others may use too; wall time on a GPU, where processor time is irrelevant.
+
+    Where runs replayed a teacher's answers, wall time and that of the teacher.
+    """
+    if pair.replays:
+        costs = [row.seconds + row.saved for row in pair.rows]
+        axis = "seconds per run, the teacher's for replayed answers included"
+    elif results.on_processor:
         costs, axis = [row.process_seconds for row in pair.rows], "processor seconds per run"
     else:
         costs, axis = [row.seconds for row in pair.rows], "seconds per run"

@@ -47,6 +47,11 @@ class PairResults:
     accuracies: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     inflation: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def replays(self) -> bool:
+        """Whether some run replayed a teacher's answers."""
+        return any(row.saved for row in self.rows)
+
 
 @dataclass(frozen=True)
 class SuiteResults:

@@ -22,7 +22,9 @@ class Failure:
 class Schedule:
     """Returns the tasks of a plan, each after those that it needs.
 
-    A teacher is returned only when a task that needs it is next, so that none is trained for finished tasks.
+    A teacher is returned only when a task that needs it is next, so that none is trained for finished tasks. Of the
+    tasks that share a teacher's answers one is first and records them: one that reads embeddings, if any does. The
+    others wait until it is done, and replay them.
     A search may add candidates when those before are done; finished, it adds the runs of the best one.
 
     Args:
@@ -48,6 +50,7 @@ class Schedule:
         self._searches = list(plan.searches)
         self._waiting: dict[str, Task] = {}
         self._running: dict[str, Task] = {}
+        self._recorded: dict[str, bool] = {}  # what finished tasks share, and whether with embeddings
         self._seeds = len({run.seed for run in plan.runs})
         for search in plan.searches:
             self._add(candidate.task for candidate in search.candidates)
@@ -97,7 +100,10 @@ class Schedule:
                 del self._waiting[task.key]
                 self._fail(task, f"{broken[0].task.job.name} could not be trained: {broken[0].error}")
                 continue
+            if not missing and self._must_wait(task):
+                continue
             if not missing:
+                task = self._recorder(task)
                 del self._waiting[task.key]
                 return self._start(task)
             for key in missing:
@@ -112,8 +118,25 @@ class Schedule:
             self._fail(task, error)
         else:
             self.results[key] = result or {}
+            self._recorded[task.shares] = self._recorded.get(task.shares, False) or task.embeddings
             self._settle_searches()
         return task
+
+    def _must_wait(self, task: Task) -> bool:
+        """Whether a running task records the answers that this one can replay."""
+        running = (one for one in self._running.values() if one.shares == task.shares)
+        return self._is_new(task) and any(one.embeddings >= task.embeddings for one in running)
+
+    def _recorder(self, task: Task) -> Task:
+        """The task that is done instead, if it records what this one replays then."""
+        if not self._is_new(task):
+            return task
+        alike = (one for one in self._waiting.values() if one.shares == task.shares)
+        return next((one for one in alike if one.embeddings > task.embeddings), task)
+
+    def _is_new(self, task: Task) -> bool:
+        """Whether it asks a teacher for what no finished task of this session has recorded."""
+        return bool(task.shares) and self._recorded.get(task.shares) not in (True, task.embeddings)
 
     def _start(self, task: Task) -> Task:
         self._running[task.key] = task

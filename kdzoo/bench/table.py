@@ -21,6 +21,7 @@ HEADINGS = (
     "published\n(ours minus it)",
     "test %,\nchosen epoch",
     "seconds\na run",
+    "teacher s\nsaved",
     "peak\nMB",
     "from",
 )
@@ -29,7 +30,10 @@ HEADINGS = (
 PUBLISHED = HEADINGS[4]
 """The heading of published accuracies: a star marks one that is not said to be of the last epoch."""
 
-LEAVE_OUT = ("from", "peak\nMB", "seconds\na run", PUBLISHED, "test %,\nchosen epoch", "n")
+SAVED = HEADINGS[7]
+"""The heading of the seconds that a teacher would have taken for replayed answers."""
+
+LEAVE_OUT = ("from", "peak\nMB", SAVED, "seconds\na run", PUBLISHED, "test %,\nchosen epoch", "n")
 """The columns that a narrow terminal omits, in this order."""
 
 _MAIN = "test %,\nlast epoch"
@@ -51,6 +55,7 @@ WANDB_COLUMNS = (
     "test chosen ±",
     "seconds",
     "processor seconds",
+    "teacher seconds saved",
     "peak memory MB",
     "parameters",
     "from",
@@ -74,11 +79,12 @@ def headings(pair: PairResults) -> tuple[str, ...]:
 
 
 def leaderboard_lines(results: PairResults) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The headings and rows of a pair's leaderboard; the column of published accuracies only if there are any."""
-    lines = [headings(results), *(cells(row, published_cell(results, row)) for row in results.rows)]
-    if not results.published:
-        place = lines[0].index(PUBLISHED)
-        lines = [(*line[:place], *line[place + 1 :]) for line in lines]
+    """The headings and rows of a pair's leaderboard; published accuracies and seconds saved only if there are any."""
+    heads = headings(results)
+    lines = [heads, *(cells(row, published_cell(results, row)) for row in results.rows)]
+    filled = {PUBLISHED: bool(results.published), SAVED: results.replays}
+    kept = [place for place, heading in enumerate(heads) if filled.get(heading, True)]
+    lines = [tuple(line[place] for place in kept) for line in lines]
     return lines[0], lines[1:]
 
 
@@ -103,6 +109,7 @@ def cells(row: Row, published: str = "") -> tuple[str, ...]:
         percent(row.chosen),
         *map(percent, row.columns.values()),
         f"{row.seconds:.1f}",
+        f"{row.saved:.1f}",
         f"{row.memory_mb:.0f}",
         row.source,
     )
@@ -175,6 +182,7 @@ def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
             *_numbers(row.chosen),
             row.seconds,
             row.process_seconds,
+            row.saved,
             row.memory_mb,
             row.parameters,
             row.source,

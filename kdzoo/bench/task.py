@@ -25,6 +25,9 @@ class Task:
             the recipe itself.
         after: keys of the tasks that must be done before.
         tests: whether the run may read the test split.
+        shares: equal in tasks that ask their frozen teachers the same, so that one can replay the other's answers;
+            empty where none are kept.
+        embeddings: whether it asks for embeddings too, and not for logits alone.
     """
 
     key: str
@@ -36,3 +39,5 @@ class Task:
     teaches: str | None = None
     after: frozenset[str] = frozenset()
     tests: bool = True
+    shares: str = ""
+    embeddings: bool = False

@@ -10,6 +10,10 @@ from kdzoo.bench.ledger import Ledger, TunedEntry
 from kdzoo.bench.recorded import HEADLINE
 from kdzoo.bench.results import PairResults, SuiteResults
 
+_REPLAYED = (
+    "Runs replay answers of the teacher that another run recorded: seconds and teacher seconds saved together are "
+    "what a run costs alone."
+)
 _SURE = "the 95% interval of the difference excludes 0"
 
 
@@ -44,11 +48,12 @@ def finding(pair: PairResults, baseline: str) -> str:
 
 
 def about_teacher(pair: PairResults) -> str:
-    """The teacher's accuracy and training time; empty without a teacher."""
+    """The teacher's accuracy and training time, and what is saved by replaying; empty without a teacher."""
     if pair.teacher is None:
         return ""
     took = "" if pair.teacher_seconds is None else f", trained once in {pair.teacher_seconds:.0f} s"
-    return f"The teacher reaches {number(pair.teacher)} % on the test split{took}."
+    said = f"The teacher reaches {number(pair.teacher)} % on the test split{took}."
+    return f"{said} {_REPLAYED}" if pair.replays else said
 
 
 def about_data(data: Mapping[str, Any]) -> str:

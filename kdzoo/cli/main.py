@@ -23,6 +23,7 @@ from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
 from kdzoo.cli.predict import predict
 from kdzoo.cli.probe import probe
+from kdzoo.cli.reinforce import reinforce
 from kdzoo.cli.report import report
 from kdzoo.cli.reproduce import reproduce
 from kdzoo.cli.show import show
@@ -61,6 +62,7 @@ app.command()(show)
 app.command(cls=TakesKeys)(distill)
 app.command(cls=TakesKeys)(bench)
 app.command(cls=TakesKeys)(probe)
+app.command(cls=TakesKeys)(reinforce)
 app.command(cls=TakesKeys)(reproduce)
 app.command()(export)
 app.command()(predict)

@@ -11,10 +11,14 @@ from torch import Tensor
 from kdzoo.api.batch import Batch
 from kdzoo.data.listing import digest
 from kdzoo.data.parts import Part
+from kdzoo.data.reinforced import Reinforced
 from kdzoo.data.stream import Stream, TrainStream
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.evaluation import Evaluation
+
+PIXELS = "pixels"
+"""Begins the content of data that are in memory, and cannot change during a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,7 @@ class DataSet:
         notes: decisions about the splits that the user should know of.
         unreadable: images that were left out -> why; in a set that streams, as they are met.
         unlabelled: whether the data set has no label for any training image, not even a withheld one.
+        reinforced: a teacher's answers to the training images, if they come with these.
 
     """
 
@@ -61,6 +66,12 @@ class DataSet:
     unreadable: Mapping[str, str] = field(default_factory=dict, repr=False)
     evaluation: Evaluation | None = None
     unlabelled: bool = False
+    reinforced: Reinforced | None = None
+
+    @property
+    def content(self) -> str:
+        """What identifies the images: their pixels, or their files where these are read anew in every epoch."""
+        return f"{'files' if self.streams else PIXELS} {self.content_hash}"
 
     @property
     def train(self) -> TrainStream:

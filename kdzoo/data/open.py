@@ -14,6 +14,7 @@ from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.cores import available_cores
+from kdzoo.data import reinforced
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
 from kdzoo.data.dataset import DataSet, hashes
@@ -81,6 +82,9 @@ def open_data(
 
     """
     started = time.perf_counter()
+    taught = reinforced.find(config)
+    if taught is not None:
+        config = taught.config(config)
     once = once or Once()
     source = once.get(("source", *_origin(config)), lambda: find_source(config, zoo))
     own = once.get(("own side", id(source)), partial(_own_side, config, source))
@@ -103,7 +107,7 @@ def open_data(
     shelves = Shelves(config, cache_dir, progress, warn, once)
     parts, shelved = _decode(source, pairs, config, forms, shelves)
     skipped = dict(_unreadable(source, pairs, shelved))
-    vary = Augment(augment, seed, img_size)
+    vary = Augment(augment, seed if taught is None else taught.facts.seed, img_size)
 
     def meet(name: str, reason: str) -> None:
         skipped[name] = reason
@@ -149,6 +153,7 @@ def open_data(
         drop_last=config.drop_last,
         balance=_balance(config, parts["train"].split),
         views=config.views,
+        pick=None if taught is None else partial(taught.drawn, seed),
     )  # fmt: skip
     pixels = {
         modality: {name: shelf.digest for name, shelf in own.items() if name != _CUT}
@@ -165,7 +170,7 @@ def open_data(
         )[1]
         for modality in (IMAGE, *pairs, *computed)
     }
-    return DataSet(
+    opened = DataSet(
         training=train,
         val=streams.get("val"),
         test=streams["test"],
@@ -192,7 +197,11 @@ def open_data(
         unreadable=skipped,
         evaluation=how,
         unlabelled=not (config.withhold_train or source.labelled),
+        reinforced=taught,
     )
+    if taught is not None:
+        taught.check(opened.content, [opened.names[row] for row in opened.train.split.index.tolist()])
+    return opened
 
 
 def _origin(config: DataConfig) -> tuple[Hashable, ...]:

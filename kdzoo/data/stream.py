@@ -26,6 +26,8 @@ _COPY_BITS = 40  # a sample's further views of an epoch draw as if they were sam
 
 Compute = Callable[[Tensor], Tensor]
 Views = Mapping[str, Tensor]
+Pick = Callable[[int, Tensor], Tensor]
+"""From the epoch and samples (B,) to the numbers of their views (B,), where there is a fixed number of views."""
 
 
 class Piece(NamedTuple):
@@ -125,7 +127,7 @@ class Stream:
             self._drawn(self.split.index[asked], step, asked, asked)
             for step, asked in enumerate(batches, start)
         ]
-        reading = [images.read(batches, rows, self.epoch) for images in self._images.values()]
+        reading = [images.read(batches, rows, self._views_epoch) for images in self._images.values()]
         for step, together in enumerate(zip(*reading, strict=True), start):
             pieces = dict(zip(self._images, together, strict=True))
             chosen = pieces[IMAGE].chosen
@@ -135,6 +137,11 @@ class Stream:
             views = self._shown(pieces, drawn)
             batch = self._batch(index, *self._mixed(views, self._target[chosen], step))
             yield self._traced(batch, step, len(batches) + start, asked)
+
+    @property
+    def _views_epoch(self) -> int:
+        """The epoch that the draws of the views depend on."""
+        return self.epoch
 
     def _batch(self, index: Tensor, views: Mapping[str, Tensor], target: Tensor) -> Batch:
         seen = {**views, **{name: compute(views[IMAGE]) for name, compute in self._computed.items()}}
@@ -165,7 +172,8 @@ class TrainStream(Stream):
     Processes take their parts of the same global batches, all of one length. The rest of an epoch that fills no
     batch is left out, or with ``drop_last=False`` is a smaller batch, of which each process takes as many; a set that
     is smaller than a batch is one batch. With ``views`` there are so many different epochs, images, order and mixing
-    alike: so a teacher's answers to them are soon all known. With ``balance`` each class comes equally often, see
+    alike: so a teacher's answers to them are soon all known. With ``pick`` each sample has a fixed number of views,
+    and an epoch shows that one of them. With ``balance`` each class comes equally often, see
     :func:`kdzoo.data.sampling.balanced`. With repeated augmentation (Hoffer et al. 2020, arXiv 1901.09335) an epoch
     is as long, of fewer samples: as in timm's RepeatAugSampler the first of the shuffled ones, several times in a
     row, in different processes, and the rest is left out.
@@ -194,6 +202,7 @@ class TrainStream(Stream):
         drop_last: bool = True,
         balance: bool = False,
         views: int | None = None,
+        pick: Pick | None = None,
     ) -> None:
         super().__init__(
             split, rows, images,
@@ -210,6 +219,8 @@ class TrainStream(Stream):
         self._balance = balance
         self._turn: tuple[int, Tensor, Sequence[Tensor]] | None = None
         self._views = views
+        self._pick = pick
+        self._in_order = False
         self._among = torch.arange(len(split))  # positions in the split
         self._part = ""
         self.labels = self._target.new_full((rows,), UNLABELLED).index_put((self._index,), self._target)
@@ -247,6 +258,15 @@ class TrainStream(Stream):
             raise KdzooError(f"{len(among)} training images are too few for {self._share.world} processes")
         return part
 
+    def in_view(self, number: int) -> TrainStream:
+        """The ``number``-th view of every sample, in the order of the split, in batches of equal size.
+
+        The last one is filled up with samples from the beginning.
+        """
+        found = copy.copy(self)
+        found._pick, found._in_order = lambda epoch, index: torch.full_like(index, number), True
+        return found
+
     def fetch(
         self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
     ) -> Batch:
@@ -267,7 +287,11 @@ class TrainStream(Stream):
                 raise KdzooError(f"{int(index[outside][0])} is not the index of a training sample")
         chosen = self._position.index_select(0, index)
         pieces = {name: images.pick(chosen) for name, images in self._images.items()}
-        views = self._shown(pieces, index, view, weak, None if epoch is None else self._repeated(epoch))
+        at = self.epoch if epoch is None else self._repeated(epoch)
+        if self._pick is None:
+            views = self._shown(pieces, index, view, weak, at)
+        else:
+            views = self._shown(pieces, self._picked(index, at), view, weak)
         return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
@@ -289,7 +313,14 @@ class TrainStream(Stream):
         origin = Origin(self.epoch, step, steps, self.split.index[chosen], batch.inputs, versions, self._part)
         return replace(batch, origin=origin)
 
+    @property
+    def _views_epoch(self) -> int:
+        return self.epoch if self._pick is None else 0
+
     def _batches(self) -> Sequence[Tensor]:
+        if self._in_order:
+            size, number = self._batch_size, len(self._among)
+            return torch.split(torch.arange(-(-number // size) * size) % number, size)
         if self._balance:
             return self._dealt(self._among[self._balanced()[0]])
         return self._dealt(
@@ -317,6 +348,8 @@ class TrainStream(Stream):
 
     def _drawn(self, index: Tensor, step: int, asked: Tensor, chosen: Tensor) -> Tensor:
         repeats, world = self._augment.repeats, self._share.world
+        if self._pick is not None:
+            return self._picked(index, self.epoch)
         if repeats == 1 and not self._balance:
             return index
         place = torch.arange(len(asked), device=index.device) + step * self._batch_size
@@ -326,6 +359,11 @@ class TrainStream(Stream):
         if len(chosen) < len(asked):
             copy = copy[torch.isin(asked.to(index.device), chosen)]
         return index + (copy << _COPY_BITS)
+
+    def _picked(self, index: Tensor, epoch: int) -> Tensor:
+        """What the draws of the views depend on that an epoch shows of a fixed number of them."""
+        assert self._pick is not None
+        return index + (self._pick(epoch, index) << _COPY_BITS)
 
     def _shown(
         self,
@@ -338,7 +376,7 @@ class TrainStream(Stream):
         sizes = pieces[IMAGE].sizes  # partners are cropped where the image is
         if view is None:
             return {name: self._augment.plain(piece.store, piece.at, sizes) for name, piece in pieces.items()}
-        epoch = self.epoch if epoch is None else epoch
+        epoch = self._views_epoch if epoch is None else epoch
         return {
             name: self._augment(
                 piece.store, piece.at, index, epoch, view, color=name == IMAGE, weak=weak, sizes=sizes,

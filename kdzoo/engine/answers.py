@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +11,11 @@ import torch
 
 from kdzoo.api.batch import Batch, Output
 from kdzoo.api.modes import evaluating
+from kdzoo.engine import stopwatch
 from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
-from kdzoo.engine.store import Store
+from kdzoo.engine.store import Replays
 from kdzoo.errors import KdzooError
 
 
@@ -36,7 +36,7 @@ class Answers:
         roster: Roster,
         autocast: Callable[[], AbstractContextManager[None]],
         listeners: Listeners,
-        store: Store | None = None,
+        store: Replays | None = None,
     ) -> None:
         self._roster = roster
         self._autocast = autocast
@@ -140,9 +140,9 @@ class Answers:
         store = self._store if not graph and self._measured is None else None
         if store is not None and (kept := store.recall(member, batch)) is not None:
             return kept
-        started = time.perf_counter()
+        stop = stopwatch.start(roster.device) if store is not None else None
         with torch.set_grad_enabled(graph), self._autocast():
             answer: Output = member.module(*inputs)
-        if store is not None:
-            store.keep(member, batch, answer, time.perf_counter() - started)
+        if store is not None and stop is not None:
+            store.keep(member, batch, answer, stop())
         return answer if answer.has_logits else replace(answer, logits=None, role=role)

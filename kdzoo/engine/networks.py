@@ -16,6 +16,7 @@ from kdzoo.backbone import Backbone, build_backbone
 from kdzoo.backbone.adapt import keep_classes, load_origin
 from kdzoo.backbone.memory_format import to_channels_last
 from kdzoo.backbone.origin import FOLDER, TIMM, Origin, describe, origin_of
+from kdzoo.engine.reinforced import AbsentTeacher
 from kdzoo.engine.teacher_classes import own_classes
 from kdzoo.engine.use import student_classes, teacher_use
 from kdzoo.engine.weights import load_weights
@@ -41,6 +42,7 @@ class Networks:
         zoo: Zoo | None = None,
         *,
         reads_logits: bool = True,
+        absent: AbsentTeacher | None = None,
     ) -> None:
         self._recipe = recipe
         self._data = data
@@ -50,6 +52,7 @@ class Networks:
         self._from_file: WeakSet[nn.Module] = WeakSet()
         self._modalities: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self._reads_logits = reads_logits
+        self._absent = absent
         self.sources: dict[str, str] = {}
         self.notes: dict[str, str] = {}
         """What was done with a role's weights that the user should know."""
@@ -85,6 +88,10 @@ class Networks:
         arguments: Mapping[str, Any] | None = None,
     ) -> Backbone:
         """The backbone of ``role``, on the device, with its weights loaded."""
+        if self._absent is not None and role.startswith("teacher"):
+            if role != "teacher" or arguments or num_classes not in (None, self._absent.num_classes):
+                self._absent.refuse("another teacher")
+            return self._absent
         config = self.config(role, like)
         number, _ = self._classes
         if num_classes == 0:

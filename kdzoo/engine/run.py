@@ -31,7 +31,7 @@ from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
-from kdzoo.engine.store import Store
+from kdzoo.engine.store import Replays
 from kdzoo.engine.updates import Updates
 from kdzoo.engine.work import Work
 from kdzoo.recipe.model import Recipe
@@ -57,7 +57,7 @@ class TrainingRun:
         networks: Networks,
         gallery: Gallery | None = None,
         listeners: Sequence[Listener] = (),
-        store: Store | None = None,
+        store: Replays | None = None,
     ) -> None:
         self.recipe = recipe
         self.data = data

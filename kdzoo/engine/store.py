@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from kdzoo.api.batch import Batch, Origin, Output
 from kdzoo.api.network import Backbone
 from kdzoo.engine.role import Role
+from kdzoo.engine.stopwatch import Seconds
 from kdzoo.engine.stored_epoch import Epoch, Recording
 from kdzoo.engine.weights import weights_hash
 from kdzoo.engine.writer import Writer
@@ -30,6 +31,22 @@ ABOUT = "about.json"
 """In the folder of a teacher's answers: what decides them."""
 
 
+class Replays(Protocol):
+    """Answers in the place of frozen teachers."""
+
+    def recall(self, member: Role, batch: Batch) -> Output | None:
+        """The answer of ``member``, or None where it must be asked."""
+
+    def keep(self, member: Role, batch: Batch, answer: Output, seconds: Seconds) -> None:
+        """Take note of an answer that it was asked for, which took so long."""
+
+    def close(self) -> None:
+        """End, and wait for what is being written."""
+
+    def figures(self) -> Mapping[str, float]:
+        """What it did, for the result."""
+
+
 @dataclass
 class Replayed:
     """How much the store did in this process.
@@ -37,11 +54,13 @@ class Replayed:
     Attributes:
         asked: images for which a frozen teacher's answer was wanted in training.
         answers: those whose answer was replayed.
-        seconds: the time that the teacher took for the same when it was recorded; on a GPU it is not known.
+        recorded: those whose answer was recorded.
+        seconds: the time that the teacher took for the replayed ones when they were recorded.
     """
 
     asked: int = 0
     answers: int = 0
+    recorded: int = 0
     seconds: float = 0.0
 
 
@@ -99,12 +118,12 @@ class Store:
         self.replayed.seconds += epochs[0].seconds / origin.steps if epochs[0] is not None else 0.0
         return _joined(member, [rows.to(origin.device) for rows in found if rows is not None])
 
-    def keep(self, member: Role, batch: Batch, answer: Output, seconds: float) -> None:
+    def keep(self, member: Role, batch: Batch, answer: Output, seconds: Seconds) -> None:
         """Record an answer that took so many ``seconds``; an epoch is written when all its steps are there."""
         shelf = self._shelf(member, batch)
         if shelf is None or not self._writer.on:
             return
-        origin = _origin(batch)
+        origin, written = _origin(batch), 0
         for part, tensor in zip(_parts(member), _taken_apart(member, answer), strict=True):
             at = (origin.epoch, origin.part, part)
             if shelf.opened.get(at) is not None:
@@ -115,21 +134,25 @@ class Store:
                 self._forget_other_epochs(shelf, origin)
                 shelf.recording[at] = Recording(origin, tensor)
             if shelf.recording[at].add(origin, tensor, seconds):
-                self._writer.write(shelf.recording.pop(at), shelf.folder / _file(*at))
+                whole = shelf.recording.pop(at)
+                if self._writer.write(whole, shelf.folder / _file(*at)):
+                    written = whole.images
                 shelf.opened.pop(at, None)
+        self.replayed.recorded += written
 
     def close(self) -> None:
         """Wait until everything that was recorded is written."""
         self._writer.close()
 
     def figures(self) -> dict[str, float]:
-        """For the result: images that frozen teachers were asked for, those replayed, and the seconds saved."""
+        """For the result: images that frozen teachers were asked for, those replayed and recorded, seconds saved."""
         done = self.replayed
         if not done.asked:
             return {}
         return {
             "teacher/asked": done.asked,
             "teacher/replayed": done.answers,
+            "teacher/recorded": done.recorded,
             "teacher/seconds_saved": done.seconds,
         }
 

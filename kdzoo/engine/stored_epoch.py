@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kdzoo.api.batch import Origin
+from kdzoo.engine.stopwatch import Seconds
 from kdzoo.errors import Damaged
 from kdzoo.files import replacing
 
@@ -24,7 +25,7 @@ _IN_MEMORY = 1 << 28
 
 
 class Recording:
-    """Collects the answers of an epoch.
+    """Collects the answers of an epoch, on their device if they are few, so that its host need not wait.
 
     Args:
         origin: of the first step.
@@ -34,22 +35,24 @@ class Recording:
     def __init__(self, origin: Origin, first: Tensor) -> None:
         self._batch = len(first)
         self._next = 0
-        self._seconds = 0.0
+        self._seconds: list[Seconds] = []
         self._index: list[Tensor] = []
         self._nhwc = _is_nhwc(first)
         shape = _flat(first, self._nhwc).shape[1:]
-        self._rows = first.new_empty((origin.steps * self._batch, *shape), device="cpu")
+        size = origin.steps * self._batch
+        few = size * shape.numel() * first.element_size() <= _IN_MEMORY
+        self._rows = first.new_empty((size, *shape), device=None if few else "cpu")
         self.exact = _flat(first, self._nhwc).is_contiguous()
 
-    def add(self, origin: Origin, answer: Tensor, seconds: float) -> bool:
+    def add(self, origin: Origin, answer: Tensor, seconds: Seconds) -> bool:
         """Add a step's answer; whether the epoch is complete. One with a gap never is."""
         if origin.step != self._next or not self.exact:
             return False
         begin = origin.step * self._batch
         flat = _flat(answer, self._nhwc)
-        self._rows[begin : begin + len(answer)].copy_(flat, non_blocking=False)
+        self._rows[begin : begin + len(answer)].copy_(flat)
         self._index.append(origin.index)
-        self._seconds += seconds
+        self._seconds.append(seconds)
         self._next += 1
         if self._next < origin.steps:
             return False
@@ -61,24 +64,29 @@ class Recording:
         """In bytes."""
         return self._rows.nbytes
 
+    @property
+    def images(self) -> int:
+        """How many were answered."""
+        return len(self._rows)
+
     def write(self, path: Path) -> None:
         """Write it, whole or not at all.
 
         Raises:
             OSError: there is no room, or no permission.
         """
-        index = torch.cat(self._index)
+        index, rows = torch.cat(self._index), self._rows.cpu()
         about = {
-            "sums": _sums(self._rows, index),
+            "sums": _sums(rows, index),
             "batch": self._batch,
-            "seconds": self._seconds,
+            "seconds": sum(one() for one in self._seconds),
             "nhwc": self._nhwc,
         }
         text = json.dumps(about)
         facts = {"about": text, "seal": hashlib.sha256(text.encode()).hexdigest()}
         with replacing(path) as part:
             try:
-                save_file({"answers": self._rows, "index": index}, part, metadata=facts)
+                save_file({"answers": rows, "index": index}, part, metadata=facts)
             except SafetensorError as error:  # what a full disk comes as
                 raise OSError(str(error)) from None
 

@@ -41,17 +41,18 @@ class Writer:
             self.stop(f"{folder}: {error.strerror or error}")
         return self.on
 
-    def write(self, recording: Recording, path: Path) -> None:
-        """Write it to ``path`` unless it is there, or another process is writing it."""
+    def write(self, recording: Recording, path: Path) -> bool:
+        """Write it to ``path`` unless it is there, or another process is writing it; whether there is room for it."""
         self._settle(_WAITING - 1)
         used = self._used.get(path.parent, 0) + recording.size
         if not self.on:
-            return
+            return False
         if used > self._limit:
             self.stop(f"{path.parent.name}: more than store_gb = {self._limit / 1e9:g} in all")
-            return
+            return False
         self._used[path.parent] = used
         self._waiting[path] = self._pool.submit(_write, recording, path)
+        return True
 
     def stop(self, why: str) -> None:
         """Record no more; the run goes on."""

@@ -67,6 +67,8 @@ def settle(
     images = len(data.training.split) // processes if data.training is not None else None
     size = _USUAL if images is None else fitting(images)
     if recipe.data.batch_size == AUTO:
+        if data.reinforced is not None:
+            raise KdzooError("data.batch_size auto: not with a reinforced set; give a number")
         if processes > 1:
             raise KdzooError(
                 "data.batch_size auto: only in one process; find it with --devices 1, then give the number"

@@ -51,11 +51,12 @@ def identity_of(
 def facts_of(data: DataSet) -> DataFacts:
     """Content hash, image size, augmentation and splits of an opened data set."""
     return DataFacts(
-        f"{'files' if data.streams else 'pixels'} {data.content_hash}",
+        data.content if data.reinforced is None else f"reinforced {data.reinforced.hash}",
         data.img_size,
         data.augment,
         data.evaluation,
         data.val is not None,
+        teaches=data.reinforced is not None,
     )
 
 

@@ -32,9 +32,10 @@ from kdzoo.engine.listeners import Listener
 from kdzoo.engine.loop import Loop
 from kdzoo.engine.metrics import metric_figures
 from kdzoo.engine.networks import Networks
+from kdzoo.engine.reinforced import AbsentTeacher
 from kdzoo.engine.reporter import Reporter
 from kdzoo.engine.run import TrainingRun
-from kdzoo.engine.store import Store
+from kdzoo.engine.store import Replays
 from kdzoo.errors import KdzooError, NotFinite
 from kdzoo.files import file_digest
 from kdzoo.jobs.announcer import Announcer
@@ -93,7 +94,7 @@ class Session:
         self._teacher_folders: dict[str, Path] = {}
         self._new_teachers: set[str] = set()
         self._missing: list[Planned] | None = None
-        self.store: Store | None = None
+        self.store: Replays | None = None
         self.announcer = Announcer(self._observers(), main=resources.main)
         label = "teacher" if planned.weights_only else None
         reporter = Reporter(self._notify, label, self.announcer.wants_figures)
@@ -283,8 +284,9 @@ class Session:
         """The run, before any enrolment, and its loop."""
         recipe, zoo, tell = self.recipe, self.resources.zoo, self.announcer.notify
         self.networks = Networks(
-            recipe, self.data, self.fabric.device, self._teacher, zoo, reads_logits=reads_logits(recipe, zoo)
-        )
+            recipe, self.data, self.fabric.device, self._teacher, zoo, reads_logits=reads_logits(recipe, zoo),
+            absent=AbsentTeacher.of(self.data),
+        )  # fmt: skip
         scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
         gallery = Gallery(self.place.path, tell, writes=self.resources.main)
         self.store = open_store(recipe, self.identity, self.data, self.fabric, self._warn)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.backbone import Backbone
+from kdzoo.engine.reinforced import AbsentTeacher
 from kdzoo.engine.run import TrainingRun
 from kdzoo.errors import KdzooError
 
@@ -30,7 +31,9 @@ class Doubt:
 
 def answers(module: nn.Module, classes: int) -> bool:
     """Whether it is a network for this task, and not for a part of its classes."""
-    return isinstance(module, Backbone) and module.num_classes == classes > 0
+    if not isinstance(module, Backbone) or isinstance(module, AbsentTeacher):
+        return False
+    return module.num_classes == classes > 0
 
 
 def near_chance(run: TrainingRun, known: Mapping[str, float]) -> Iterator[Doubt]:

@@ -92,6 +92,8 @@ class Console(Observer):
             case RunEnded():
                 self._stop_bar()
                 self._terminal.print(_table(event.result))
+                if event.result.get("teacher/asked"):
+                    self._print(_replayed(event.result))
                 self._print(f"student in {escape(str(event.folder / 'student'))}")
                 if self._started is not None and self._started.job.kind == "student":
                     steps = next_steps(event.folder, self._started.recipe, event.result)
@@ -217,6 +219,14 @@ def _table(result: Mapping[str, Any]) -> Table:
         if isinstance(value, int | float):
             table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else f"{value:.2f}")
     return table
+
+
+def _replayed(result: Mapping[str, Any]) -> str:
+    """What the store did: ``The store replayed 40 of the teacher's 60 answers and recorded 20.``."""
+    asked, replayed, recorded = (
+        int(result.get(f"teacher/{name}", 0)) for name in ("asked", "replayed", "recorded")
+    )
+    return f"The store replayed {replayed:,} of the teacher's {asked:,} answers and recorded {recorded:,}."
 
 
 def _duration(seconds: float) -> str:

@@ -80,6 +80,7 @@ class DataFacts:
         augment: how training images are varied, defaults filled in.
         evaluation: how images are prepared for evaluation; None if they are taken as they are.
         validates: whether there is a validation split.
+        teaches: whether a teacher's answers come with the images, so that none is trained.
     """
 
     content: str
@@ -87,6 +88,7 @@ class DataFacts:
     augment: AugmentConfig
     evaluation: Evaluation | None = None
     validates: bool = True
+    teaches: bool = False
 
 
 def identify(

@@ -14,6 +14,7 @@ from kdzoo.files import absolute
 from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import Layer, Merged
 from kdzoo.recipe.model import Recipe
+from kdzoo.recipe.reinforced import with_reinforced
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
@@ -123,7 +124,7 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
             "algorithm": complete["algorithm"][0],
         }
     )
-    recipe = scaled(recipe.model_copy(update=_absolute(recipe)), 1)
+    recipe = with_reinforced(scaled(recipe.model_copy(update=_absolute(recipe)), 1))
     for key, value in _numbers(recipe.model_dump()):
         if not abs(value) <= _LARGEST:  # nor is NaN
             given = shortened(value)

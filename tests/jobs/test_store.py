@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.train import train
@@ -218,3 +220,70 @@ def test_the_folder_says_what_decides_the_answers(tmp_path: Path, cache: Path) -
     assert facts["seed"] == 0
     assert facts["data.batch_size"] == 4
     assert {"weights", "mean", "std", "input_size", "device", "torch", "timm", "data.content"} <= facts.keys()
+
+
+def test_the_result_counts_what_was_recorded(tmp_path: Path) -> None:
+    first = run(small("kd", **FEW), tmp_path / "first")
+    assert (first["teacher/recorded"], first["teacher/replayed"]) == (40, 0)
+    other = run(small("srrl", **FEW), tmp_path / "other")  # the logits are there, the embedding is not
+    assert (other["teacher/recorded"], other["teacher/replayed"]) == (40, 0)
+    again = run(small("srrl", **FEW), tmp_path / "again")
+    assert (again["teacher/recorded"], again["teacher/replayed"]) == (0, 40)
+    nothing = run(small("kd", **FEW, seed=1, store_gb=1e-9), tmp_path / "nothing")
+    assert (nothing["teacher/recorded"], nothing["teacher/replayed"]) == (0, 0)
+
+
+def by_image(cache: Path, batch: int) -> dict[tuple[int, int], torch.Tensor]:
+    """(epoch, index) -> the stored logits of runs with that batch size."""
+    found = {}
+    for about in (cache / "answers").glob("*/about.json"):
+        if json.loads(about.read_text())["data.batch_size"] != batch:
+            continue
+        for path in about.parent.glob("*-logits-plain.safetensors"):
+            stored = load_file(path)
+            rows = zip(stored["index"].tolist(), stored["answers"], strict=True)
+            found |= {(int(path.name[:5]), index): row for index, row in rows}
+    return found
+
+
+def test_another_batch_size_is_recorded_anew_and_differs_by_rounding_alone(
+    tmp_path: Path, cache: Path
+) -> None:
+    run(small("kd", **FEW), tmp_path / "four")
+    other = run(
+        small("kd", **FEW, **{"data.batch_size": 10, "roles.teacher.checkpoint": teacher(cache)}),
+        tmp_path / "ten",
+    )
+    assert other["teacher/replayed"] == 0
+    four, ten = by_image(cache, 4), by_image(cache, 10)
+    assert four.keys() == ten.keys()
+    assert len(four) == 2 * 20
+    for place, logits in four.items():
+        torch.testing.assert_close(ten[place], logits, rtol=1e-4, atol=1e-5)
+
+
+def teacher(cache: Path) -> Path:
+    return next((cache / "teachers").glob("*/student"))
+
+
+class Deletes(Listener):
+    """Removes the whole store in the middle of the first epoch."""
+
+    def __init__(self, cache: Path) -> None:
+        self.folder = cache / "answers"
+
+    def step_ended(self, run: Any, batch: Any, figures: Any, moment: Any) -> None:
+        if (moment.epoch, moment.step) == (1, 3):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["while recording", "while replaying"])
+def test_a_store_that_is_deleted_is_no_error(before: bool, tmp_path: Path, cache: Path) -> None:
+    plain = run(small("kd", **FEW, store_gb=0), tmp_path / "plain")
+    if before:
+        run(small("kd", **FEW), tmp_path / "recorded")
+    deleted = run(small("kd", **FEW), tmp_path / "deleted", listeners=[Deletes(cache)])
+    assert deleted["hash"] == plain["hash"]
+    assert deleted["teacher/replayed"] == (20 if before else 0)
+    assert run(small("kd", **FEW), tmp_path / "after")["hash"] == plain["hash"]
+    assert run(small("kd", **FEW), tmp_path / "again")["teacher/replayed"] == 40

@@ -230,3 +230,11 @@ def test_a_log_has_the_progress_of_long_work():
         "decoding train: 240 of 5,000",
         "decoding train: 3,240 of 5,000",
     ]
+
+
+def test_the_summary_says_what_the_store_did() -> None:
+    counts = {"teacher/asked": 6000, "teacher/replayed": 4000, "teacher/recorded": 2000}
+    events = [RunEnded(FOLDER, {**RESULT, **counts})]
+    said = play(Terminal(file=io.StringIO(), width=300), *events)
+    assert "The store replayed 4,000 of the teacher's 6,000 answers and recorded 2,000." in said
+    assert "The store" not in play(Terminal(file=io.StringIO(), width=300), RunEnded(FOLDER, RESULT))

@@ -58,6 +58,7 @@ def commands() -> Iterator[object]:
 
 SHORT = {
     "distill": "--epochs 2 -b 4 --quiet --set observers=[]",
+    "reinforce": "-b 4 --quiet",
     "bench": "--epochs 1 --seeds 0 --methods baseline,kd --set roles.teacher.epochs=1",
 }
 """What is added to a command so that it ends in seconds: less work, the same paths."""
