@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kdzoo.api.algorithm import Algorithm, Phase
     from kdzoo.api.assembled import Assembled
     from kdzoo.api.batch import UNLABELLED, Batch, Output
+    from kdzoo.api.declared import DeclaredRole
     from kdzoo.api.divergence import softened_kl
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.loss_knowledge import LossKnowledge
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run, Stream
     from kdzoo.api.scheme import Lesson, Scheme
+    from kdzoo.api.several_teachers import SeveralTeachers
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
     from kdzoo.recipe.optim import OptimConfig
@@ -54,6 +56,7 @@ _LAZY = {
     "api.algorithm": ("Algorithm", "Phase"),
     "api.assembled": ("Assembled",),
     "api.batch": ("Batch", "Output", "UNLABELLED"),
+    "api.declared": ("DeclaredRole",),
     "api.divergence": ("softened_kl",),
     "api.knowledge": ("Knowledge",),
     "api.loss_knowledge": ("LossKnowledge",),
@@ -69,6 +72,7 @@ _LAZY = {
     "api.ramp": ("Ramp",),
     "api.run": ("Data", "Run", "Stream"),
     "api.scheme": ("Lesson", "Scheme"),
+    "api.several_teachers": ("SeveralTeachers",),
     "api.source": ("DataSource", "Samples"),
     "api.taps": ("Taps",),
     "recipe.optim": ("OptimConfig",),
@@ -84,6 +88,7 @@ __all__ = [
     "Batch",
     "Data",
     "DataSource",
+    "DeclaredRole",
     "EpochEnded",
     "Event",
     "Job",
@@ -111,6 +116,7 @@ __all__ = [
     "RunStopped",
     "Samples",
     "Scheme",
+    "SeveralTeachers",
     "StepFigures",
     "StepsDone",
     "Stream",

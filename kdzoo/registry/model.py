@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from kdzoo.recipe.component import Component, ComponentKind, Knowledges
 from kdzoo.recipe.data import DataConfig
-from kdzoo.recipe.roles import RoleConfig
+from kdzoo.recipe.roles import RoleConfig, RoleName
 from kdzoo.recipe.section import Name, Section
 from kdzoo.registry.published import Figure, PairName, PublishedFigure, PublishedTable, figures_of_table
 
@@ -108,6 +108,9 @@ class Pair(Section):
     )
     teacher: RoleConfig
     student: RoleConfig
+    roles: dict[RoleName, RoleConfig] = Field(
+        default_factory=dict, description="networks of further roles, for the methods that declare them"
+    )
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of the pair's recipes")
     settings: MethodSettings = Field(
         default_factory=dict, description="method -> dotted keys of its recipe for this pair"
@@ -120,9 +123,10 @@ class Pair(Section):
         return self.name or f"{self.teacher.model}>{self.student.model}"
 
     @property
-    def roles(self) -> dict[str, Any]:
-        """The roles as a layer of a recipe."""
-        return self.model_dump(include={"teacher", "student"}, exclude_unset=True)
+    def networks(self) -> dict[str, Any]:
+        """All its roles as a layer of a recipe."""
+        further = self.model_dump(include={"roles"}, exclude_unset=True).get("roles", {})
+        return {**further, **self.model_dump(include={"teacher", "student"}, exclude_unset=True)}
 
 
 class Suite(Section):

@@ -12,6 +12,7 @@ from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.model import Method, Registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.registry.roles import MissingRole
 from kdzoo.testing.teacher import with_random_teachers
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Found
@@ -122,12 +123,13 @@ class Subject:
         keys = {**SMALL, **own, **small, **self.settings, **changes}
         # A component's name is a key beside its hyper-parameters.
         keys = {f"{key}.name" if key in COMPONENTS else key: value for key, value in keys.items()}
-        recipe = resolve(
-            zoo=self.zoo,
-            registry=self.registry,
-            method=self.method or "baseline",
-            layers=[Layer("kdzoo check", dotted(keys))],
-        )
+        layers = [Layer("kdzoo check", dotted(keys))]
+        try:
+            recipe = resolve(
+                zoo=self.zoo, registry=self.registry, method=self.method or "baseline", layers=layers
+            )
+        except MissingRole as missing:
+            return self.recipe(**{**changes, f"roles.{missing.role}.model": SMALL["roles.student.model"]})
         return with_random_teachers(recipe)
 
 
