@@ -46,12 +46,14 @@ def category_order(category: str) -> tuple[int, str]:
 class Paper(Section):
     """Where a method was published."""
 
-    title: str
-    authors: str
-    venue: str
-    year: Annotated[int, Field(ge=1980, le=2100)]
-    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+/\d{7})$")] | None = None
-    url: str | None = None
+    title: str = Field(description="of the paper")
+    authors: str = Field(description="last names")
+    venue: str = Field(description="conference or journal")
+    year: int = Field(ge=1980, le=2100, description="of publication")
+    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+/\d{7})$")] | None = Field(
+        None, description="identifier at arXiv"
+    )
+    url: str | None = Field(None, description="address of a paper that is not at arXiv")
 
     def cite(self) -> str:
         """One line, as a bibliography has it."""
@@ -62,23 +64,23 @@ class Paper(Section):
 class Method(Section):
     """A published recipe: knowledge x scheme x algorithm with the paper's hyper-parameters."""
 
-    title: str
+    title: str = Field(description="what the method does, in a few words")
     category: Category = Field(description="the family: one of the usual ones, or a word of the plugin's own")
     package: Package = Field(
         "kdzoo", description="the distribution that provides the method's own components"
     )
     needs: tuple[Package, ...] = Field((), description="further distributions whose components it names")
-    summary: str = ""
-    knowledge: Knowledges = ()
-    scheme: Component = Component(name="offline")
-    algorithm: Component = Component(name="distill")
+    summary: str = Field("", description="one sentence on how it does it")
+    knowledge: Knowledges = Field((), description="what is taught, with the paper's hyper-parameters")
+    scheme: Component = Field(Component(name="offline"), description="who teaches whom")
+    algorithm: Component = Field(Component(name="distill"), description="how training is run")
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of the recipe")
     small: dict[str, Any] = Field(
         default_factory=dict,
         description="dotted keys with which a run on forty digits takes seconds, where the recipe's own do not do: "
         "what `kdzoo check` uses",
     )
-    paper: Paper | None = None
+    paper: Paper | None = Field(None, description="where it was published")
     published: tuple[PublishedFigure, ...] = Field(
         (),
         description="accuracies of the method that its authors or others published, each on a pair of a suite",
@@ -106,8 +108,8 @@ class Pair(Section):
     name: PairName | None = Field(
         None, description="short name, TEACHER>STUDENT; default: of the models' names"
     )
-    teacher: RoleConfig
-    student: RoleConfig
+    teacher: RoleConfig = Field(description="of the methods that have one")
+    student: RoleConfig = Field(description="the network that is trained and compared")
     roles: dict[RoleName, RoleConfig] = Field(
         default_factory=dict, description="networks of further roles, for the methods that declare them"
     )
@@ -132,15 +134,17 @@ class Pair(Section):
 class Suite(Section):
     """A benchmark: everything that must be the same for every method that is compared."""
 
-    summary: str = ""
-    data: DataConfig = DataConfig()
-    pairs: tuple[Pair, ...] = Field(min_length=1)
+    summary: str = Field("", description="one sentence")
+    data: DataConfig = Field(DataConfig(), description="the images of every run")
+    pairs: tuple[Pair, ...] = Field(min_length=1, description="the networks; each has a table of its own")
     methods: tuple[str, ...] | Literal["installed"] = Field(
         "installed", description="names, or every method whose package is installed"
     )
     baseline: str = Field("baseline", description="the method that differences are taken to")
-    seeds: tuple[NonNegativeInt, ...] = Field((0, 1, 2), min_length=1)
-    epochs: PositiveInt = 20
+    seeds: tuple[NonNegativeInt, ...] = Field(
+        (0, 1, 2), min_length=1, description="of the runs of each method"
+    )
+    epochs: PositiveInt = Field(20, description="of every student")
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
     headline: str = Field(
         "test/last", description="the figure of the result that rows are ordered and compared by"

@@ -10,6 +10,7 @@ from kdzoo.errors import KdzooError
 from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
 from kdzoo.recipe.model import Recipe
+from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Method, Registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.registry.roles import MissingRole
@@ -131,6 +132,16 @@ class Subject:
         except MissingRole as missing:
             return self.recipe(**{**changes, f"roles.{missing.role}.model": SMALL["roles.student.model"]})
         return with_random_teachers(recipe)
+
+
+def subjects(*names: str) -> list[Subject]:
+    """The subjects of these names, among what is installed: a component, a method, or a distribution.
+
+    Raises:
+        KdzooError: a name is unknown.
+    """
+    zoo = Zoo()
+    return subjects_of(zoo, load_registry(zoo), *names)
 
 
 def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:
