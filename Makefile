@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*)
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types bench effects clean
+.PHONY: demo test lint types docs bench effects clean
 
 demo: $(READY)  ## a benchmark on real digits with a leaderboard and a report, in minutes
 	WANDB_MODE=$${WANDB_MODE:-offline} $(BIN)/kdzoo bench quick --output runs/demo
@@ -19,6 +19,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+docs: $(READY)  ## the documentation as a site: build/site/index.html
+	$(BIN)/python docs/site/build.py
 
 bench: $(READY)  ## the speed tables of docs/benchmarks: speed.md, photographs.md, store.md
 	$(BIN)/python benchmarks/speed.py --write docs/benchmarks/speed.md

@@ -20,6 +20,7 @@ from kdzoo.recipe.optim import OptimConfig, OwnOptimConfig
 from kdzoo.recipe.roles import RoleConfig
 from kdzoo.registry.model import Method, Pair, Paper, Suite
 from kdzoo.registry.published import PublishedFigure, PublishedTable
+from kdzoo.registry.tuning import Budget, Range
 
 RECIPE = {
     "A recipe's keys": Recipe,
@@ -35,6 +36,7 @@ REGISTRY = {
     "`methods.NAME.paper`": Paper,
     "An item of `methods.NAME.published`": PublishedFigure,
     "`suites.NAME`, and a suite's own file": Suite,
+    "A suite's `tune` as a budget": Budget,
     "An item of a suite's `pairs`": Pair,
     "An item of a suite's `published`": PublishedTable,
 }
@@ -52,6 +54,7 @@ _KINDS: dict[Any, str] = {
     Summand: "a component",
     RoleConfig: "a role, or its model",
     OwnOptimConfig: "keys of `optim`",
+    Range: "`{low: NUMBER, high: NUMBER, log: true or false}`",
 }
 """How a user says the type; sections that have a table are called by it."""
 

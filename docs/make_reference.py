@@ -49,6 +49,7 @@ SECTIONS = {
         "Backbone",
         "Samples",
         "OptimConfig",
+        "Tune",
         "KdzooError",
     ),
     "Functions that many share": (

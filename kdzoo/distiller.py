@@ -2,141 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, NoReturn, cast
+from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch
-from kdzoo.api.network import check_timm
-from kdzoo.backbone import Backbone
-from kdzoo.builtin.distill import Distill
-from kdzoo.builtin.offline import Offline
-from kdzoo.engine.components import algorithm_of, knowledge_of, scheme_of
-from kdzoo.engine.networks import Networks
-from kdzoo.engine.run import TrainingRun
+from kdzoo.engine.components import algorithm_of
 from kdzoo.errors import KdzooError
+from kdzoo.loops.begin import begin, fabric_of
+from kdzoo.loops.inputs import Images, by_modality
+from kdzoo.loops.training_set import TrainingSet
 from kdzoo.recipe.layers import Layer, dotted
-from kdzoo.registry.load import load_registry
+from kdzoo.registry.load import find_method, load_registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
+from kdzoo.zoo.plugin import first_line
 
 
 class Distiller(nn.Module):
     """A method's losses for one batch; the loop, the optimizer and the data stay yours.
 
-    Images are what your student expects, normalised by you. The teacher is frozen and in eval mode; the
-    student's mode is yours to set, as always. ``parameters()`` are the student's and the connectors', and
-    nothing of the teacher's.
+    Images are what your student expects, normalised by you. Teachers are frozen and in eval mode; the mode of the
+    others is yours to set, as always. ``parameters()`` are the student's, those of what learns beside it and the
+    connectors', and nothing of a teacher's. ``state_dict()`` has all that a training needs to go on exactly: these
+    weights, moving averages, what the method remembers and its random generators. Take it after the optimizer's step.
 
     Args:
-        student: a timm model.
-        teacher: a timm model with the same classes, or without a classifier (``num_classes=0``) for methods that read
-            its features alone.
-        method: a method of the registry whose scheme has one frozen teacher and one student.
+        student: a timm model, a network of :func:`kdzoo.wrap`, or any other that turns images into logits.
+        teacher: another one with the same classes, or without a classifier (``num_classes=0``) for methods that read
+            its features alone; several in a list are the roles ``teacher1``, ``teacher2``, ...; None for methods
+            without a teacher.
+        method: a method of the registry whose algorithm is one loss a step.
         example: (B, C, H, W) images, B >= 2, that fix the connectors' shapes; default: zeros of the student's
             own input size.
-        settings: further keys, dotted: ``{"knowledge.temperature": 2.0}``.
-        renormalize: give the teacher the images with its own mean and std, where timm states other ones for it than
-            for the student; False gives both networks the same tensor.
+        settings: further keys, dotted: ``{"knowledge.temperature": 2.0}``. Methods that count epochs read ``epochs``;
+            ``optim.grad_accum_steps`` says how many batches make one step of your optimizer.
+        renormalize: give every network the images with its own mean and std, where timm states other ones for it
+            than for the student; False gives all of them the same tensor.
+        networks: further networks by role: ``{"peer1": model}``.
+        data: your training set, for methods that look beyond the batch.
 
     Raises:
-        KdzooError: unknown method, a method with another scheme or algorithm, unequal class counts, a single
-            output, a network that is not timm's.
+        KdzooError: unknown method, one that is more than one loss a step, a network that is missing or not used,
+            unequal class counts, a single output, a network that does not answer with logits.
     """
 
     def __init__(
         self,
         student: nn.Module,
-        teacher: nn.Module,
+        teacher: nn.Module | Sequence[nn.Module] | None,
         method: str,
         *,
-        example: Tensor | None = None,
+        example: Images | None = None,
         settings: Mapping[str, Any] | None = None,
         renormalize: bool = False,
+        networks: Mapping[str, nn.Module] | None = None,
+        data: TrainingSet | None = None,
     ) -> None:
         super().__init__()
-        self._arguments = {"method": method, "settings": settings, "renormalize": renormalize}
+        self._arguments: dict[str, Any] = {
+            "method": method, "settings": settings, "renormalize": renormalize, "data": data
+        }  # fmt: skip
+        self._models = {"student": student, **_teachers(teacher), **(networks or {})}
         zoo = Zoo()
-        roles = {"roles": {"student": "student", "teacher": "teacher"}, "observers": []}
-        layers = [Layer("Distiller", roles), Layer("settings", dotted(settings or {}))]
-        recipe = resolve(zoo=zoo, registry=load_registry(zoo), method=method, layers=layers)
-        if recipe.scheme.name != Offline.name or recipe.algorithm.name != Distill.name:
+        registry = load_registry(zoo)
+        roles = dict.fromkeys([*self._models, *find_method(registry, method).recipe.get("roles", ())])
+        layers = [
+            Layer("Distiller", {"roles": {role: {"model": role} for role in roles}, "observers": []}),
+            Layer("settings", dotted(settings or {})),
+        ]
+        recipe = resolve(zoo=zoo, registry=registry, method=method, layers=layers)
+        algorithm = algorithm_of(recipe, zoo)
+        if algorithm.needs_loop:
             raise KdzooError(
-                f"method {method!r} has the scheme {recipe.scheme.name!r} and the algorithm "
-                f"{recipe.algorithm.name!r}; a Distiller gives losses for one frozen teacher and one student: "
-                f"run this method with kdzoo distill"
+                f"method {method!r} is more than one loss a step: its algorithm {algorithm.name!r} "
+                f"{algorithm.needs_loop}; run it with kdzoo distill"
             )
+        run, first = begin(recipe, zoo, self._models, example, renormalize=renormalize, data=data)
+        run.begin(algorithm, first)
         self.student = student
         self.method = method
-        weights = algorithm_of(recipe, zoo)
-        assert isinstance(weights, Distill)
-        self.task_weight, self.teach_weight = weights.task_weight, weights.teach_weight
-        check_timm(student, teacher)
-        if example is None:
-            config: Any = student.pretrained_cfg
-            example = torch.zeros(2, *config["input_size"])
-        self._shape = tuple(example.shape)
-        self._checked = False
-        size = (example.shape[-2], example.shape[-1])
-        own, other = _Given(student, input_size=size), _Given(teacher, input_size=size)
-        if renormalize:
-            other.renormalise(own)
-        if 1 in (own.num_classes, other.num_classes):
-            raise KdzooError(
-                "a network with one output has no classes to tell apart; a Distiller takes two outputs or more, one "
-                "label for each image"
-            )
-        if own.num_classes != other.num_classes and own.num_classes and other.num_classes:
-            raise KdzooError(
-                f"the student has {own.num_classes} classes, the teacher has {other.num_classes}"
-            )
-        device = next(student.parameters()).device
-        fabric, data = _fabric(device), _NoData()
-        networks = _Networks(recipe, data, device, lambda role, config: None)
-        run = TrainingRun(recipe, data, fabric, scheme_of(recipe, zoo), knowledge_of(recipe, zoo), networks)
-        mode, frozen = student.training, [one for one in student.parameters() if not one.requires_grad]
-        run.enroll("student", own)
-        run.enroll("teacher", other, learns=False)
-        student.train(mode)
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        self._run = [run]  # in a list, so that its modules are not registered as ours
-        run.prepare(self._batch(example.to(next(student.parameters())), None))
-        run.end_step()
+        self.others = nn.ModuleDict(run.others())
         self.connectors = nn.ModuleList(role.module for role in run.connectors.values())
+        self._run = [run]  # in a list, so that its modules are not registered as ours
+        self._shapes = {name: one.shape for name, one in first.inputs.items()}
+        self._data, self._checked = data, False
 
     def forward(
-        self, images: Tensor, target: Tensor | None = None, progress: float = 0.0
+        self,
+        images: Images,
+        target: Tensor | None = None,
+        progress: float = 0.0,
+        *,
+        index: Tensor | None = None,
+        views: Sequence[Images] = (),
     ) -> dict[str, Tensor]:
         """The losses of one batch, as scalars.
 
         Args:
-            images: (B, C, H, W), normalised.
+            images: (B, C, H, W), normalised; or one such tensor for each modality that the networks read.
             target: (B,) class ids or (B, K) probabilities that sum to 1; None = unlabelled.
             progress: where training stands in [0, 1], for methods that warm up.
+            index: (B,) int64, the row of each image in the training set; needed where ``data`` was given.
+            views: the same images with other augmentations, for methods that compare them.
 
         Returns:
-            ``task``, ``teach``, their weighted sum ``total``, and the student's ``logits`` (B, K), or its
-            ``embedding`` (B, D) if it has no classifier.
+            ``task``, ``teach``, what else the algorithm records, the loss to minimise as ``total``, and the student's
+            ``logits`` (B, K), or its ``embedding`` (B, D) if it has no classifier.
 
         Raises:
-            KdzooError: targets of another form, such as several labels for an image; or the student has no classifier
-                and there are targets.
+            KdzooError: targets of another form, such as several labels for an image; the student has no classifier
+                and there are targets; the method needs an index or views.
         """
-        run, batch = self._run[0], self._batch(images, target, progress)
+        run, inputs = self._run[0], by_modality(images)
         if target is not None:
             self._check(target)
-        teach = run.teach(batch)
-        task = run.task("student", batch)
-        output = run.see("student", batch)
-        run.end_step()
-        total = self.task_weight * task + self.teach_weight * teach
-        shown = {"logits": output.logits} if output.has_logits else {"embedding": output.embedded}
-        return {"task": task, "teach": teach, "total": total, **shown}
+        size = len(next(iter(inputs.values())))
+        if self._data is not None:
+            index = self._data.check(index, size)
+        elif index is None:
+            index = torch.full((size,), -1)
+        batch = Batch(index.to(run.device), inputs, target, progress)
+        return run.losses(batch, [by_modality(one) for one in views], trained=self.training)
 
     def _check(self, target: Tensor) -> None:
         """Refuse targets that are neither class ids nor probabilities, whose sums are checked in the first batch."""
@@ -154,6 +145,25 @@ class Distiller(nn.Module):
             f"targets are (B,) class ids, or (B, K) probabilities that sum to 1, one label for each image; not {what}"
         )
 
+    def get_extra_state(self) -> Tensor:
+        """What the method remembers beside the weights, as bytes that a state dict of any format can hold."""
+        file = io.BytesIO()
+        torch.save(self._run[0].memory(), file)
+        return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse of :meth:`get_extra_state`.
+
+        Raises:
+            KdzooError: it is another method's, or damaged.
+        """
+        try:
+            file = io.BytesIO(state.cpu().numpy().tobytes())
+            memory = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # what damaged bytes raise depends on where they are read
+            raise KdzooError(f"the state of the Distiller cannot be read: {first_line(error)}") from None
+        self._run[0].recall(memory)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Distiller:
         """Move or convert the teacher as well."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own is untyped
@@ -162,69 +172,26 @@ class Distiller(nn.Module):
             module._apply(fn)  # type: ignore[no-untyped-call]  # as above
         device = next(self.student.parameters()).device
         if device != run.device:
-            run.move(_fabric(device))
+            run.move(fabric_of(device))
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Distiller:
-        """Copies of both networks and of the connectors; what random numbers come next is not copied."""
-        roles = self._run[0].roles
-        student, teacher = (
-            deepcopy(cast(Backbone, roles[role]).model, memo) for role in ("student", "teacher")
-        )
-        given = torch.zeros(self._shape)
-        copy = type(self)(student, teacher, **self._arguments, example=given)  # type: ignore[arg-type]  # as it was made
-        copy.to(next(self.student.parameters()).dtype)
-        copy.connectors.load_state_dict(self.connectors.state_dict())
-        memo[id(self)] = copy.train(self.training)
+        """Copies of all networks, of the connectors and of what the method remembers."""
+        models = deepcopy(self._models, memo)
+        given = {name: torch.zeros(shape) for name, shape in self._shapes.items()}
+        copy = type(self)(models.pop("student"), None, networks=models, example=given, **self._arguments)
+        example = next(self.student.parameters())
+        copy.to(example.device, example.dtype)
+        copy.load_state_dict(self.state_dict())
+        memo[id(self)] = copy
         for ours, theirs in zip(self.modules(), copy.modules(), strict=True):
             theirs.training = ours.training
         return copy
 
-    def _batch(self, images: Tensor, target: Tensor | None, progress: float = 0.0) -> Batch:
-        index = torch.full((images.shape[0],), -1, device=images.device)
-        return Batch(index, {"image": images}, target, progress)
 
-
-def _fabric(device: torch.device) -> Fabric:
-    return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
-
-
-class _Given(Backbone):
-    """Images come normalised, for it or for another network, in the size that the network is to see."""
-
-    scale: tuple[Tensor, Tensor] | None = None
-
-    def renormalise(self, other: Backbone) -> None:
-        """Images come normalised for ``other``."""
-        self.scale = other.std / self.std, (other.mean - self.mean) / self.std
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """With its own mean and std in place of the other's."""
-        if self.scale is None:
-            return image
-        factor, shift = (one.to(image) for one in self.scale)
-        return image * factor + shift
-
-
-class _NoData:
-    """The data are the user's: a knowledge that needs to know about them cannot be used here."""
-
-    def _refuse(self) -> NoReturn:
-        raise KdzooError("this method must know the training set; run it with kdzoo distill")
-
-    train = val = test = classes = channels = img_size = names = labels = property(_refuse)
-
-    def select(self, index: Tensor) -> NoReturn:
-        self._refuse()
-
-    def fetch(
-        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
-    ) -> NoReturn:
-        self._refuse()
-
-
-class _Networks(Networks):
-    """The networks are the user's."""
-
-    def config(self, role: str, like: str | None = None) -> NoReturn:
-        raise KdzooError(f"this method builds the network {role!r} by itself; run it with kdzoo distill")
+def _teachers(given: nn.Module | Sequence[nn.Module] | None) -> dict[str, nn.Module]:
+    if given is None:
+        return {}
+    if isinstance(given, nn.Module):
+        return {"teacher": given}
+    return {f"teacher{number}": one for number, one in enumerate(given, start=1)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,10 +22,12 @@ class MethodTask(TrainingTask):  # type: ignore[misc]  # timm is untyped here
 
     Args:
         student_model: a timm model.
-        teacher_model: a timm model with the same classes; it is frozen and stays in eval mode.
-        method: a method of the registry with one frozen teacher and one student.
+        teacher_model: a timm model with the same classes, several in a list, or None, as for a Distiller; they are
+            frozen and stay in eval mode.
+        method: a method that a Distiller takes.
         example: (B, C, H, W) images, B >= 2, that fix the connectors' shapes; default: the student's own size.
         settings: further keys, dotted: ``{"knowledge.temperature": 2.0}``.
+        networks: further networks by role: ``{"peer1": model}``.
         steps: of the whole training, for methods that warm up or ramp; :meth:`set_step` says where it stands.
         device: as in timm.
         dtype: as in timm.
@@ -37,21 +39,27 @@ class MethodTask(TrainingTask):  # type: ignore[misc]  # timm is untyped here
     def __init__(
         self,
         student_model: nn.Module,
-        teacher_model: nn.Module,
+        teacher_model: nn.Module | Sequence[nn.Module] | None,
         method: str,
         *,
         example: Tensor | None = None,
         settings: Mapping[str, Any] | None = None,
+        networks: Mapping[str, nn.Module] | None = None,
         steps: int | None = None,
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(device=device, dtype=dtype, verbose=False)
         student_model.to(self.device)
-        teacher_model.to(self.device)
         self.distiller = Distiller(
-            student_model, teacher_model, method, example=example, settings=settings, renormalize=True
-        )
+            student_model,
+            teacher_model,
+            method,
+            example=example,
+            settings=settings,
+            networks=networks,
+            renormalize=True,
+        )  # which brings the others to the student's device
         self.steps = steps
         self.step = 0
 

@@ -23,6 +23,7 @@ from kdzoo.api.observer import (
     StepsDone,
     Warned,
 )
+from kdzoo.api.tune import Tune
 from kdzoo.errors import KdzooError
 from kdzoo.markdown import markdown_text
 
@@ -121,6 +122,7 @@ __all__ = [
     "StepsDone",
     "Stream",
     "Taps",
+    "Tune",
     "Warned",
     "WrappedMetric",
     "at_least_float32",

@@ -61,6 +61,11 @@ class Algorithm(ABC):
     needs_labels: ClassVar[bool] = True
     """Whether it cannot do without labels, even where knowledge is taught by a trained teacher."""
 
+    needs_loop: ClassVar[str] = "does not say that it is one loss a step"
+    """Why it cannot be used in somebody else's training loop, as the rest of a sentence about it. Empty if it is one
+    phase over ``run.data.train`` whose step calls ``run.update`` once and then reads no output: then
+    ``kdzoo.Distiller`` gives the loss of that update away."""
+
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
 

@@ -22,6 +22,7 @@ def as_map(model: Any, features: Any, size: tuple[int, int]) -> Tensor:
     Raises:
         KdzooError: the features are no map, such as those of a model with several branches.
     """
+    features = getattr(features, "last_map", features)  # of a wrapped network
     reduction = model.feature_info[-1]["reduction"] if getattr(model, "feature_info", None) else 0
     rows, columns = (math.ceil(side / reduction) if reduction else 0 for side in size)
     if isinstance(features, Tensor) and features.dim() == _MAP:

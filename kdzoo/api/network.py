@@ -281,7 +281,7 @@ class Backbone(nn.Module):
         if not self.num_stages:
             raise KdzooError(
                 f"model {self.name!r} shows no stages (it has no forward_intermediates): take another model, or "
-                "knowledge that reads logits or the embedding only"
+                "knowledge that reads logits or the embedding only; kdzoo.wrap(model, stages=[...]) names them"
             )
         if min(stages) < -self.num_stages or max(stages) > 0:
             raise KdzooError(
@@ -291,18 +291,22 @@ class Backbone(nn.Module):
             )
 
 
-def check_timm(*models: nn.Module) -> None:
-    """Refuse networks that are not timm's.
+def is_timm(model: nn.Module) -> bool:
+    """Whether a network states its classes, its input and its normalisation as timm's do."""
+    return hasattr(model, "pretrained_cfg") and hasattr(model, "num_classes")
+
+
+def check_timm(model: nn.Module) -> None:
+    """Refuse a network that is not timm's.
 
     Raises:
-        KdzooError: names the first one's class.
+        KdzooError: names its class.
     """
-    for model in models:
-        if not (hasattr(model, "pretrained_cfg") and hasattr(model, "num_classes")):
-            raise KdzooError(
-                f"{type(model).__name__} is not a timm model: make it with timm.create_model, which knows its "
-                "classes, its input and its normalisation"
-            )
+    if not is_timm(model):
+        raise KdzooError(
+            f"{type(model).__name__} is not a timm model: make it with timm.create_model, which knows its classes, "
+            "its input and its normalisation, or wrap it: kdzoo.wrap(model, stages=[...])"
+        )
 
 
 def _per_channel(values: Sequence[float], channels: int) -> Tensor:

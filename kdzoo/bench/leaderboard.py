@@ -57,7 +57,11 @@ class Score:
         """
         value = result.figure(headline)
         if value is None and headline == HEADLINE:
-            raise KdzooError(f"{entry}, seed {seed}: no test accuracy, so there is nothing to compare")
+            way = "; students without a classifier are compared by headline: test/knn"
+            raise KdzooError(
+                f"{entry}, seed {seed}: no test accuracy, so there is nothing to compare"
+                f"{way if result.figure('test/knn') is not None else ''}"
+            )
         if value is None:
             known = [name for name in result.plain() if "/" in name]
             raise KdzooError(str(UnknownName("figure", headline, known, of="the result")))

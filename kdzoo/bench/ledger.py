@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from kdzoo.bench.recorded import HEADLINE, Amount, Percent, read_json
+from kdzoo.bench.recorded import HEADLINE, Amount, Count, Percent, read_json
 from kdzoo.files import write_text
 from kdzoo.recipe.section import Section
 from kdzoo.registry.published import RecordedFigure
@@ -52,21 +52,29 @@ class FailedRun(Section):
 
 
 class TriedSettings(Section):
-    """A candidate: its settings, and its accuracy in percent on the validation split; None if it failed."""
+    """A candidate: its settings, and its accuracy in percent on the validation split; None if it failed.
+
+    ``images`` is how many its student saw.
+    """
 
     settings: dict[str, Any]
     validation: Percent | None
     folder: str
+    images: Count | None = None
 
 
 class TunedEntry(Section):
-    """The candidates of a tuned entry. ``chosen`` is the index of the best; None if all failed."""
+    """The candidates of a tuned entry. ``chosen`` is the index of the best; None if all failed.
+
+    ``trials`` is the budget that every entry of the suite had; None where the suite names the candidates.
+    """
 
     entry: str
     pair: str
     seed: int
     candidates: tuple[TriedSettings, ...]
     chosen: int | None
+    trials: Count | None = None
 
 
 class Ledger(Section):

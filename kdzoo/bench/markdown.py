@@ -9,6 +9,7 @@ from kdzoo.bench import protocol
 from kdzoo.bench.results import SuiteResults
 from kdzoo.bench.single import SingleRun
 from kdzoo.bench.table import leaderboard_lines
+from kdzoo.bench.tuning_words import WORTH_HEADINGS, about_tuning, worth
 from kdzoo.bench.verdicts import about_differences, about_published, over_pairs, pair_rows
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.markdown import code_block, markdown_text
@@ -40,6 +41,10 @@ def suite_markdown(results: SuiteResults) -> str:
     if ranked:
         parts += ["## Over all pairs", markdown_text(protocol.OVER_PAIRS)]
         parts.append(table(protocol.OVER_PAIRS_HEADINGS, list(pair_rows(ranked))))
+    if results.tuning:
+        parts += ["## Tuning", *map(markdown_text, about_tuning(results))]
+        if rows := list(worth(results)):
+            parts.append(table(WORTH_HEADINGS, rows))
     for entry in results.tuning:
         rows = [
             (
@@ -50,7 +55,7 @@ def suite_markdown(results: SuiteResults) -> str:
             for place, one in enumerate(entry.candidates)
         ]
         parts.append(
-            f"## {markdown_text(entry.entry)}, {markdown_text(entry.pair)}: candidates on seed {entry.seed}"
+            f"### {markdown_text(entry.entry)}, {markdown_text(entry.pair)}: candidates on seed {entry.seed}"
         )
         twin = same_runs(ledger, entry)
         if twin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from string import digits
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from kdzoo.api.observer import Job
 from kdzoo.bench.data import SuiteData
 from kdzoo.bench.task import Task
+from kdzoo.bench.tuning_space import number_at, space_of
+from kdzoo.bench.tuning_trials import proposed, require_optuna
 from kdzoo.engine.components import components_of
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.files import folder_name
@@ -23,12 +25,13 @@ from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.layers import Layer, Merged, dotted, flattened
 from kdzoo.recipe.model import Recipe
-from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
 from kdzoo.registry.published import RecordedFigure, figures_of_table, recorded_figure
 from kdzoo.registry.resolve import resolve
 from kdzoo.registry.roles import declared_roles
+from kdzoo.registry.tuning import EVERY, Budget
+from kdzoo.seeds import derive_seed
 from kdzoo.zoo import Zoo
 
 _OWN_KEYS = ("seed", "method")
@@ -43,10 +46,6 @@ NO_CHANGE = {
 
 TUNING = "tuning"
 """The last tag of a tuning run."""
-
-
-EVERY = "*"
-"""In a suite's ``tune``: all methods that are not listed."""
 
 _FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)")
 
@@ -85,11 +84,32 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """Candidates for one entry, compared by validation accuracy."""
+    """Candidates for one entry, compared by validation accuracy.
+
+    Attributes:
+        entry: the entry that the best candidate becomes.
+        seed: of every candidate's run.
+        candidates: those that are known.
+        budget: how many there will be, for every entry of the suite; None where the suite names them.
+        propose: the next candidates from the values of all before.
+        kept: further dotted keys of the runs that the best candidate gets.
+    """
 
     entry: Entry
     seed: int
     candidates: tuple[Candidate, ...]
+    budget: int | None = None
+    propose: Callable[[Sequence[float | None]], tuple[Candidate, ...]] = lambda values: ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> int:
+        """How many candidates are not known yet."""
+        return max(0, (self.budget or 0) - len(self.candidates))
+
+    def further(self, values: Sequence[float | None]) -> tuple[Candidate, ...]:
+        """The candidates that follow, once each known one has a value in percent, or None if it failed."""
+        return self.propose(values) if self.missing else ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +119,7 @@ class Plan:
     Attributes:
         runs: all seeds of all entries with known settings, seed by seed.
         searches: the searches that determine the settings of the other runs.
-        teachers: key -> the task that trains a teacher needed by other tasks.
+        teachers: key -> the task that trains a teacher needed by other tasks; those of later candidates join it.
         refused: entry name -> why its recipe is not possible.
     """
 
@@ -183,6 +203,8 @@ class Planner:
                 unless it is the only one.
         """
         tolerant = self.suite.methods == "installed"
+        if isinstance(self.suite.tune, Budget):
+            require_optuna()
         runs: list[Run] = []
         searches: list[Search] = []
         refused: dict[Entry, str] = {}
@@ -212,7 +234,7 @@ class Planner:
         runs.sort(
             key=lambda run: order[run.seed]
         )  # seed by seed: an interrupted suite has compared all entries on some seeds
-        return Plan(tuple(runs), tuple(searches), dict(self._teachers), refused)
+        return Plan(tuple(runs), tuple(searches), self._teachers, refused)
 
     def methods(self) -> list[str]:
         """The suite's methods; its baseline is always the first.
@@ -235,7 +257,8 @@ class Planner:
                     f"suite {self.name}: method {name} is not installed: pip install {' '.join(packages)}"
                 )
         settings = [self.suite.settings, *(pair.settings for pair in self.suite.pairs)]
-        places: list[tuple[str, Iterable[str]]] = [("tune", self.suite.tune)]
+        tuned = self.suite.tune.space if isinstance(self.suite.tune, Budget) else self.suite.tune
+        places: list[tuple[str, Iterable[str]]] = [("tune", tuned)]
         for key, named in [*places, *(("settings", one) for one in settings)]:
             for name in named:
                 if name != EVERY and name not in self._registry.methods:
@@ -249,15 +272,41 @@ class Planner:
         ]
 
     def _search(self, entry: Entry) -> list[Search]:
-        given = self.suite.tune.get(entry.method, self.suite.tune.get(EVERY, ()))
+        tune, seed = self.suite.tune, self.suite.tune_seed
+        tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
+        if isinstance(tune, Budget):
+            return self._trials(tuned, tune, seed)
+        given = tune.get(entry.method, tune.get(EVERY, ()))
         if not given:
             return []
-        seed = self.suite.tune_seed
         own = self._recipe(entry, seed, {})
         candidates = [{key: _scaled(key, value, own) for key, value in one.items()} for one in given]
-        tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
-        tried = (Candidate(one, self._task(TUNING, tuned, seed, one)) for one in candidates)
-        return [Search(tuned, seed, tuple(tried))]
+        tried = tuple(Candidate(one, self._task(TUNING, tuned, seed, one)) for one in candidates)
+        return [Search(tuned, seed, tried)]
+
+    def _trials(self, tuned: Entry, budget: Budget, seed: int) -> list[Search]:
+        """A search with its first candidates; the others are proposed when these are done."""
+        held = {} if budget.val_fraction is None else {"data.val_fraction": budget.val_fraction}
+        own = self._recipe(tuned, seed, held)
+        facts = self._facts(own.data, own.roles["student"].model)
+        if not facts.validates:
+            raise KdzooError(
+                f"suite {self.name}: tuning needs validation images, and there are none: set data.val_fraction, or "
+                "tune: {val_fraction: 0.1}, which holds some back in trials alone"
+            )
+        space = space_of(own, self._zoo, budget.space_of(tuned.method))
+        # a range that a type does not allow is refused before hours are spent
+        for ends in ({one.key: one.low for one in space}, {one.key: one.high for one in space}):
+            self._recipe(tuned, seed, ends)
+        sampler = derive_seed(seed, self.name, tuned.method, tuned.pair)
+        kept = _teachers_rates(own)
+
+        def propose(values: Sequence[float | None]) -> tuple[Candidate, ...]:
+            found = proposed(space, budget, values, sampler)
+            tried = (self._task(TUNING, tuned, seed, {**held, **kept, **one}) for one in found)
+            return tuple(Candidate(one, task) for one, task in zip(found, tried, strict=True))
+
+        return [Search(tuned, seed, propose(()), budget.trials, propose, kept)] if space else []
 
     def _task(self, place: str, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Task:
         recipe = self._recipe(entry, seed, settings)
@@ -272,6 +321,7 @@ class Planner:
             identity=identity,
             epochs=recipe.epochs,
             after=frozenset(self._teachers_of(recipe, entry.pair)),
+            tests=place != TUNING,
         )
 
     def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:
@@ -385,18 +435,24 @@ def _scaled(key: str, value: Any, recipe: Recipe) -> Any:
     factor = _FACTOR.fullmatch(value) if isinstance(value, str) else None
     if factor is None:
         return value
-    own: Any = dump(recipe)
-    for part in key.split("."):
-        if isinstance(own, list):  # in a sum of knowledges, the one with this name
-            own = next((one for one in own if isinstance(one, dict) and one.get("name") == part), None)
-        else:
-            own = own.get(part) if isinstance(own, dict) else None
-    if isinstance(own, bool) or not isinstance(own, int | float):
+    own = number_at(recipe, key)
+    if own is None:
         raise KdzooError(
-            f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has "
-            f"{'none there' if own is None else repr(own)}; name the method's candidates in the suite's tune"
+            f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has none there; "
+            "name the method's candidates in the suite's tune"
         )
     return own * float(factor[1])
+
+
+def _teachers_rates(recipe: Recipe) -> dict[str, Any]:
+    """The rates of teachers that follow the recipe's, so that one teacher serves every rate of the student."""
+    own = {role: one for role, one in recipe.roles.items() if is_trained_here(role, one) and one.lr is None}
+    base, found = recipe.optim.lr_base, {}
+    for role, one in own.items():
+        if one.optim is None or not {"lr", "lr_base"} & one.optim.model_fields_set:
+            key, rate = ("lr", recipe.optim.lr) if base is None else ("optim.lr_base", base)
+            found[f"roles.{role}.{key}"] = rate
+    return found
 
 
 def _data_name(recipe: Recipe) -> str:

@@ -137,9 +137,16 @@ class Machine(_Record):
 
 
 class SeenData(_Record):
-    """What a run saw."""
+    """What a run saw.
+
+    Attributes:
+        hash: of the images and labels that it could see.
+        content: the same as if no label were withheld, which a method may do.
+        withheld: whether it had no training images.
+    """
 
     hash: str
+    content: str | None = None
     withheld: bool = False
 
 

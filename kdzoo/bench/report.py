@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from kdzoo.bench import protocol
 from kdzoo.bench.curves import VALIDATION, Band, band, series
@@ -19,11 +17,12 @@ from kdzoo.bench.progress import duration
 from kdzoo.bench.results import PairResults, SuiteResults, read_results
 from kdzoo.bench.single import SingleRun, read_run
 from kdzoo.bench.table import published_cell
+from kdzoo.bench.tuning_words import WORTH_HEADINGS, about_tuning, worth
 from kdzoo.bench.verdicts import about_differences, about_published, over_pairs, pair_rows
 from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
 from kdzoo.errors import KdzooError
 from kdzoo.files import write_text
-from kdzoo.version import __version__
+from kdzoo.page import render_page
 
 HTML, MARKDOWN = "report.html", "report.md"
 
@@ -78,6 +77,9 @@ def suite_page(results: SuiteResults) -> str:
         protocol=protocol.SUITE,
         sections=[_section(results, pair) for pair in results.pairs],
         over_pairs=list(pair_rows(over_pairs(results))),
+        about_tuning=about_tuning(results),
+        worth=list(worth(results)),
+        worth_headings=WORTH_HEADINGS,
         about_pairs=protocol.OVER_PAIRS,
         pair_headings=protocol.OVER_PAIRS_HEADINGS,
     )
@@ -153,13 +155,10 @@ def _panel(name: str, curve: Band, reference: Band | None, limits: tuple[float, 
 
 
 def _page(template: str, **values: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("kdzoo.bench"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(number=number, duration=duration, several=several, same_runs=same_runs)
-    now = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
-    return environment.get_template(template).render(version=__version__, now=now, **values)
+    words: dict[str, Callable[..., str | None]] = {
+        "number": number,
+        "duration": duration,
+        "several": several,
+        "same_runs": same_runs,
+    }
+    return render_page("kdzoo.bench", template, words, **values)

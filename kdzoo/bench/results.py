@@ -204,9 +204,9 @@ def _teacher_seconds(paths: Iterable[str]) -> float | None:
 
 
 def _data_hashes(provenances: Sequence[Provenance]) -> tuple[str, ...]:
-    """Hashes of the runs' data. Runs without training images are compared only with each other."""
+    """Hashes of the runs' data. Those without training images are compared with each other."""
     found: dict[bool, set[str]] = {False: set(), True: set()}
     for one in provenances:
-        found[one.data.withheld].add(one.data.hash)
+        found[one.data.withheld].add(one.data.content or one.data.hash)
     different = [hashes for hashes in found.values() if len(hashes) > 1]
     return tuple(sorted(set().union(*different) if different else found[False] or found[True]))

@@ -95,7 +95,7 @@ class SuiteSession:
             self._record()
             progress.begin(
                 self.schedule,
-                [*([note] if note else ()), *why_again(self.schedule.waiting, self._plan.tasks)],
+                [*([note] if note else ()), *why_again(self.schedule.waiting, self.schedule.known)],
             )
             while not self.schedule.over:
                 while pool.idle and (task := self.schedule.take()) is not None:
@@ -117,7 +117,7 @@ class SuiteSession:
     def _tuned(self, search: Search, choice: Choice) -> list[Run]:
         if choice.chosen is None:
             return []
-        return self.planner.runs(search.entry, search.candidates[choice.chosen].settings)
+        return self.planner.runs(search.entry, {**search.kept, **choice.tried[choice.chosen].settings})
 
     def _record(self) -> Ledger:
         ledger = self._ledger()
@@ -232,8 +232,11 @@ def _tuned_entry(choice: Choice) -> TunedEntry:
         pair=choice.entry.pair,
         seed=choice.seed,
         chosen=choice.chosen,
+        trials=choice.trials,
         candidates=tuple(
-            TriedSettings(settings=dict(one.settings), validation=one.value, folder=one.folder)
+            TriedSettings(
+                settings=dict(one.settings), validation=one.value, folder=one.folder, images=one.images
+            )
             for one in choice.tried
         ),
     )

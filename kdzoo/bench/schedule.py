@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kdzoo.bench.plan import Plan, Run, Search
 from kdzoo.bench.task import Task
-from kdzoo.bench.tuning import Choice, choose
+from kdzoo.bench.tuning import CRITERION, Choice, choose
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Schedule:
     """Returns the tasks of a plan, each after those that it needs.
 
     A teacher is returned only when a task that needs it is next, so that none is trained for finished tasks.
-    A finished search adds the runs of the best candidate.
+    A search may add candidates when those before are done; finished, it adds the runs of the best one.
 
     Args:
         plan: the plan.
@@ -42,6 +42,7 @@ class Schedule:
         self.results: dict[str, Mapping[str, Any]] = {}
         self.failures: dict[str, Failure] = {}
         self.skipped = 0
+        self.known: list[Task] = []
         self._teachers = plan.teachers
         self._tuned, self._finished = tuned, finished
         self._searches = list(plan.searches)
@@ -66,13 +67,16 @@ class Schedule:
             {key for task in tasks.values() for key in task.after} - set(self.results) - set(self.failures)
         )
         tasks |= {key: self._teachers[key] for key in needed}
-        expected = sum(search.candidates[0].task.epochs for search in self._searches) * self._seeds
+        expected = sum(
+            search.candidates[0].task.epochs * (self._seeds + search.missing) for search in self._searches
+        )
         return sum(task.epochs for task in tasks.values()) + expected
 
     @property
     def tasks_left(self) -> int:
         """Number of tasks that are not done, including the runs that searches will add."""
-        return len(self._waiting) + len(self._running) + len(self._searches) * self._seeds
+        expected = sum(self._seeds + search.missing for search in self._searches)
+        return len(self._waiting) + len(self._running) + expected
 
     @property
     def waiting(self) -> tuple[Task, ...]:
@@ -129,6 +133,7 @@ class Schedule:
             known = {**self._waiting, **self._running, **self.results, **self.failures}
             if task.key in known:
                 continue
+            self.known.append(task)
             result = self._finished(task)
             if result is None:
                 self._waiting[task.key] = task
@@ -138,9 +143,23 @@ class Schedule:
 
     def _settle_searches(self) -> None:
         for search in list(self._searches):
-            keys = [candidate.task.key for candidate in search.candidates]
-            if all(key in self.results or key in self.failures for key in keys):
-                self._searches.remove(search)
-                choice = choose(search, [self.results.get(key) for key in keys])
-                self.choices.append(choice)
-                self._add_runs(self._tuned(search, choice))
+            place, results = self._searches.index(search), self._results_of(search)
+            while results is not None:
+                more = search.further([(result or {}).get(CRITERION) for result in results])
+                if not more:
+                    del self._searches[place]
+                    choice = choose(search, results)
+                    self.choices.append(choice)
+                    self._add_runs(self._tuned(search, choice))
+                    break
+                search = replace(search, candidates=(*search.candidates, *more))
+                self._searches[place] = search
+                self._add(candidate.task for candidate in more)
+                results = self._results_of(search)
+
+    def _results_of(self, search: Search) -> list[Mapping[str, Any] | None] | None:
+        """The result of each candidate, or None for one that failed; None unless all are done."""
+        keys = [candidate.task.key for candidate in search.candidates]
+        if all(key in self.results or key in self.failures for key in keys):
+            return [self.results.get(key) for key in keys]
+        return None

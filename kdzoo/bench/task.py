@@ -24,6 +24,7 @@ class Task:
         teaches: the role whose network is trained for the teacher cache, as this recipe needs it; None runs
             the recipe itself.
         after: keys of the tasks that must be done before.
+        tests: whether the run may read the test split.
     """
 
     key: str
@@ -34,3 +35,4 @@ class Task:
     epochs: int
     teaches: str | None = None
     after: frozenset[str] = frozenset()
+    tests: bool = True

@@ -14,21 +14,29 @@ CRITERION = "val/last"
 
 @dataclass(frozen=True)
 class Tried:
-    """A finished candidate. ``value`` is :data:`CRITERION`; None if the run failed or has none."""
+    """A finished candidate. ``value`` is :data:`CRITERION`; None if the run failed or has none.
+
+    ``images`` is how many its student saw; None where the run does not say.
+    """
 
     settings: Mapping[str, Any]
     value: float | None
     folder: str
+    images: int | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The result of a search. ``chosen`` is the index of the best candidate; None if none has a value."""
+    """The result of a search. ``chosen`` is the index of the best candidate; None if none has a value.
+
+    ``trials`` is the suite's budget; None where it names the candidates.
+    """
 
     entry: Entry
     seed: int
     tried: tuple[Tried, ...]
     chosen: int | None
+    trials: int | None = None
 
 
 def choose(search: Search, results: Sequence[Mapping[str, Any] | None]) -> Choice:
@@ -39,8 +47,14 @@ def choose(search: Search, results: Sequence[Mapping[str, Any] | None]) -> Choic
         results: the result of each candidate's run; None if it failed.
     """
     tried = tuple(
-        Tried(candidate.settings, (result or {}).get(CRITERION), candidate.task.key)
+        Tried(
+            candidate.settings,
+            (result or {}).get(CRITERION),
+            candidate.task.key,
+            (result or {}).get("work/student_images"),
+        )
         for candidate, result in zip(search.candidates, results, strict=True)
     )
     measured = [(one.value, -number) for number, one in enumerate(tried) if one.value is not None]
-    return Choice(search.entry, search.seed, tried, -max(measured)[1] if measured else None)
+    chosen = -max(measured)[1] if measured else None
+    return Choice(search.entry, search.seed, tried, chosen, search.budget)

@@ -47,6 +47,7 @@ def verify(folder: Path, zoo: Zoo, registry: Registry) -> tuple[SuiteResults, li
         if run.folder in results.runs:
             found += [f"{run.folder}: {line}" for line in _run(folder, run, results.runs[run.folder])]
     found += _plugins(results)
+    found += _tuning(results)
     found += _protocol(folder, results, zoo, registry)
     return results, found
 
@@ -112,6 +113,17 @@ def _plugins(results: SuiteResults) -> Iterator[str]:
             yield f"runs with several versions of {name}: {', '.join(sorted(different))}"
 
 
+def _tuning(results: SuiteResults) -> Iterator[str]:
+    """Entries that did not spend their budget of trials, or whose settings are not the best that were tried."""
+    for one in results.tuning:
+        tried = [candidate.validation for candidate in one.candidates]
+        if one.trials is not None and len(tried) != one.trials:
+            yield f"{one.entry}, {one.pair}: {len(tried)} trials of the {one.trials} that every entry has"
+        best = max((value for value in tried if value is not None), default=None)
+        if one.chosen is not None and (not 0 <= one.chosen < len(tried) or tried[one.chosen] != best):
+            yield f"{one.entry}, {one.pair}: its settings are not those of the best validation accuracy"
+
+
 def _protocol(folder: Path, results: SuiteResults, zoo: Zoo, registry: Registry) -> Iterator[str]:
     """Recipes that are not those of the registry's suite."""
     ledger = results.ledger
@@ -120,6 +132,7 @@ def _protocol(folder: Path, results: SuiteResults, zoo: Zoo, registry: Registry)
         suite = narrowed(
             find_suite(registry, ledger.suite), seeds=ledger.seeds, methods=methods, pairs=ledger.pairs
         )
+        suite = suite.model_copy(update={"tune": {}, "only_tuned": False})
         planner = Planner(ledger.suite, suite, output=folder, zoo=zoo, registry=registry, facts=_unread)
         planned = planner.plan().runs
     except KdzooError as error:

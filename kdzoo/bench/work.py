@@ -29,7 +29,9 @@ def work(task: Task) -> dict[str, Any]:
     _forget_peak_memory()
     if task.teaches is not None:
         return ensure_teacher(task)
-    result = train(task.recipe, task.folder, zoo=_zoo(), job=task.job, resume=True, stop=STOP)
+    result = train(
+        task.recipe, task.folder, zoo=_zoo(), job=task.job, resume=True, stop=STOP, tests=task.tests
+    )
     return {**result, "folder": str(task.folder)}
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Backbone, Batch, Phase, Run
+from kdzoo.api import Algorithm, Backbone, Batch, Phase, Run, Tune
 
 
 class Distill(Algorithm):
@@ -20,10 +21,15 @@ class Distill(Algorithm):
     """
 
     name = "distill"
+    needs_loop = ""
     reads_logits = False
     needs_labels = False
 
-    def __init__(self, task_weight: NonNegativeFloat = 1.0, teach_weight: NonNegativeFloat = 1.0) -> None:
+    def __init__(
+        self,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10, taught=True)] = 1.0,
+    ) -> None:
         self.task_weight = task_weight
         self.teach_weight = teach_weight
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, KdzooError, Phase, Run, softened_kl
+from kdzoo.api import Algorithm, Batch, KdzooError, Phase, Run, Tune, softened_kl
 
 
 class Pretrain(Algorithm):
@@ -24,14 +24,15 @@ class Pretrain(Algorithm):
     """
 
     name = "pretrain"
+    needs_loop = "has two phases"
     reads_logits = False
 
     def __init__(
         self,
         fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 0.0,
-        soft_weight: NonNegativeFloat = 0.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 0.0,
+        soft_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 0.0,
         temperature: PositiveFloat = 4.0,
     ) -> None:
         self.fraction = fraction

@@ -24,6 +24,7 @@ class TimmTask(Algorithm):
     """
 
     name = "timm-task"
+    needs_loop = "is a training task of timm's, which is such a loss already"
     reads_teacher = True
 
     def __init__(

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from kdzoo.cli.first import say_first
 from kdzoo.cli.plugin_commands import WithPlugins
 from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.stopping import Stopped
@@ -16,8 +17,9 @@ class Commands(WithPlugins):
     """Refuses unknown and missing commands like every other unknown name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse ``kdzoo`` without a command, and list the commands."""
+        """Refuse ``kdzoo`` without a command, after three commands to begin with."""
         if not args and not ctx.resilient_parsing:
+            say_first()
             known = ", ".join(self.list_commands(ctx))
             raise KdzooError(f"missing command; known: {known} ({ctx.command_path} --help)")
         return super().parse_args(ctx, args)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from kdzoo.cli.first import say_first
 from kdzoo.cli.flags import FLAGS, MACHINE, REGISTRY
 from kdzoo.cli.options import recipe_flags
 from kdzoo.cli.output import print_json
+from kdzoo.files import folder_name
 from kdzoo.recipe.layers import COMPONENTS, Layer, models_of, parse_set, sources_of
 
 
@@ -66,6 +69,8 @@ def distill(
     ):
         recipe = output / "recipe.yaml"
     given = [*layers, Layer("--set", parse_set(assign or ()))]
+    if not (method or recipe or any(one.values for one in given)):
+        say_first("distill")
     zoo = Zoo()
     methods = load_registry(zoo, registry or ())
     resolved = resolve(
@@ -81,7 +86,8 @@ def distill(
     if quiet or json:
         kept = tuple(one for one in resolved.observers if one.name != "console")
         resolved = resolved.model_copy(update={"observers": kept})
-    folder = output or Path("runs") / run_name(resolved, methods.methods.get(resolved.method or ""))
+    named = run_name(resolved, methods.methods.get(resolved.method or ""))
+    folder = output or _sweep_folder() or Path("runs") / named
     teacher_role = resolved.roles.get("teacher")
     pair = (
         f"{teacher_role.model}>{resolved.roles['student'].model}"
@@ -111,11 +117,15 @@ def _names_a_component(layers: list[Layer]) -> bool:
     return any(kind in layer.values for layer in layers for kind in COMPONENTS)
 
 
+def _sweep_folder() -> Path | None:
+    """A folder for this run of a wandb sweep, whose runs differ in settings that are not in the usual name."""
+    sweep, run = (os.environ.get(name) for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID"))
+    return Path("runs") / "sweeps" / folder_name(sweep) / folder_name(run) if sweep and run else None
+
+
 def run_name(recipe: Any, entry: Any = None) -> str:
     """A readable name for a run's folder, with the components that are not those of the method's registry entry."""
     from pathlib import PurePath
-
-    from kdzoo.files import folder_name
 
     parts = [recipe.method or recipe.algorithm.name]
     usual = {(kind, one.name) for kind, one in entry.components} if entry else {("scheme", "offline")}

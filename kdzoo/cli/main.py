@@ -12,16 +12,21 @@ from kdzoo.cli.bench import bench
 from kdzoo.cli.cache import cache
 from kdzoo.cli.check import check
 from kdzoo.cli.commands import Commands
+from kdzoo.cli.compare import compare
 from kdzoo.cli.distill import distill
+from kdzoo.cli.evaluate import evaluate
+from kdzoo.cli.export import export
 from kdzoo.cli.install import install, uninstall
 from kdzoo.cli.keys import TakesKeys
 from kdzoo.cli.listing import list_methods
 from kdzoo.cli.new import new
 from kdzoo.cli.plugins import plugins
+from kdzoo.cli.predict import predict
 from kdzoo.cli.probe import probe
 from kdzoo.cli.report import report
 from kdzoo.cli.reproduce import reproduce
 from kdzoo.cli.show import show
+from kdzoo.cli.sweep import sweep
 from kdzoo.cli.usage import UsageError, usage_line
 from kdzoo.cli.wandb import wandb
 from kdzoo.errors import KdzooError, shortened
@@ -57,8 +62,13 @@ app.command(cls=TakesKeys)(distill)
 app.command(cls=TakesKeys)(bench)
 app.command(cls=TakesKeys)(probe)
 app.command(cls=TakesKeys)(reproduce)
+app.command()(export)
+app.command()(predict)
+app.command()(evaluate)
+app.command()(compare)
 app.command()(report)
 app.command()(wandb)
+app.add_typer(sweep, name="sweep")
 app.add_typer(cache, name="cache")
 app.command()(new)
 app.command()(plugins)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,15 +16,23 @@ if TYPE_CHECKING:
     from kdzoo.bench.results import SuiteResults
 
 
+SYNC = "sync"
+
+
 def wandb(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="Folders of runs, or of suites with all their runs.", metavar="DIR..."),
+        typer.Argument(
+            help="Folders of runs, or of suites with all their runs; the word sync before them uploads what is "
+            "offline.",
+            metavar="[sync] DIR...",
+        ),
     ],
 ) -> None:
     """Log runs to Weights & Biases from their metrics.jsonl: incomplete ones, or those trained without it.
 
-    Each becomes a new wandb run, online or offline by the same rules as while it trains.
+    Each becomes a new wandb run, online or offline by the same rules as while it trains. kdzoo wandb sync DIR uploads
+    the offline runs in a folder, those of a whole suite in one command.
     """
     from kdzoo.bench.ledger import SUITE_FILE
     from kdzoo.bench.results import read_results
@@ -31,6 +41,9 @@ def wandb(
     from kdzoo.observers.wandb_client import Lost, disabled
     from kdzoo.owner import Owner
 
+    if folders[0] == Path(SYNC):
+        sync(folders[1:])
+        return
     if disabled():
         raise KdzooError("WANDB_MODE is 'disabled', so nothing would be logged; set it to offline or online")
     work = []
@@ -63,3 +76,32 @@ def _log(folder: Path, runs: Sequence[Path], suite: SuiteResults | None) -> None
     if suite is not None:
         where = log_table(suite.ledger.suite, wandb_columns(suite.pairs), wandb_rows(suite.pairs), folder)
         console().print(f"{folder}: {where}", soft_wrap=True, markup=False)
+
+
+def sync(folders: Sequence[Path]) -> None:
+    """Upload the offline runs below these folders, by ``wandb sync``.
+
+    Raises:
+        KdzooError: there is none, or wandb could not upload all of them.
+    """
+    from kdzoo.errors import KdzooError
+
+    if not folders:
+        raise KdzooError("kdzoo wandb sync: missing the folder of a run or a suite")
+    for folder in folders:
+        if not folder.is_dir():
+            raise KdzooError(f"{folder}: no such folder")
+    found = [path for folder in folders for path in offline_runs(folder)]
+    if not found:
+        raise KdzooError(f"{', '.join(map(str, folders))}: no offline run of wandb in it")
+    done = subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, found)], check=False)
+    if done.returncode:
+        raise KdzooError("wandb sync did not upload all runs; see its lines above, and wandb login")
+    console().print(f"{len(found)} run{'s' * (len(found) > 1)} uploaded", markup=False)
+
+
+def offline_runs(folder: Path) -> list[Path]:
+    """The offline runs of wandb below a folder that are not uploaded yet, in the order in which they began."""
+    found = [path for path in folder.rglob("offline-run-*") if path.parent.name == "wandb" and path.is_dir()]
+    waiting = [path for path in found if not any(path.glob("*.wandb.synced"))]
+    return sorted(waiting, key=lambda path: path.name)

@@ -106,7 +106,8 @@ def export_student(
             card = _readme(student, folder, card)
         else:
             assert image_shape is not None
-            card = f"{card.rstrip()}\n{write_program(student, new, classes, image_shape, folder.name)}"
+            usage = write_program(student, new, classes, image_shape, folder.name, evaluation)
+            card = f"{card.rstrip()}\n{usage}"
         more = extend(new) if extend is not None else ""
         (new / "README.md").write_text(f"{card.rstrip()}\n\n{more}".rstrip() + "\n", encoding="utf-8")
         if folder.exists():

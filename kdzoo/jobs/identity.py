@@ -49,12 +49,13 @@ def identity_of(
 
 
 def facts_of(data: DataSet) -> DataFacts:
-    """Content hash, image size and augmentation of an opened data set."""
+    """Content hash, image size, augmentation and splits of an opened data set."""
     return DataFacts(
         f"{'files' if data.streams else 'pixels'} {data.content_hash}",
         data.img_size,
         data.augment,
         data.evaluation,
+        data.val is not None,
     )
 
 

@@ -24,7 +24,7 @@ from kdzoo.jobs.card import student_card
 from kdzoo.jobs.export import export_student
 from kdzoo.jobs.folder import RunFolder
 from kdzoo.jobs.lineage import lineage_of
-from kdzoo.jobs.probe import on_validation
+from kdzoo.jobs.probe import by_neighbours
 from kdzoo.jobs.provenance import git_commit, machine, versions
 from kdzoo.jobs.suspicion import answers
 from kdzoo.recipe.evaluation import WHOLE
@@ -58,7 +58,7 @@ def measure(
         result |= _accuracies(run, position, known, teacher)
     else:
         result |= dict.fromkeys(("test/last", "val/last", "test/macro_f1", "test/ece"))
-        result |= on_validation(run)
+        result |= by_neighbours(run)
     for component in (run.scheme, algorithm):
         with run.measuring():
             result |= component.measure(run)
@@ -156,6 +156,7 @@ def write_outcome(
             "plugins": plugins,
             "data": {
                 "hash": data.hash,
+                "content": data.content_hash,
                 "skipped": list(data.skipped),
                 "withheld": run.recipe.data.withhold_train,
             },

@@ -30,12 +30,15 @@ class Planned:
         job: the purpose of the run.
         weights_only: whether only its weights are needed, as for a teacher: settings of the evaluation are then not
             part of its identity.
+        tests: whether it may read the test split. Without, the validation split takes its place, and no figure of
+            the result is called one of the test split.
     """
 
     recipe: Recipe
     folder: Path
     job: Job
     weights_only: bool = False
+    tests: bool = True
 
 
 def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:

@@ -74,23 +74,25 @@ def probe(
     }
 
 
-def on_validation(run: TrainingRun) -> dict[str, float]:
-    """``val/knn`` of a student without a classifier: each validation image by its neighbours among the others.
+def by_neighbours(run: TrainingRun) -> dict[str, float]:
+    """``val/knn`` and ``test/knn`` of a student without a classifier: each image by its neighbours in its split.
 
-    No training image's label is read. Empty without labelled validation images.
+    No training image's label is read. A split with fewer than two labelled images has no figure.
     """
-    if run.data.val is None:
-        return {}
     student = run.members["student"]
-    with run.measuring():
-        vectors, labels = features(student.module, run.data.val, student.modality)
-    if run.fabric.world_size > 1:
-        parts: list[Any] = [None] * run.fabric.world_size
-        torch.distributed.all_gather_object(parts, (vectors.cpu(), labels.cpu()))
-        vectors, labels = (torch.cat(one) for one in zip(*parts, strict=True))
-    if len(labels) < 2:
-        return {}
-    return {"val/knn": share_right(neighbours(vectors, vectors, labels, themselves=True), labels)}
+    found = {}
+    for split, batches in (("val", run.data.val), ("test", run.data.test)):
+        if batches is None:
+            continue
+        with run.measuring():
+            vectors, labels = features(student.module, batches, student.modality)
+        if run.fabric.world_size > 1:
+            parts: list[Any] = [None] * run.fabric.world_size
+            torch.distributed.all_gather_object(parts, (vectors.cpu(), labels.cpu()))
+            vectors, labels = (torch.cat(one) for one in zip(*parts, strict=True))
+        if len(labels) > 1:
+            found[f"{split}/knn"] = share_right(neighbours(vectors, vectors, labels, themselves=True), labels)
+    return found
 
 
 @torch.no_grad()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from kdzoo.api.assembled import Assembled
+from kdzoo.recipe.evaluation import WHOLE, Evaluation
 
 _USAGE = """
 ## Use
@@ -48,6 +50,7 @@ def write_program(
     classes: Sequence[str],
     image_shape: tuple[int, int, int],
     name: str = "",
+    evaluation: Evaluation = WHOLE,
 ) -> str:
     """Write ``model.pt2`` and ``config.json``; Markdown about its use.
 
@@ -57,6 +60,7 @@ def write_program(
         classes: the class names in the order of the logits.
         image_shape: (C, H, W) of its images.
         name: the final name of the folder; default: its current name.
+        evaluation: how pictures were prepared on which it was evaluated.
 
     """
     network = _Logits(copy.deepcopy(student)).cpu().eval()
@@ -71,6 +75,11 @@ def write_program(
         )
     torch.export.save(program, folder / "model.pt2")
     channels, height, width = image_shape
-    description = {"label_names": list(classes), "input_size": list(image_shape), "range": [0, 1]}
+    description = {
+        "label_names": list(classes),
+        "input_size": list(image_shape),
+        "range": [0, 1],
+        **asdict(evaluation),
+    }
     (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return _USAGE.format(folder=name or folder.name, channels=channels, height=height, width=width)

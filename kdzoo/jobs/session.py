@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -160,6 +161,8 @@ class Session:
             processes=self.fabric.world_size,
             weights_only=self.planned.weights_only,
         )
+        if not self.planned.tests:
+            self.data = _untested(self.data)
         self.checkpoint = CheckpointFile(self.place.checkpoint, self.identity)
         self.saved = self.checkpoint.load(self.fabric.device)
         if (
@@ -233,6 +236,9 @@ class Session:
                 self._warn(f"the metric {name!r} has no figure: {figure}")
             else:
                 result[f"test/{name}"] = figure
+        if not self.planned.tests:
+            kept = {name: figure for name, figure in result.items() if not name.startswith("test/")}
+            result = {**kept, "test/last": None}
         if (teacher := self.networks.path("teacher")) is not None:
             result["teacher_path"] = str(teacher)
         if self.store is not None:
@@ -323,3 +329,14 @@ class Session:
         if result is not None and result["test/last"] is not None:
             self.teacher_accuracy[role] = result["test/last"]
         return weights
+
+
+def _untested(data: DataSet) -> DataSet:
+    """The data with the validation split in place of the test split, for a run that chooses settings.
+
+    Raises:
+        KdzooError: there is no validation split.
+    """
+    if data.val is None:
+        raise KdzooError("tuning needs a validation split: set data.val_fraction, or add val/ to the folder")
+    return replace(data, test=data.val)

@@ -48,6 +48,7 @@ def train(
     fabric: Fabric | None = None,
     listeners: Sequence[Listener] = (),
     stop: Stop | None = None,
+    tests: bool = True,
 ) -> Mapping[str, Any]:
     """Run ``recipe`` to its end in ``folder`` and return its result, the last row of ``metrics.jsonl``.
 
@@ -60,6 +61,7 @@ def train(
         fabric: device and processes; default: one process on the best device.
         listeners: are told what happens in the run, not in that of a teacher trained for it.
         stop: ask it to save and stop; it listens to signals only where its caller makes it.
+        tests: whether the test split may be read; without, nothing is measured but on the validation split.
 
     Raises:
         Differs: the folder holds another run than this recipe's; names what differs.
@@ -67,5 +69,5 @@ def train(
         Stopped: it was asked to; the folder's checkpoint is that of the last step.
     """
     resources = Resources(zoo, fabric or make_fabric(recipe), stop=stop or Stop())
-    planned = Planned(recipe, folder, job or Job(name=folder.name))
+    planned = Planned(recipe, folder, job or Job(name=folder.name), tests=tests)
     return conduct(planned, resources, resume=resume, listeners=listeners)

@@ -34,6 +34,7 @@ from kdzoo.api.observer import (
     StepsDone,
     Warned,
 )
+from kdzoo.observers.next_steps import next_steps
 
 Clock = Callable[[], float]
 
@@ -57,6 +58,7 @@ class Console(Observer):
     def __init__(self, terminal: Terminal | None = None, clock: Clock = time.monotonic) -> None:
         self._terminal = terminal or Terminal(stderr=True)
         self._clock = clock
+        self._started: RunStarted | None = None
         self._pace: _Pace | None = None
         self._bar: Progress | None = None
         self._next_line = clock() + _FIRST
@@ -65,6 +67,7 @@ class Console(Observer):
         """Print the event, if it is one that a person wants to see."""
         match event:
             case RunStarted():
+                self._started = event
                 goes_on = " (goes on from its checkpoint)" if event.resumed else ""
                 self._print(f"[bold]{escape(event.job.name)}[/] in {escape(str(event.folder))}{goes_on}")
             case Preparing() if self._pace is None:
@@ -90,6 +93,9 @@ class Console(Observer):
                 self._stop_bar()
                 self._terminal.print(_table(event.result))
                 self._print(f"student in {escape(str(event.folder / 'student'))}")
+                if self._started is not None and self._started.job.kind == "student":
+                    steps = next_steps(event.folder, self._started.recipe, event.result)
+                    self._print(escape("\n".join(["next:", *(f"  {step}" for step in steps)])))
             case RunFailed():
                 self._stop_bar()
 

@@ -18,7 +18,7 @@ from kdzoo.api.observer import (
 )
 from kdzoo.errors import KdzooError
 from kdzoo.observers.journal import row_of
-from kdzoo.observers.wandb_client import Lost, TrackedRun, disabled
+from kdzoo.observers.wandb_client import Lost, TrackedRun, disabled, in_sweep
 from kdzoo.observers.wandb_networks import networks_of
 from kdzoo.observers.wandb_run import warn
 
@@ -40,7 +40,7 @@ class Wandb(Observer):
     def observe(self, event: Event) -> None:
         """Log the event, if wandb shows events of this class."""
         match event:
-            case RunStarted() if not disabled():
+            case RunStarted() if not disabled() and not (event.job.kind == "teacher" and in_sweep()):
                 self._started = event
                 self._run = TrackedRun()
                 self._send(event)

@@ -88,8 +88,8 @@ def rows_to_log(folder: Path) -> list[dict[str, Any]]:
     begin = {**started[-1], "resumed": False}  # a run of its own: what is in another one may be incomplete
     between = [row for row in rows if row["event"] == "epoch" or _is_ours(row, folder)]
     end = [row for row in rows if row["event"] not in ("epoch", "picture")][-1]
-    if end["event"] == "start":
-        end = {"event": "failed"}
+    if end["event"] in ("start", "failed"):
+        end = {"event": "failed"}  # without its error: an alert of long ago is none
     elif end["event"] == "result":
         end = {**end, "networks": _networks(folder, begin, end["result"])}
     return [{**row, "folder": str(folder.absolute())} for row in (begin, *between, end)]

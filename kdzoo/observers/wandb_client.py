@@ -111,6 +111,11 @@ def disabled() -> bool:
     return os.environ.get("WANDB_MODE") == "disabled"
 
 
+def in_sweep() -> bool:
+    """Whether a sweep's agent started this process: its one wandb run is that of the student."""
+    return bool(os.environ.get("WANDB_SWEEP_ID"))
+
+
 def limit(name: str, default: float) -> float:
     """The seconds that an environment variable allows; ``default`` where it holds no number of seconds."""
     try:

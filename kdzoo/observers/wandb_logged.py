@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from kdzoo.observers.wandb_run import close_run, open_run, warn
 
 RUN_ID = "wandb-run-id.txt"
 """The file in a run's folder that holds the id of its wandb run, for a resume."""
+
+
+_LONGEST_ALERT = 500
 
 
 class LoggedRun:
@@ -46,10 +50,19 @@ class LoggedRun:
             case "result":
                 self.run.summary.update(row["result"])
                 self._log_networks(row["networks"])
+            case "failed" if row.get("error"):
+                self._alert(str(row["error"]))
 
     def finish(self, exit_code: int) -> None:
         """End the run."""
         close_run(self.run, exit_code)
+
+    def _alert(self, error: str) -> None:
+        """Tell who asked W&B for alerts that the run failed."""
+        try:
+            self.run.alert("A run of kdzoo failed", error[:_LONGEST_ALERT], level="ERROR")
+        except Exception as wrong:  # the run must end as failed whatever becomes of its alert
+            warn(f"no alert was sent ({wrong})")
 
     def _log_picture(self, row: Mapping[str, Any]) -> None:
         import wandb
@@ -66,9 +79,10 @@ class LoggedRun:
         """The student and its teacher, as artifacts. They are read where they lie, also by a later upload."""
         import wandb
 
+        metadata = _lineage(self._folder)
         try:
             for name, path in networks.items():
-                artifact = wandb.Artifact(name, type="model")
+                artifact = wandb.Artifact(name, type="model", metadata=metadata)
                 add = artifact.add_dir if Path(path).is_dir() else artifact.add_file
                 add(path, policy="immutable", skip_cache=True)
                 self.run.log_artifact(artifact)
@@ -77,6 +91,16 @@ class LoggedRun:
         except Exception as error:
             # A failed upload of the networks must not lose the metrics; the networks are safe in their folders.
             warn(f"the networks are not logged as artifacts; they are in their folders ({error})")
+
+
+def _lineage(folder: Path) -> dict[str, Any]:
+    """By which data and which teachers a run's networks are known: the hashes in its ``provenance.json``."""
+    try:
+        found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        teachers = {role: one["hash"] for role, one in found["teachers"].items()}
+        return {"data": found["data"]["hash"], "teachers": teachers, "student": found["student_hash"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # the networks are logged without it
+        return {}
 
 
 def log_table(row: Mapping[str, Any]) -> Any:

@@ -79,12 +79,14 @@ class DataFacts:
         img_size: side in pixels that it came to.
         augment: how training images are varied, defaults filled in.
         evaluation: how images are prepared for evaluation; None if they are taken as they are.
+        validates: whether there is a validation split.
     """
 
     content: str
     img_size: int
     augment: AugmentConfig
     evaluation: Evaluation | None = None
+    validates: bool = True
 
 
 def identify(

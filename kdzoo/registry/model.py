@@ -11,6 +11,7 @@ from kdzoo.recipe.data import DataConfig
 from kdzoo.recipe.roles import RoleConfig, RoleName
 from kdzoo.recipe.section import Name, Section
 from kdzoo.registry.published import Figure, PairName, PublishedFigure, PublishedTable, figures_of_table
+from kdzoo.registry.tuning import Tuning
 
 CATEGORIES = (
     "baseline",
@@ -159,10 +160,11 @@ class Suite(Section):
     published: tuple[PublishedTable, ...] = Field(
         (), description="tables of published accuracies on the suite's pairs"
     )
-    tune: dict[str, tuple[dict[str, Any], ...]] = Field(
+    tune: Tuning = Field(
         default_factory=dict,
-        description="method -> candidate settings (dotted keys), compared by validation accuracy on tune_seed; '*' "
-        "stands for every method that is not named, and a value such as 'x0.3' is a factor on the method's own",
+        description="{trials: N}, the same budget for every method; or method -> candidate settings (dotted keys), "
+        "compared by validation accuracy on tune_seed; '*' stands for every method that is not named, and a value "
+        "such as 'x0.3' is a factor on the method's own",
     )
     only_tuned: bool = Field(
         False,

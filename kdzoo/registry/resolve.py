@@ -120,7 +120,7 @@ def _checked(merged: Merged, zoo: Zoo) -> Recipe:
     try:
         recipe = Recipe.model_validate(merged.values)
     except ValidationError as error:
-        raise KdzooError(_explain(error, merged)) from None
+        raise KdzooError(_explain(error, merged, zoo)) from None
     complete: dict[str, list[Component]] = {kind: [] for kind in KINDS}
     for kind, component in recipe.components:
         at = f"{kind}.{component.name}" if kind == "knowledge" and len(recipe.knowledge) > 1 else kind
@@ -182,8 +182,10 @@ def _weights(source: str) -> str:
     return source if source == start else f"{start}{absolute(Path(source.removeprefix(start)))}"
 
 
-def _explain(error: ValidationError, merged: Merged) -> str:
+def _explain(error: ValidationError, merged: Merged, zoo: Zoo) -> str:
     fault = Fault.first(error)
+    if fault.code == "missing" and fault.loc == ("roles",):
+        return f"which networks? pass {_networks(merged, zoo)}"
     if (
         fault.loc[:1] == ("knowledge",)
         and fault.loc[1:2]
@@ -200,6 +202,16 @@ def _explain(error: ValidationError, merged: Merged) -> str:
         return f"{source}: {fault.key} is missing{f': pass --{fault.loc[1]} MODEL' if needs_flag else ''}"
     given = "" if fault.code == "value_error" else f", not {shortened(fault.given)}"
     return f"{source}: {fault}{given}"
+
+
+def _networks(merged: Merged, zoo: Zoo) -> str:
+    """The flags that name the networks, for a user who named none."""
+    scheme = merged.values["scheme"]
+    name = scheme.get("name") if isinstance(scheme, dict) else scheme
+    taught = merged.values.get("knowledge") or _reads_teacher(merged, zoo)
+    if taught and zoo.find("scheme", str(name)).component.kind == "offline":
+        return "--teacher MODEL and --student MODEL, such as --teacher resnet50 --student resnet18"
+    return "--student MODEL, such as --student resnet18"
 
 
 def _keys_beside(loc: Sequence[str]) -> list[str]:

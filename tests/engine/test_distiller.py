@@ -1,4 +1,5 @@
 import copy as copy_module
+import io
 
 import pytest
 import timm
@@ -72,8 +73,20 @@ def test_the_users_frozen_layers_stay_frozen(networks):
 
 def test_what_it_cannot_do_is_refused(networks):
     student, teacher = networks
-    with pytest.raises(KdzooError, match=r"'mutual'.*run this method with kdzoo distill"):
-        kdzoo.Distiller(student, teacher, method="dml")
+    with pytest.raises(KdzooError, match=r"'born-again' has a phase for each.*; run it with kdzoo distill"):
+        kdzoo.Distiller(student, teacher, method="ban")
+    with pytest.raises(KdzooError, match=r"'dml' has the role 'peer1': give it a network by networks="):
+        kdzoo.Distiller(student, None, method="dml")
+    with pytest.raises(KdzooError, match=r"'dml' has no role 'teacher'; its roles are student, peer1"):
+        kdzoo.Distiller(student, teacher, method="dml", networks={"peer1": copy_module.deepcopy(student)})
+    with pytest.raises(KdzooError, match=r"'avg' has the role 'teacher1': .* a list of teachers"):
+        kdzoo.Distiller(student, teacher, method="avg")
+    with pytest.raises(KdzooError, match=r"'avg' has no role 'teacher3'"):
+        kdzoo.Distiller(student, [teacher] * 3, method="avg")
+    with pytest.raises(KdzooError, match=r"'kd' needs? .*teacher|has the role 'teacher'"):
+        kdzoo.Distiller(student, None, method="kd")
+    with pytest.raises(KdzooError, match=r"labels of the training set: give data=kdzoo\.TrainingSet"):
+        kdzoo.Distiller(student, teacher, method="crd")
     with pytest.raises(KdzooError, match="4 classes, the teacher has 5"):
         kdzoo.Distiller(student, timm.create_model("test_resnet", num_classes=5), method="kd")
     with pytest.raises(KdzooError, match="unknown method 'dkdd'"):
@@ -119,12 +132,14 @@ def test_a_copy_stands_alone_and_gives_the_same_losses(networks, method):
     assert all(one.grad is None for one in copy.parameters())
 
 
-def test_networks_that_are_not_timm_s_are_refused_in_one_line(networks):
+def test_a_network_without_an_example_is_refused_in_one_line(networks):
     student, _ = networks
-    mine = torch.nn.Linear(3, 4)
+    mine = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     for pair in ((student, mine), (mine, student)):
-        with pytest.raises(KdzooError, match=r"Linear is not a timm model: make it with timm\.create_model"):
-            kdzoo.Distiller(*pair, method="kd", example=images())
+        with pytest.raises(
+            KdzooError, match=r"Sequential is not a timm model: pass example=images, or kdzoo\.wrap"
+        ):
+            kdzoo.Distiller(*pair, method="kd")
 
 
 def test_a_network_with_two_answers_is_refused_in_one_line(networks):
@@ -177,3 +192,97 @@ def test_a_teacher_without_a_classifier_teaches_its_features(networks):
         kdzoo.Distiller(student, teacher, method="kd", example=torch.zeros(2, 3, 160, 160))(
             torch.rand(4, 3, 160, 160)
         )
+
+
+def test_peers_learn_from_each_other(networks):
+    student, peer = networks
+    distiller = kdzoo.Distiller(student, None, "dml", networks={"peer1": peer}, example=images()).train()
+    assert {id(one) for one in peer.parameters()} <= {id(one) for one in distiller.parameters()}
+    losses = distiller(images(), torch.arange(8) % 4)
+    s, p = student(images()), peer(images())
+    assert losses["logits"].shape == s.shape
+    losses["total"].backward()
+    assert all(one.grad is not None for network in networks for one in network.parameters())
+    assert list(distiller.others) == ["peer1"]
+    assert p.requires_grad
+
+
+def test_a_moving_average_follows_once_for_each_step_of_the_optimizer(networks):
+    student, _ = networks
+    settings = {"scheme.decay": 0.5, "optim.grad_accum_steps": 2}
+    distiller = kdzoo.Distiller(student, None, "ema", example=images(), settings=settings).train()
+    average = {key: one.clone() for key, one in student.state_dict().items()}
+
+    def follower():
+        extra = io.BytesIO(distiller.state_dict()["_extra_state"].numpy().tobytes())
+        return torch.load(extra, weights_only=True)["followers"]["ema"]
+
+    for _ in range(2):
+        distiller(images(), torch.arange(8) % 4, views=[images()])
+        assert distiller._run[0]._steps
+    with torch.no_grad():
+        student.classifier.weight += 1.0
+    found = follower()["model.classifier.weight"]
+    assert torch.equal(found, 0.5 * average["classifier.weight"] + 0.5 * student.classifier.weight)
+    assert torch.equal(follower()["model.classifier.weight"], found)
+    distiller.eval()(images(), torch.arange(8) % 4, views=[images()])
+    assert torch.equal(follower()["model.classifier.weight"], found)
+
+
+def test_a_state_of_another_method_is_refused(networks):
+    student, teacher = networks
+    distiller = kdzoo.Distiller(student, None, "ema", example=images())
+    state = kdzoo.Distiller(copy_module.deepcopy(student), teacher, "kd").state_dict()
+    with pytest.raises(KdzooError, match="the state is not that of method 'ema': KeyError: 'ema'"):
+        distiller.load_state_dict(state)
+    state["_extra_state"] = state["_extra_state"][:100]
+    with pytest.raises(KdzooError, match="the state of the Distiller cannot be read"):
+        distiller.load_state_dict(state)
+
+
+def test_what_a_method_needs_beyond_the_batch_is_said(networks):
+    student, teacher = networks
+    target = torch.arange(8) % 4
+    distiller = kdzoo.Distiller(student, None, "ema", example=images())
+    with pytest.raises(KdzooError, match=r"with another augmentation: pass views="):
+        distiller(images(), target, 0.5)
+    labels = torch.arange(20) % 4
+    distiller = kdzoo.Distiller(student, teacher, "crd", example=images(), data=kdzoo.TrainingSet(labels))
+    with pytest.raises(KdzooError, match="pass index="):
+        distiller(images(), target)
+    with pytest.raises(KdzooError, match="rows outside the training set of 20 images"):
+        distiller(images(), target, index=torch.arange(8) + 13)
+    with pytest.raises(KdzooError, match=r"int64 tensor \(8,\).*not float32 of shape \(8,\)"):
+        distiller(images(), target, index=torch.zeros(8))
+    assert distiller(images(), target, index=torch.arange(8))["teach"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"labels": [1, 2]}, r"int64 tensor \(N,\) of class ids; not list"),
+        ({"labels": torch.zeros(3)}, r"not float32 of shape \(3,\)"),
+        ({"labels": torch.zeros(3, dtype=torch.int64), "names": ["a"]}, "3 labels and 1 names"),
+    ],
+)
+def test_a_training_set_of_another_form_is_refused(arguments, says):
+    with pytest.raises(KdzooError, match=says):
+        kdzoo.TrainingSet(**arguments)
+
+
+def test_fetched_images_are_those_of_the_rows(networks):
+    student, _ = networks
+    asked = []
+
+    def fetch(index):
+        asked.append(index.tolist())
+        return images()[: len(index)]
+
+    labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    distiller = kdzoo.Distiller(
+        student, None, "cs-kd", example=images(), data=kdzoo.TrainingSet(labels, fetch)
+    ).train()
+    losses = distiller(images(), labels, index=torch.arange(8))
+    assert len(asked) == 1
+    assert [labels[row].item() for row in asked[0]] == labels.tolist()
+    assert losses["teach"].requires_grad

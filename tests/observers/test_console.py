@@ -20,6 +20,7 @@ from kdzoo.api import (
     Warned,
 )
 from kdzoo.observers.console import Console, _Pace
+from kdzoo.observers.next_steps import next_steps
 
 METRICS = {"train/task": 1.23456, "train/teach": 0.5, "val/accuracy": 87.5, "lr": 0.0019, "seconds": 1.25}
 FOLDER = Path("/a/folder/with/a/name/that/would/not/fit/into/eighty/columns/if/lines/were/broken")
@@ -72,7 +73,39 @@ def test_without_a_terminal_there_are_plain_lines():
         ["parameters", "1,234,567"],
         ["seconds", "75.00"],
     ]
-    assert lines[15:] == [f"student in {FOLDER}/student"]
+    assert lines[15:] == [
+        f"student in {FOLDER}/student",
+        "next:",
+        f"  kdzoo predict {FOLDER} PICTURES...",
+        f"  kdzoo evaluate {FOLDER}",
+        f"  kdzoo export {FOLDER} --to onnx",
+        f"  kdzoo report {FOLDER}",
+        f'  timm.create_model("local-dir:{FOLDER}/student", pretrained=True)',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "result", "first", "last"),
+    [
+        ({}, {"test/last": None}, ["predict", "export", "report"], "timm.create_model"),
+        (
+            {"roles": {"student": {"modality": "edges"}}},
+            {"test/last": 50.0, "files": {"model.pt2": ""}},
+            ["report"],
+            "torch.export.load",
+        ),
+    ],
+)
+def test_the_next_steps_are_those_that_the_student_allows(recipe, result, first, last):
+    *commands, load = next_steps(Path("a run"), recipe, result)
+    assert [one.split()[1] for one in commands] == first
+    assert all("'a run'" in one for one in commands), "as a shell takes it"
+    assert load.startswith(last)
+
+
+def test_a_teacher_has_no_next_steps():
+    events = [RunStarted(FOLDER, Job("resnet", "teacher"), {}), RunEnded(FOLDER, RESULT)]
+    assert "next" not in play(Terminal(file=io.StringIO()), *events)
 
 
 def test_it_writes_to_stderr_alone():
@@ -92,7 +125,7 @@ def test_a_terminal_has_a_bar_and_is_left_as_it_was():
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "distill 2/2  task 1.235" in plain
-    assert plain.rstrip().endswith("student")
+    assert plain.rstrip().endswith("pretrained=True)")
 
 
 @pytest.mark.parametrize("end", [RunFailed("ValueError: no"), None])

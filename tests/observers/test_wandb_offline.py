@@ -1,9 +1,15 @@
 import signal
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
+
+from kdzoo.api import RunEnded, RunStarted
+from kdzoo.observers.wandb import Wandb
 
 from .loopback_wandb import LoopbackWandb
 from .wandb_child import JOB, RECIPE
-from .wandb_sandbox import KEY, Sandbox, of_type, rows
+from .wandb_sandbox import HANGS, KEY, Sandbox, of_type, rows
 
 
 def logged(epochs: list[int]) -> list[dict[str, float]]:
@@ -61,6 +67,33 @@ def test_a_failed_run_is_marked_so(sandbox: Sandbox):
     records = sandbox.records(log)
     assert of_type(records, "exit")[0]["exit_code"] == 1
     assert rows(records) == logged([1])
+    (alert,) = of_type(records, "alert")
+    assert (alert["text"], alert["level"]) == ("NotFinite: the loss is not finite", "ERROR")
+
+
+def test_the_offline_runs_of_a_folder_are_uploaded_in_one_command(sandbox: Sandbox):
+    sandbox.play(epochs=[1, 2])
+    (log,) = sandbox.logs()
+    with LoopbackWandb() as server:
+        env = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+        command = ("-m", "kdzoo", "wandb", "sync", str(sandbox.folder))
+        done = sandbox.python(*command, **env)
+        out, err = done.communicate(timeout=HANGS)
+        assert done.returncode == 0, out + err
+    assert "1 run uploaded" in out
+    (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history[:2]] == [1, 2]
+    assert list(log.glob("*.synced"))
+    again = sandbox.python(*command)
+    assert "no offline run of wandb in it" in sandbox.finish(again, code=2)
+
+
+def test_in_a_sweep_the_teachers_training_is_no_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    observer = Wandb()
+    observer.observe(RunStarted(tmp_path, replace(JOB, kind="teacher"), RECIPE))
+    observer.observe(RunEnded(tmp_path, {}))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_disabled_leaves_nothing(sandbox: Sandbox):

@@ -44,6 +44,7 @@ def test_all_of_a_run_arrives(sandbox: Sandbox, tmp_path: Path):
         artifact = server.artifacts[name]
         assert artifact.type == "model"
         assert artifact.run == run.id
+        assert artifact.metadata == {"data": "d1", "teachers": {"teacher": "e2"}, "student": "f3"}
         assert artifact.files["model.safetensors"] == weights
         assert "model.safetensors" in artifact.manifest["contents"]
         assert artifact.committed

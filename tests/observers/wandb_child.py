@@ -30,6 +30,7 @@ from kdzoo.observers.wandb_table import log_leaderboard
 
 JOB = Job("kd big>small 0", kind="student", suite="quick", tags=("kd", "digits", "big>small"))
 RECIPE = {"method": "kd", "roles": {"student": {"model": "small"}, "teacher": {"model": "big"}}, "epochs": 3}
+PROVENANCE = {"data": {"hash": "d1"}, "teachers": {"teacher": {"hash": "e2"}}, "student_hash": "f3"}
 COLUMNS = ["method", "accuracy", "interval"]
 ROWS = [["kd", 91.5, 0.4], ["baseline", 90.0, None]]
 
@@ -69,6 +70,7 @@ def play(
         student.mkdir()
         (student / "config.json").write_text("{}")
         (student / "model.safetensors").write_bytes(b"weights of the student")
+        (place / "provenance.json").write_text(json.dumps(PROVENANCE))
         tell(RunEnded(place, {"test/last": 83.25, "seconds": 7.0, "teacher_path": teacher}))
     observer.close()
     if leaderboard:

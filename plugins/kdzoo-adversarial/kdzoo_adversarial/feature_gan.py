@@ -9,7 +9,18 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run, seeded
+from kdzoo.api import (
+    UNLABELLED,
+    Algorithm,
+    Batch,
+    KdzooError,
+    OptimConfig,
+    Output,
+    Phase,
+    Run,
+    Tune,
+    seeded,
+)
 from kdzoo_adversarial.critic import Critic
 from kdzoo_adversarial.functional.versus import (
     class_condition,
@@ -41,6 +52,7 @@ class FeatureGan(Algorithm):
     """
 
     name = "feature-gan"
+    needs_loop = "updates discriminators and students in turn"
     reads_teacher = True
 
     def __init__(
@@ -51,7 +63,7 @@ class FeatureGan(Algorithm):
         stages: tuple[Annotated[int, Field(lt=0)], ...] = (),
         condition: Literal["teacher", "label", "none"] = "teacher",
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         temperature: PositiveFloat = 4.0,
         discriminator_lr: PositiveFloat = 1e-3,
         hidden: PositiveInt = 128,

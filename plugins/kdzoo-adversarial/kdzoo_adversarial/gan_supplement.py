@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, OptimConfig, Output, Phase, Run, seeded
+from kdzoo.api import (
+    UNLABELLED,
+    Algorithm,
+    Batch,
+    KdzooError,
+    OptimConfig,
+    Output,
+    Phase,
+    Run,
+    Tune,
+    seeded,
+)
 from kdzoo_adversarial.batch_norm import Watched, has_statistics, watching
 from kdzoo_adversarial.critic import Critic
 from kdzoo_adversarial.functional.supplement import balance_loss, confidence_loss, disagreement
@@ -52,12 +63,13 @@ class GanSupplement(Algorithm):
     """
 
     name = "gan-supplement"
+    needs_loop = "also trains a generator and a discriminator"
     reads_teacher = True
 
     def __init__(
         self,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         supplement: bool = True,
         confidence_weight: NonNegativeFloat = 1.0,
         balance_weight: NonNegativeFloat = 5.0,

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Assembled, Backbone, Batch, KdzooError, Phase, Run, Tune
 from kdzoo_adversarial.functional.attack import Start, pgd, start_at
 from kdzoo_adversarial.functional.robust import label_ascent, teacher_ascent
 from kdzoo_adversarial.robustness import (
@@ -71,6 +71,7 @@ class RobustTraining(Algorithm):
     """
 
     name = "robust-training"
+    needs_loop = "attacks the student to make the images of each step"
     measured_steps = STEPS
     """Steps of the attack in the evaluation."""
 
@@ -80,7 +81,7 @@ class RobustTraining(Algorithm):
         attacked_task_weight: NonNegativeFloat = 0.0,
         teach_weight: NonNegativeFloat = 0.0,
         attacked_teach_weight: NonNegativeFloat = 1.0,
-        epsilon: Annotated[float, Field(gt=0, le=1)] = 8 / 255,
+        epsilon: Annotated[float, Field(gt=0, le=1), Tune(fixed=True)] = 8 / 255,
         step_size: PositiveFloat = 2 / 255,
         steps: NonNegativeInt = 10,
         start: Start = "uniform",

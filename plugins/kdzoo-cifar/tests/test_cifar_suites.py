@@ -24,6 +24,7 @@ SUITES = {
     "cifar100-crd": 13,
     "cifar100-kd-strong": 10,
     "cifar10-attention": 3,
+    "cifar10-attention-tenth": 1,
     "imagenet-r34-r18": 1,
     "imagenet-r50-mbv1": 1,
     "cifar100-224": 7,
@@ -35,6 +36,7 @@ SUITES = {
 
 NOT_HERE = {
     *(
+        "cmi",
         "diffkd",
         "dist-plus",
         "dot",
@@ -118,6 +120,27 @@ def test_the_protocol_of_crd_is_to_the_letter():
     assert (betas["r56>r20"], betas["r32x4>r8x4"], betas["w40-2>w16-2"]) == (2, 8, 6)
 
 
+def test_review_has_the_weights_of_its_authors_script():
+    found = recipes("cifar100-crd", methods=("reviewkd",))
+    weights = {pair: recipe.algorithm.settings["teach_weight"] for (_, pair), recipe in found.items()}
+    assert {pair: weights[pair] for pair in ("r56>r20", "r110>r32", "r32x4>snv2", "r32x4>r8x4")} == {
+        "r56>r20": 0.6,
+        "r110>r32": 1.0,
+        "r32x4>snv2": 8.0,
+        "r32x4>r8x4": 5.0,
+    }
+    assert found["reviewkd", "vgg13>vgg8"].knowledge[0].settings["stages"] == (-5, -4, -3, -2, -1)
+
+
+def test_the_tenth_is_a_tenth_of_the_length():
+    whole, tenth = (REGISTRY.suites[f"cifar10-attention{end}"] for end in ("", "-tenth"))
+    assert whole.epochs == 10 * tenth.epochs == 10 * tenth.pairs[0].teacher.epochs
+    own, other = (suite.recipe["optim"] for suite in (whole, tenth))
+    assert own["decay_epochs"] == [10 * one for one in other["decay_epochs"]]
+    assert {**own, "decay_epochs": 0} == {**other, "decay_epochs": 0}
+    assert whole.data == tenth.data
+
+
 def test_stages_are_those_of_the_published_code():
     found = recipes("cifar100-crd", methods=("fitnet", "at", "fsp"))
     assert found["fitnet", "r32x4>r8x4"].knowledge[0].settings["stages"] == (-2,)
@@ -182,6 +205,7 @@ RUNS = {
         "roles.teacher.model=cifar_resnet8x4",
     ),
     "cifar10-attention": (10, "at-kd", "w16-2>w16-1"),
+    "cifar10-attention-tenth": (10, "dkd", "w16-2>w16-1"),
     "imagenet-r34-r18": (4, "kd", "r34>r18", "roles.teacher.pretrained=false"),
     "imagenet-r50-mbv1": (4, "dkd", "r50>mbv1", "roles.teacher.pretrained=false"),
     "cifar100-224": (

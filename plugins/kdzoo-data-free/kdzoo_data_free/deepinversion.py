@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor
 from torch.nn import functional
 
-from kdzoo.api import Algorithm, Batch, KdzooError, Noise, OptimConfig, Phase, Run
+from kdzoo.api import Algorithm, Batch, KdzooError, Noise, OptimConfig, Phase, Run, Tune
 from kdzoo_data_free.album import Album, Prints, move
 from kdzoo_data_free.canvas import Canvas
 from kdzoo_data_free.functional.inversion import competition_loss, rolled, total_variation
@@ -47,6 +47,7 @@ class DeepInversion(Algorithm):
     """
 
     name = "deepinversion"
+    needs_loop = "trains on images that it generates"
     exempt: ClassVar = {
         "wait": "the finished images of a batch are written to files",
         "processes": "images are made in one process, and several are refused",
@@ -68,7 +69,7 @@ class DeepInversion(Algorithm):
         flip: Probability = 0.5,
         crop: NonNegativeInt = 4,
         task_weight: NonNegativeFloat = 0.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
     ) -> None:
         if competition and rounds == 1:
             raise KdzooError(

@@ -55,6 +55,7 @@ class MetaGenerator(Algorithm):
     """
 
     name = "fast"
+    needs_loop = "trains on images that it generates"
 
     def __init__(
         self,

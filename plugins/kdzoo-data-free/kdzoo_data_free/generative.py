@@ -89,6 +89,7 @@ class Generative(Algorithm):
 
     """
 
+    needs_loop = "trains on images that it generates"
     fixed: ClassVar[Mapping[str, Any]] = {}
     """Fixed settings of the method, as arguments of :class:`Making`."""
     student_mode: ClassVar[Literal["eval", "train"]] = "eval"

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, KdzooError, Phase, Run
+from kdzoo.api import Algorithm, Batch, KdzooError, Phase, Run, Tune
 from kdzoo_feature.ft import PART, FactorTransfer
 
 
@@ -23,12 +23,13 @@ class FactorTransferPhases(Algorithm):
     """
 
     name = "factor-transfer"
+    needs_loop = "has two phases"
 
     def __init__(
         self,
         fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 500.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 500.0,
     ) -> None:
         self.fraction = fraction
         self.task_weight = task_weight

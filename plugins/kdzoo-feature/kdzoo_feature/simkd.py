@@ -50,6 +50,7 @@ class ReusedClassifier(Algorithm):
     """
 
     name = "simkd"
+    needs_loop = "trains the student with the teacher's classifier in place of its own"
     needs_labels = False
     exempt: ClassVar = SimKD.exempt
 

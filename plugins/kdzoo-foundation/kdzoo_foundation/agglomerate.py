@@ -31,6 +31,7 @@ class Agglomerate(Terms, Algorithm):
     """
 
     name = "agglomerate"
+    needs_loop = ""
     exempt: ClassVar = SHOWN_BY_LONGER_RUNS
     reads_teacher = True
     reads_logits = False

@@ -35,6 +35,7 @@ class Proteus(Algorithm):
     """
 
     name = "proteus"
+    needs_loop = ""
     exempt: ClassVar = {
         "hyper-parameter:momentum": "the first 1 / momentum batches are averaged with equal weights"
     }

@@ -19,6 +19,7 @@ class Proxy(Agglomerate):
     """
 
     name = "proxy"
+    needs_loop = "has two phases"
 
     def __init__(self, proxy_epochs: PositiveInt | None = None, **settings: Any) -> None:
         super().__init__(**settings)

@@ -7,8 +7,11 @@ import json
 import pytest
 import timm
 import torch
+import yaml
+from typer.testing import CliRunner
 
 from kdzoo.api import KdzooError
+from kdzoo.cli.main import app
 from kdzoo.engine.weights import weights_hash
 from kdzoo.jobs.train import train
 from kdzoo.observers.journal import read_journal
@@ -70,6 +73,7 @@ def test_a_student_without_a_classifier_learns_and_its_teachers_stay_bitwise(met
     result, done = run(tmp_path / "run", method, teachers, **more)
     assert result["test/last"] is None
     assert 0 <= result["val/knn"] <= 100
+    assert 0 <= result["test/knn"] <= 100
     labels = done.data.labels
     assert bool((labels == -1).all()), "no label of a training image is known to the run"
     frozen = {role: one.module for role, one in done.members.items() if role.startswith("teacher")}
@@ -152,3 +156,30 @@ def test_patches_are_hidden_only_from_a_student_that_reads_patches(teachers, tmp
     assert set(whole.roles["heads"]) == {"seen"}
     assert set(masked.roles["heads"]) == {"seen", "hidden"}
     assert weights_hash(whole.roles["student"]) != weights_hash(masked.roles["student"])
+
+
+@pytest.mark.slow
+def test_a_suite_compares_students_without_a_classifier_by_their_neighbours(teachers, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    suite = {
+        "methods": ["features", "queue"],
+        "baseline": "features",
+        "headline": "test/knn",
+        "pairs": [{"teacher": "test_vit", "student": "test_efficientnet"}],
+        "seeds": [0],
+        "recipe": {
+            "epochs": 1,
+            "data": {"dataset": "digits", "train_per_class": 4, "test_per_class": 2, "batch_size": 8},
+            "roles": {"teacher": {"weights": str(teachers / "test_vit.pth")}},
+        },
+    }
+    (tmp_path / "headless.yaml").write_text(yaml.safe_dump(suite))
+    command = ["bench", str(tmp_path / "headless.yaml"), "--output", str(tmp_path / "out"), "--workers", "1"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "test k-NN" in done.stderr
+    board = json.loads((tmp_path / "out" / "leaderboard.json").read_text())
+    (pair,) = board["pairs"]
+    assert {row["entry"] for row in pair["rows"]} == {"features", "queue"}
+    assert all(0 <= row["last"]["mean"] <= 100 for row in pair["rows"])
+    assert "different data" not in (tmp_path / "out" / "report.md").read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Annotated, ClassVar, cast
 
@@ -57,11 +59,11 @@ class MHGD(Knowledge):
         self.ramp = Ramp(until=warmup)
         self.attentions = nn.ModuleList()
         self.widen = nn.ModuleList()
-        self.generator: torch.Generator | None = None
+        self._generator: Callable[[], torch.Generator] | None = None
 
     def build(self, student: Output, teacher: Output, run: Run) -> None:
         """The heads for each pair of stages, and a linear map of the student's vectors where widths differ."""
-        self.generator = run.generator("mhgd")
+        self._generator = partial(run.generator, "mhgd")  # looked up in each step: a resume replaces it
         for ours, theirs in zip(student.features, teacher.features, strict=True):
             settings = {"device": ours.device, "dtype": at_least_float32(ours.dtype)}
             width, wanted = ours.shape[1], theirs.shape[1]
@@ -76,6 +78,7 @@ class MHGD(Knowledge):
         """(B,) losses, one for each attending sample, summed over pairs of stages."""
         weight = self.ramp(batch.progress)
         losses = []
+        generator = self._generator() if self._generator else None
         with without_autocast(student.features[0]):
             theirs = [main_direction(feature) for feature in teacher.features]
             ours = [
@@ -86,7 +89,7 @@ class MHGD(Knowledge):
             for module, (our_shallow, our_deep), (shallow, deep) in pairs:
                 attention = cast(Attention, module)
                 graph = attention(shallow, deep)
-                losses.append(self.estimate * (1 - attention.likeness(graph, shallow, deep, self.generator)))
+                losses.append(self.estimate * (1 - attention.likeness(graph, shallow, deep, generator)))
                 frozen = {name: value.detach() for name, value in attention.named_parameters()}
                 our_graph = functional_call(attention, frozen, (our_shallow, our_deep))
                 losses.append(weight * graph_divergence(our_graph, graph.detach()))

@@ -21,6 +21,7 @@ from kdzoo.api import (
     KdzooError,
     Phase,
     Run,
+    Tune,
     markdown_text,
     refuse_mixing,
 )
@@ -51,6 +52,7 @@ class Incremental(Algorithm):
         teach_weight: weight of the distillation loss, whose teacher is ``previous``.
     """
 
+    needs_loop = "learns one task of classes after the other"
     classes: Literal["new", "seen"] = "seen"
     joint = False
     validates = True
@@ -67,7 +69,7 @@ class Incremental(Algorithm):
         memory_budget: Budget = "total",
         selection: Selection = "herding",
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
     ) -> None:
         self.tasks = tasks
         self.first_task = first_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 import torch
 from pydantic import NonNegativeFloat
@@ -16,6 +17,7 @@ from kdzoo.api import (
     Output,
     Phase,
     Run,
+    Tune,
     pool_to_smaller,
     refuse_mixing,
 )
@@ -50,11 +52,12 @@ class ConfidentHints(Algorithm):
     """
 
     name = "confident-hints"
+    needs_loop = ""
 
     def __init__(
         self,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         feature_weight: NonNegativeFloat = 50.0,
     ) -> None:
         self.task_weight = task_weight

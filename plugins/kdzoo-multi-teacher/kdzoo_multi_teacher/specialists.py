@@ -38,6 +38,7 @@ class Specialists(Algorithm):
     """
 
     name = "specialists"
+    needs_loop = "trains the specialists first"
     reads_teacher = True
 
     def __init__(

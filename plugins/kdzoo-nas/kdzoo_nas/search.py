@@ -7,13 +7,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Backbone, Batch, KdzooError, Phase, Run
+from kdzoo.api import Algorithm, Backbone, Batch, KdzooError, Phase, Run, Tune
 from kdzoo_nas.budget import Budget, budget
 from kdzoo_nas.hints import Factors, Kernels, Most
 from kdzoo_nas.space import Architecture, from_plain
@@ -37,6 +37,7 @@ class Search(Algorithm):
 
     """
 
+    needs_loop = "searches the student's architecture first"
     reads_teacher = True
     fraction = 0.0
     """Fraction of the recipe's epochs for training before the search; 0 is none."""
@@ -49,7 +50,7 @@ class Search(Algorithm):
         max_params: Most = 0.5,
         max_latency: Most = None,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
     ) -> None:
         self.widths, self.depths, self.kernels = widths, depths, kernels
         self.max_params, self.max_latency = max_params, max_latency

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, Phase, Run
+from kdzoo.api import Algorithm, Batch, Phase, Run, Tune
 
 
 class DistillBoth(Algorithm):
@@ -23,8 +24,13 @@ class DistillBoth(Algorithm):
     """
 
     name = "distill-both"
+    needs_loop = ""
 
-    def __init__(self, task_weight: NonNegativeFloat = 1.0, teach_weight: NonNegativeFloat = 1.0) -> None:
+    def __init__(
+        self,
+        task_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
+    ) -> None:
         self.task_weight = task_weight
         self.teach_weight = teach_weight
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Algorithm, Backbone, Batch, KdzooError, Output, Phase, Run
+from kdzoo.api import UNLABELLED, Algorithm, Backbone, Batch, KdzooError, Output, Phase, Run, Tune
 from kdzoo_quantized.graph import First, Flat, export, plain_copy, traced
 from kdzoo_quantized.latency import has_compiler, milliseconds
 from kdzoo_quantized.pt2e import FakeQuantized, load_torchao
@@ -64,6 +64,7 @@ class Int8(Algorithm):
     """
 
     name = "int8"
+    needs_loop = "quantizes the student in a second phase"
     exempt: ClassVar = {
         "hyper-parameter:calibration_batches": "it is used with qat_fraction=0 only, for the int8 file only",
         "hyper-parameter:compile": "it changes only latencies, and needs a C++ compiler and a minute",
@@ -75,7 +76,7 @@ class Int8(Algorithm):
         qat_lr_scale: PositiveFloat = 0.1,
         calibration_batches: PositiveInt = 8,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         latency_runs: NonNegativeInt = 50,
         compile: bool = False,
     ) -> None:

@@ -48,6 +48,7 @@ class PostTraining(Algorithm):
     """
 
     name = "ptq-distill"
+    needs_loop = "reconstructs the student unit by unit"
     reads_teacher = True
 
     def __init__(

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Batch, Phase, Run
+from kdzoo.api import Batch, Phase, Run, Tune
 from kdzoo_quantized.quantizing import Quantizing
 from kdzoo_quantized.student import Start, check, first_steps, quantize, split, take_teacher
 
@@ -34,6 +34,7 @@ class QuantizationAware(Quantizing):
     """
 
     name = "qat"
+    needs_loop = "trains a quantized network in the student's place"
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class QuantizationAware(Quantizing):
         float_share: Share = 0.5,
         rate: PositiveFloat = 1.0,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         teacher_weight: NonNegativeFloat = 1.0,
         **settings: Any,
     ) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Batch, KdzooError, Phase, Run, softened_kl
+from kdzoo.api import UNLABELLED, Batch, KdzooError, Phase, Run, Tune, softened_kl
 from kdzoo_quantized.quantizing import Quantizing
 from kdzoo_quantized.student import Start, check, first_steps, quantize, split, take_teacher
 
@@ -39,6 +39,7 @@ class QuantizationAwareDistillation(Quantizing):
     """
 
     name = "qkd"
+    needs_loop = "has three phases or more"
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class QuantizationAwareDistillation(Quantizing):
         rate: PositiveFloat = 1.0,
         teacher_rate: PositiveFloat = 1.0,
         task_weight: NonNegativeFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
         teacher_task_weight: NonNegativeFloat = 1.0,
         back_weight: NonNegativeFloat = 1.0,
         temperature: PositiveFloat = 4.0,

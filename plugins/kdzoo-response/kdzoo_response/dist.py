@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Batch, Knowledge, Output
+from kdzoo.api import Batch, Knowledge, Output, Tune
 from kdzoo_response.functional import dist_loss
 
 
@@ -24,9 +26,9 @@ class DIST(Knowledge):
 
     def __init__(
         self,
-        beta: NonNegativeFloat = 1.0,
-        gamma: NonNegativeFloat = 1.0,
-        temperature: PositiveFloat = 1.0,
+        beta: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
+        gamma: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
+        temperature: Annotated[PositiveFloat, Tune(1, 20, log=True)] = 1.0,
         standardize: bool = False,
     ) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Batch, Knowledge, Output, Ramp
+from kdzoo.api import Batch, Knowledge, Output, Ramp, Tune
 from kdzoo_response.functional import dkd_loss
 
 
@@ -27,9 +27,9 @@ class DKD(Knowledge):
 
     def __init__(
         self,
-        alpha: NonNegativeFloat = 1.0,
-        beta: NonNegativeFloat = 8.0,
-        temperature: PositiveFloat = 4.0,
+        alpha: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
+        beta: Annotated[NonNegativeFloat, Tune(around=10)] = 8.0,
+        temperature: Annotated[PositiveFloat, Tune(1, 20, log=True)] = 4.0,
         warmup: Annotated[float, Field(ge=0, le=1)] = 20 / 240,
         standardize: bool = False,
     ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Batch, Knowledge, Output
+from kdzoo.api import Batch, Knowledge, Output, Tune
 from kdzoo_response.functional import nkd_loss
 
 
@@ -22,7 +24,10 @@ class NKD(Knowledge):
     kind = "response"
 
     def __init__(
-        self, gamma: NonNegativeFloat = 1.5, temperature: PositiveFloat = 1.0, standardize: bool = False
+        self,
+        gamma: Annotated[NonNegativeFloat, Tune(around=10)] = 1.5,
+        temperature: Annotated[PositiveFloat, Tune(1, 20, log=True)] = 1.0,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
         self.gamma = gamma

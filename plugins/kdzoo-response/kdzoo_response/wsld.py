@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Batch, Knowledge, Output
+from kdzoo.api import Batch, Knowledge, Output, Tune
 from kdzoo_response.functional import wsld_loss
 
 
@@ -20,7 +22,11 @@ class WSLD(Knowledge):
     name = "wsld"
     kind = "response"
 
-    def __init__(self, temperature: PositiveFloat = 4.0, standardize: bool = False) -> None:
+    def __init__(
+        self,
+        temperature: Annotated[PositiveFloat, Tune(1, 20, log=True)] = 4.0,
+        standardize: bool = False,
+    ) -> None:
         super().__init__()
         self.temperature = temperature
         self.standardize = standardize

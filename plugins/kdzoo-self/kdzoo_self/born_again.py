@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, Phase, Run, softened_kl
+from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, Phase, Run, Tune, softened_kl
 
 Step = Callable[[Batch], Mapping[str, Tensor]]
 
@@ -30,6 +30,7 @@ class BornAgain(Algorithm):
     """
 
     name = "born-again"
+    needs_loop = "has a phase for each generation"
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class BornAgain(Algorithm):
         task_weight: NonNegativeFloat = 1.0,
         born_weight: NonNegativeFloat = 1.0,
         temperature: PositiveFloat = 1.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
     ) -> None:
         self.generations = generations
         self.task_weight = task_weight

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, Phase, Run
+from kdzoo.api import Algorithm, Batch, Phase, Run, Tune
 
 
 class DeepSupervision(Algorithm):
@@ -20,9 +21,12 @@ class DeepSupervision(Algorithm):
     """
 
     name = "deep-supervision"
+    needs_loop = ""
 
     def __init__(
-        self, exit_task_weight: NonNegativeFloat = 0.9, teach_weight: NonNegativeFloat = 1.0
+        self,
+        exit_task_weight: NonNegativeFloat = 0.9,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
     ) -> None:
         self.exit_task_weight = exit_task_weight
         self.teach_weight = teach_weight

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Run, Scheme, evaluating, seeded
+from kdzoo.api import UNLABELLED, Backbone, Batch, KdzooError, Run, Scheme, Tune, evaluating, seeded
 from kdzoo_self.exit import Exit
 from kdzoo_self.functional import first_confident
 from kdzoo_self.progressive import Progressive
@@ -64,7 +64,7 @@ class SelfExits(Scheme):
     def __init__(
         self,
         stages: Annotated[tuple[Annotated[int, Field(le=-2)], ...], Field(min_length=1)] = (-3, -2),
-        threshold: Annotated[float, Field(ge=0, le=1)] = 0.9,
+        threshold: Annotated[float, Field(ge=0, le=1), Tune(fixed=True)] = 0.9,
     ) -> None:
         self.stages = tuple(sorted(set(stages)))
         self.threshold = threshold

@@ -23,6 +23,7 @@ class GrowingTrust(Algorithm):
     """
 
     name = "growing-trust"
+    needs_loop = ""
 
     def __init__(self, alpha: Annotated[float, Field(ge=0, le=1)] = 0.8) -> None:
         self.alpha = Ramp(0.0, alpha)

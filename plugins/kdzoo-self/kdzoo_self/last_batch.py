@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import Algorithm, Batch, Phase, Run, refuse_mixing, softened_kl
+from kdzoo.api import Algorithm, Batch, Phase, Run, Tune, refuse_mixing, softened_kl
 
 INDEX, LOGITS = "last-batch/index", "last-batch/logits"
 
@@ -26,12 +27,13 @@ class LastBatch(Algorithm):
     """
 
     name = "last-batch"
+    needs_loop = ""
 
     def __init__(
         self,
         alpha: NonNegativeFloat = 1.0,
         temperature: PositiveFloat = 3.0,
-        teach_weight: NonNegativeFloat = 1.0,
+        teach_weight: Annotated[NonNegativeFloat, Tune(around=10)] = 1.0,
     ) -> None:
         self.alpha = alpha
         self.temperature = temperature

@@ -1,0 +1,1 @@
+"""Networks in use: exported, asked for predictions, evaluated, compared."""
