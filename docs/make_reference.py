@@ -1,6 +1,6 @@
 """Write ``docs/reference.md`` from the docstrings of ``kdzoo.api``: ``python docs/make_reference.py``.
 
-What stands there before the hooks is written by hand, and kept.
+What stands there before the hooks is written by hand, and kept. The tables of keys are those of the models.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kdzoo import api
+from make_fields import RECIPE, REGISTRY, tables
+
+import kdzoo
+from kdzoo import api, testing
 from kdzoo.api import hooks
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -23,6 +26,7 @@ SECTIONS = {
         "Knowledge",
         "LossKnowledge",
         "Scheme",
+        "SeveralTeachers",
         "Algorithm",
         "Observer",
         "Metric",
@@ -38,6 +42,7 @@ SECTIONS = {
         "UNLABELLED",
         "Taps",
         "Lesson",
+        "DeclaredRole",
         "Phase",
         "Ramp",
         "Noise",
@@ -79,6 +84,24 @@ SECTIONS = {
 }
 """The names of the API in the order in which a reader meets them; ``hookimpl`` stands with the hooks."""
 
+KEYS = {
+    "Recipes": (
+        "What a recipe in YAML, `--set KEY=VALUE` and `--KEY=VALUE` may say. A component is a name, or "
+        "`{name: NAME, KEY: VALUE}` with its hyper-parameters, which `kdzoo show METHOD` lists; `knowledge` may be a "
+        "list of components, each with a `weight`. An empty default stands for none.",
+        RECIPE,
+    ),
+    "Registry and suite files": (
+        "A registry file has `methods` and `suites`, each a mapping from names; `kdzoo bench FILE` also takes a file "
+        "with the keys of one suite.",
+        REGISTRY,
+    ),
+}
+"""Title -> introduction, models with their titles."""
+
+TESTING = ("examine", "subjects", "Finding")
+"""What tests of a plugin use of ``kdzoo.testing``."""
+
 CONSTANTS = {
     "UNLABELLED": "The class id of a sample whose label is withheld; the task loss leaves such samples out.",
     "Reduction": '`"none"` for the loss of each sample, `"mean"` for the mean over the batch.',
@@ -91,7 +114,14 @@ def reference() -> str:
     parts = [by_hand.rstrip() + "\n", "\n".join(_hooks())]
     for title, names in SECTIONS.items():
         parts.append(f"## {title}\n")
-        parts += ["\n".join(_entry(name)) for name in names]
+        parts += ["\n".join(_entry(name, getattr(api, name))) for name in names]
+    parts.append("## In a training loop of your own\n\nNames of `kdzoo` itself.\n")
+    names = [name for name in kdzoo.__all__ if not name.startswith("_")]
+    parts += ["\n".join(_entry(name, getattr(kdzoo, name))) for name in names]
+    parts.append("## In tests\n\nNames of `kdzoo.testing`.\n")
+    parts += ["\n".join(_entry(name, getattr(testing, name))) for name in TESTING]
+    for title, (introduction, models) in KEYS.items():
+        parts += [f"## {title}\n\n{introduction}\n", "\n".join(tables(models))]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -104,16 +134,15 @@ def _hooks() -> Iterator[str]:
             yield _prose(inspect.getdoc(hook)) + "\n"
 
 
-def _entry(name: str) -> Iterator[str]:
+def _entry(name: str, thing: Any) -> Iterator[str]:
     """One name: what it is, its attributes, its methods."""
-    thing = getattr(api, name)
     if name in CONSTANTS:
         yield f"### `{name} = {thing!r}`\n\n{CONSTANTS[name]}\n"
         return
     if not inspect.isclass(thing):
         yield f"### `{name}{_signature(thing)}`\n\n{_prose(inspect.getdoc(thing))}\n"
         return
-    fields = f"({', '.join(_fields(thing))})" if dataclasses.is_dataclass(thing) else ""
+    fields = f"({', '.join(_fields(thing))})" if dataclasses.is_dataclass(thing) else _made_by(thing)
     yield f"### `{name}{fields}`\n\n{_prose(inspect.getdoc(thing))}\n"
     if not dataclasses.is_dataclass(thing):
         yield from _attributes(name, thing)
@@ -121,6 +150,15 @@ def _entry(name: str) -> Iterator[str]:
         described = _member(name, attribute, meant)
         if described:
             yield described
+
+
+def _made_by(thing: Any) -> str:
+    """The arguments of a class that its users make, and neither subclass nor are lent."""
+    own = vars(thing).get("__init__")
+    others = {*SECTIONS["What you subclass"], *SECTIONS["What you are lent"]}
+    if own is None or thing.__name__ in others:
+        return ""
+    return str(_signature(own).replace(return_annotation=inspect.Signature.empty))
 
 
 def _fields(thing: Any) -> Iterator[str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kdzoo.api.algorithm import Algorithm, Phase
     from kdzoo.api.assembled import Assembled
     from kdzoo.api.batch import UNLABELLED, Batch, Output
+    from kdzoo.api.declared import DeclaredRole
     from kdzoo.api.divergence import softened_kl
     from kdzoo.api.knowledge import Knowledge
     from kdzoo.api.loss_knowledge import LossKnowledge
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kdzoo.api.ramp import Ramp
     from kdzoo.api.run import Data, Run, Stream
     from kdzoo.api.scheme import Lesson, Scheme
+    from kdzoo.api.several_teachers import SeveralTeachers
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
     from kdzoo.recipe.optim import OptimConfig
@@ -55,6 +57,7 @@ _LAZY = {
     "api.algorithm": ("Algorithm", "Phase"),
     "api.assembled": ("Assembled",),
     "api.batch": ("Batch", "Output", "UNLABELLED"),
+    "api.declared": ("DeclaredRole",),
     "api.divergence": ("softened_kl",),
     "api.knowledge": ("Knowledge",),
     "api.loss_knowledge": ("LossKnowledge",),
@@ -70,6 +73,7 @@ _LAZY = {
     "api.ramp": ("Ramp",),
     "api.run": ("Data", "Run", "Stream"),
     "api.scheme": ("Lesson", "Scheme"),
+    "api.several_teachers": ("SeveralTeachers",),
     "api.source": ("DataSource", "Samples"),
     "api.taps": ("Taps",),
     "recipe.optim": ("OptimConfig",),
@@ -85,6 +89,7 @@ __all__ = [
     "Batch",
     "Data",
     "DataSource",
+    "DeclaredRole",
     "EpochEnded",
     "Event",
     "Job",
@@ -112,6 +117,7 @@ __all__ = [
     "RunStopped",
     "Samples",
     "Scheme",
+    "SeveralTeachers",
     "StepFigures",
     "StepsDone",
     "Stream",

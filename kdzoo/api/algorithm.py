@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from kdzoo.api.batch import Batch
+from kdzoo.api.declared import DeclaredRole
 from kdzoo.api.run import Run
 
 
@@ -67,6 +68,10 @@ class Algorithm(ABC):
 
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """The roles, in addition to the scheme's, whose networks a recipe may name; see :class:`Scheme`."""
+        return ()
 
     @abstractmethod
     def phases(self, run: Run) -> Iterator[Phase]:

@@ -201,7 +201,10 @@ class Run(Protocol):
         """
 
     def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
-        """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels."""
+        """Make ``role`` a teacher that is computed from others: an ensemble, smoothed labels, expert labels.
+
+        A network that had the role is kept for the figure ``test/ROLE``, which is not that of the derived role.
+        """
 
     def tap(self, role: str, *stages: int, embedding: bool = False, probes: tuple[Probe, ...] = ()) -> None:
         """Let ``role`` output more than the knowledge needs; see :meth:`see`. Stage 0 is the last map."""

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from kdzoo.api.batch import Batch
+from kdzoo.api.declared import DeclaredRole
 from kdzoo.api.run import Run
 
 
@@ -44,6 +45,14 @@ class Scheme(ABC):
 
     exempt: ClassVar[Mapping[str, str]] = {}
     """``check`` or ``check:item`` of the conformance kit -> the reason why this component is exempt from it."""
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """The roles whose networks a recipe may name, with these hyper-parameters.
+
+        Called before anything is opened. ``student``, the network that is trained and exported, is only declared by a
+        scheme that has a default for it.
+        """
+        return ()
 
     @abstractmethod
     def enroll(self, run: Run) -> None:

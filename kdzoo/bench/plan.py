@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from string import digits
 from typing import Any
 
 from kdzoo.api.observer import Job
@@ -28,6 +30,7 @@ from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
 from kdzoo.registry.published import RecordedFigure, figures_of_table, recorded_figure
 from kdzoo.registry.resolve import resolve
+from kdzoo.registry.roles import declared_roles
 from kdzoo.registry.tuning import EVERY, Budget
 from kdzoo.seeds import derive_seed
 from kdzoo.zoo import Zoo
@@ -175,6 +178,7 @@ class Planner:
                 if key in layer.values:
                     raise KdzooError(f"{layer.source}: {key}: a suite decides it; see --seeds and --methods")
         self.pairs = self._named_pairs()
+        self._check_roles()
         self._teachers: dict[str, Task] = {}
 
     @property
@@ -347,7 +351,7 @@ class Planner:
                         **self.suite.recipe,
                     },
                 ),
-                Layer(source, {"roles": pair.roles}),
+                Layer(source, {"roles": pair.networks}),
                 Layer(source, dotted(self.suite.settings.get(entry.method, {}))),
                 Layer(f"{source}, pair {entry.pair}", pair.recipe),
                 Layer(f"{source}, pair {entry.pair}", dotted(pair.settings.get(entry.method, {}))),
@@ -355,6 +359,7 @@ class Planner:
                 Layer(f"{source}, tune", dotted(settings)),
                 Layer(source, {"seed": seed}),
             ],
+            spare=tuple(pair.roles),
         )
         # workers have no terminal; the parent process shows the progress
         quiet = tuple(one for one in recipe.observers if one.name != "console")
@@ -398,12 +403,30 @@ class Planner:
             tags = (*tags, TUNING)
         return Job(name, "baseline" if plain else "student", self.name, tags)
 
+    def _check_roles(self) -> None:
+        """Whether some installed method declares the further roles of the pairs, of whatever number.
+
+        Raises:
+            UnknownName: none declares one of them.
+        """
+        named = {role: name for name, pair in self.pairs.items() for role in pair.roles}
+        if not named:
+            return
+        known: set[str] = set()
+        for method in self._registry.methods.values():
+            if self._zoo.has(*method.packages):
+                with suppress(KdzooError):  # one that cannot be used is refused where it is planned
+                    known |= declared_roles(self._zoo, method.components).keys()
+        for role, pair in named.items():
+            if role.rstrip(digits) not in {one.rstrip(digits) for one in known}:
+                raise UnknownName(f"role in suite {self.name}, pair {pair}", role, known)
+
     def _named_pairs(self) -> dict[str, Pair]:
         """The pairs after the layers' changes, with unique names."""
         named: dict[str, Pair] = {}
         for pair in self.suite.pairs:
             merged = Merged()
-            merged.add(Layer("suite", {"roles": pair.roles}))
+            merged.add(Layer("suite", {"roles": pair.networks}))
             for layer in self._layers:
                 merged.add(Layer(layer.source, {"roles": layer.values.get("roles", {})}))
             models = [str(merged.values["roles"][role]["model"]) for role in ("teacher", "student")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kdzoo.api import KdzooError, Run, Scheme
+from kdzoo.api import DeclaredRole, KdzooError, Run, Scheme
 
 
 class Offline(Scheme):
@@ -13,6 +13,10 @@ class Offline(Scheme):
     name = "offline"
     reads_logits = False
     kind = "offline"
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """The teacher, which is needed where something is taught."""
+        return [DeclaredRole("teacher", "frozen; teaches the student", optional=True)]
 
     def enroll(self, run: Run) -> None:
         """Enroll the student, and the teacher if the recipe has one."""

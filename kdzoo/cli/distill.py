@@ -129,9 +129,10 @@ def run_name(recipe: Any, entry: Any = None) -> str:
 
     parts = [recipe.method or recipe.algorithm.name]
     usual = {(kind, one.name) for kind, one in entry.components} if entry else {("scheme", "offline")}
-    parts += [
-        one.name for kind, one in recipe.components if (kind, one.name) not in usual and one.name not in parts
-    ]
+    own = [(kind, one.name) for kind, one in recipe.components]
+    changed = {kind for kind, _ in usual ^ set(own)}
+    parts += [name for kind, name in own if kind in changed and name not in parts]
+    parts += ["alone"] if entry and entry.knowledge and not recipe.knowledge else []
     parts += [
         PurePath(recipe.roles[role].model).name for role in ("teacher", "student") if role in recipe.roles
     ]

@@ -8,12 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from kdzoo.api.declared import DeclaredRole
 from kdzoo.cli.flags import REGISTRY
 from kdzoo.cli.output import console, print_json, print_line, print_paragraph
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.component import Component, Summand
 from kdzoo.recipe.layers import flattened
 from kdzoo.registry.load import find_method, load_registry
+from kdzoo.registry.model import Method
 from kdzoo.registry.published import Figure, recorded_figure
+from kdzoo.registry.roles import declared_roles, declares, role_flag
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import describe, limits, required, validate
 from kdzoo.zoo.zoo import Kind
@@ -27,12 +31,13 @@ def show(
     registry: Annotated[list[str] | None, REGISTRY] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a method: components, each hyper-parameter with type, range and default, paper, how to cite."""
+    """Show a method: components, each hyper-parameter with type, range and default, roles, paper, how to cite."""
     zoo = Zoo()
     content = load_registry(zoo, registry or ())
     entry = find_method(content, method)
     figures = content.figures(method=method)
     installed = zoo.has(*entry.packages)
+    roles = _roles(zoo, entry) if installed else []
     components: list[dict[str, Any]] = []
     for kind, component in entry.components:
         row: dict[str, Any] = {"kind": kind, "name": component.name, "hyperparameters": []}
@@ -48,6 +53,7 @@ def show(
                 "published": [recorded_figure(one).model_dump(mode="json") for one in figures],
                 "installed": installed,
                 "components": components,
+                "roles": roles,
                 "cite": entry.paper.cite() if entry.paper else None,
             }
         )
@@ -61,6 +67,7 @@ def show(
         print_line(out, (f"not installed: pip install {' '.join(entry.packages)}", "yellow"))
     for row in components:
         _print_component(out, row)
+    _print_roles(out, roles)
     if entry.recipe:
         print_line(out, ("\nrecipe", "bold"))
         for key, value in flattened(entry.recipe):
@@ -70,7 +77,51 @@ def show(
         print_line(out, ("\ncite", "bold"))
         print_paragraph(out, entry.paper.cite(), indent=2)
     print_line(out, ("\nrun", "bold"))
-    print_line(out, f"  kdzoo distill --method {method} --teacher MODEL --student MODEL")
+    needed = [one["role"] for one in roles if one["needed"]] if installed else ["teacher", "student"]
+    needed.sort(key=("teacher", "student", *needed).index)
+    command = " ".join([f"kdzoo distill --method {method}", *map(role_flag, needed)])
+    print_paragraph(out, command, indent=2, hanging=6)
+
+
+def _roles(zoo: Zoo, entry: Method) -> list[dict[str, Any]]:
+    """The roles whose networks a recipe may name, and whether it must."""
+    rows = {"student": DeclaredRole("student", "trained, and exported")}
+    scheme = zoo.find("scheme", entry.scheme.name).component
+    try:
+        declared = [one for one, _ in declared_roles(zoo, entry.components).values()]
+    except KdzooError:  # a hyper-parameter is required, and not known here
+        declared = []
+    if not declares(scheme) and scheme.kind == "offline":
+        declared = [DeclaredRole("teacher", "teaches the student")]
+    rows |= {one.name: one for one in declared}
+    for one in declared:
+        if one.like is not None and one.like not in rows:
+            rows[one.like] = DeclaredRole(one.like, "for the roles like it that the recipe does not name")
+    reads = bool(entry.knowledge) or zoo.find("algorithm", entry.algorithm.name).component.reads_teacher
+    named = {role: _model(given) for role, given in entry.recipe.get("roles", {}).items()}
+    return [
+        {
+            "role": one.name,
+            "meaning": one.meaning,
+            "model": named.get(one.name) or _model(one.default),
+            "like": one.like,
+            "needed": not named.get(one.name) and (one.required or (one.optional and reads)),
+        }
+        for one in rows.values()
+    ]
+
+
+def _model(given: Any) -> str | None:
+    return given.get("model") if isinstance(given, Mapping) else given
+
+
+def _print_roles(out: Console, roles: Sequence[Mapping[str, Any]]) -> None:
+    if roles:
+        print_line(out, ("\nroles", "bold"))
+    for one in roles:
+        value = f" = {one['model']}" if one["model"] else f" as {one['like']}" if one["like"] else ""
+        needs = "  (required)" if one["needed"] else ""
+        print_paragraph(out, f"{one['role']}{value}{needs}: {one['meaning']}", indent=2, hanging=6)
 
 
 def _print_published(out: Console, figures: Sequence[Figure]) -> None:

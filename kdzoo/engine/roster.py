@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
@@ -29,6 +30,7 @@ class Roster:
     Attributes:
         members: enrolled roles by name.
         derived: the function that computes each of the other roles.
+        replaced: networks whose role is now derived.
         connectors: the knowledge of each arrow of the scheme.
     """
 
@@ -36,6 +38,7 @@ class Roster:
         self.fabric = fabric
         self.members: dict[str, Role] = {}
         self.derived: dict[str, Callable[[Batch], Output]] = {}
+        self.replaced: dict[str, Role] = {}
         self.connectors: dict[Arrow, Role] = {}
 
     @property
@@ -78,11 +81,23 @@ class Roster:
         self._place(member)
         self.members[member.name] = member
         self.derived.pop(member.name, None)
+        self.replaced.pop(member.name, None)
 
     def derive(self, role: str, compute: Callable[[Batch], Output]) -> None:
         """See :meth:`kdzoo.api.Run.derive`."""
-        self.members.pop(role, None)
+        if role in self.members:
+            self.replaced[role] = self.members.pop(role)
         self.derived[role] = compute
+
+    @contextmanager
+    def as_enrolled(self, role: str) -> Iterator[None]:
+        """A derived role as the network that it has replaced, inside the block."""
+        compute, self.members[role] = self.derived.pop(role), self.replaced[role]
+        try:
+            yield
+        finally:
+            self.derived[role] = compute
+            del self.members[role]
 
     def connect(self, arrow: Arrow, knowledge: Role) -> None:
         """Store the knowledge of an arrow."""

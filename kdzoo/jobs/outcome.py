@@ -23,6 +23,7 @@ from kdzoo.files import write_json
 from kdzoo.jobs.card import student_card
 from kdzoo.jobs.export import export_student
 from kdzoo.jobs.folder import RunFolder
+from kdzoo.jobs.lineage import lineage_of
 from kdzoo.jobs.probe import by_neighbours
 from kdzoo.jobs.provenance import git_commit, machine, versions
 from kdzoo.jobs.suspicion import answers
@@ -100,7 +101,11 @@ def _accuracies(
             and ((member.student and classifies(member.module)) or answers(member.module, len(classes)))
         ):
             result[f"test/{role}"] = accuracy(run, role, run.data.test)
-    for role, reached in known.items():  # also of a teacher that a derived role has replaced
+    for role, member in run.roster.replaced.items():  # of the network: a derived role may know no test sample
+        if role not in known and answers(member.module, len(classes)):
+            with run.roster.as_enrolled(role):
+                result[f"test/{role}"] = accuracy(run, role, run.data.test)
+    for role, reached in known.items():
         result.setdefault(f"test/{role}", reached)
     result |= {f"work/{name}": number for name, number in sorted(run.work.counts.items())}
     if len(classes) > 5:
@@ -177,7 +182,7 @@ def write_outcome(
         student.module,
         place.student,
         classes=_names(run, student.module, data.classes),
-        card=student_card(run.recipe, result),
+        card=student_card(run.recipe, result, lineage_of(run)),
         image_shape=(data.channels[student.modality], data.img_size, data.img_size),
         evaluation=data.evaluation or WHOLE,
         extend=extend,

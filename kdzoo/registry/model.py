@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from kdzoo.recipe.component import Component, ComponentKind, Knowledges
 from kdzoo.recipe.data import DataConfig
-from kdzoo.recipe.roles import RoleConfig
+from kdzoo.recipe.roles import RoleConfig, RoleName
 from kdzoo.recipe.section import Name, Section
 from kdzoo.registry.published import Figure, PairName, PublishedFigure, PublishedTable, figures_of_table
 from kdzoo.registry.tuning import Tuning
@@ -47,12 +47,14 @@ def category_order(category: str) -> tuple[int, str]:
 class Paper(Section):
     """Where a method was published."""
 
-    title: str
-    authors: str
-    venue: str
-    year: Annotated[int, Field(ge=1980, le=2100)]
-    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+/\d{7})$")] | None = None
-    url: str | None = None
+    title: str = Field(description="of the paper")
+    authors: str = Field(description="last names")
+    venue: str = Field(description="conference or journal")
+    year: int = Field(ge=1980, le=2100, description="of publication")
+    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+/\d{7})$")] | None = Field(
+        None, description="identifier at arXiv"
+    )
+    url: str | None = Field(None, description="address of a paper that is not at arXiv")
 
     def cite(self) -> str:
         """One line, as a bibliography has it."""
@@ -63,23 +65,23 @@ class Paper(Section):
 class Method(Section):
     """A published recipe: knowledge x scheme x algorithm with the paper's hyper-parameters."""
 
-    title: str
+    title: str = Field(description="what the method does, in a few words")
     category: Category = Field(description="the family: one of the usual ones, or a word of the plugin's own")
     package: Package = Field(
         "kdzoo", description="the distribution that provides the method's own components"
     )
     needs: tuple[Package, ...] = Field((), description="further distributions whose components it names")
-    summary: str = ""
-    knowledge: Knowledges = ()
-    scheme: Component = Component(name="offline")
-    algorithm: Component = Component(name="distill")
+    summary: str = Field("", description="one sentence on how it does it")
+    knowledge: Knowledges = Field((), description="what is taught, with the paper's hyper-parameters")
+    scheme: Component = Field(Component(name="offline"), description="who teaches whom")
+    algorithm: Component = Field(Component(name="distill"), description="how training is run")
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of the recipe")
     small: dict[str, Any] = Field(
         default_factory=dict,
         description="dotted keys with which a run on forty digits takes seconds, where the recipe's own do not do: "
         "what `kdzoo check` uses",
     )
-    paper: Paper | None = None
+    paper: Paper | None = Field(None, description="where it was published")
     published: tuple[PublishedFigure, ...] = Field(
         (),
         description="accuracies of the method that its authors or others published, each on a pair of a suite",
@@ -107,8 +109,11 @@ class Pair(Section):
     name: PairName | None = Field(
         None, description="short name, TEACHER>STUDENT; default: of the models' names"
     )
-    teacher: RoleConfig
-    student: RoleConfig
+    teacher: RoleConfig = Field(description="of the methods that have one")
+    student: RoleConfig = Field(description="the network that is trained and compared")
+    roles: dict[RoleName, RoleConfig] = Field(
+        default_factory=dict, description="networks of further roles, for the methods that declare them"
+    )
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of the pair's recipes")
     settings: MethodSettings = Field(
         default_factory=dict, description="method -> dotted keys of its recipe for this pair"
@@ -121,23 +126,26 @@ class Pair(Section):
         return self.name or f"{self.teacher.model}>{self.student.model}"
 
     @property
-    def roles(self) -> dict[str, Any]:
-        """The roles as a layer of a recipe."""
-        return self.model_dump(include={"teacher", "student"}, exclude_unset=True)
+    def networks(self) -> dict[str, Any]:
+        """All its roles as a layer of a recipe."""
+        further = self.model_dump(include={"roles"}, exclude_unset=True).get("roles", {})
+        return {**further, **self.model_dump(include={"teacher", "student"}, exclude_unset=True)}
 
 
 class Suite(Section):
     """A benchmark: everything that must be the same for every method that is compared."""
 
-    summary: str = ""
-    data: DataConfig = DataConfig()
-    pairs: tuple[Pair, ...] = Field(min_length=1)
+    summary: str = Field("", description="one sentence")
+    data: DataConfig = Field(DataConfig(), description="the images of every run")
+    pairs: tuple[Pair, ...] = Field(min_length=1, description="the networks; each has a table of its own")
     methods: tuple[str, ...] | Literal["installed"] = Field(
         "installed", description="names, or every method whose package is installed"
     )
     baseline: str = Field("baseline", description="the method that differences are taken to")
-    seeds: tuple[NonNegativeInt, ...] = Field((0, 1, 2), min_length=1)
-    epochs: PositiveInt = 20
+    seeds: tuple[NonNegativeInt, ...] = Field(
+        (0, 1, 2), min_length=1, description="of the runs of each method"
+    )
+    epochs: PositiveInt = Field(20, description="of every student")
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
     headline: str = Field(
         "test/last", description="the figure of the result that rows are ordered and compared by"

@@ -74,9 +74,9 @@ class PublishedTable(Terms):
 class PublishedFigure(Terms):
     """A figure of a method on a pair of a suite, in percent."""
 
-    suite: Name
-    pair: PairName
-    value: Accuracy
+    suite: Name = Field(description="a suite with the same networks and data")
+    pair: PairName = Field(description="name of one of its pairs")
+    value: Accuracy = Field(description="test accuracy in percent")
 
 
 class RecordedFigure(PublishedFigure):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from kdzoo.recipe.reinforced import with_reinforced
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
+from kdzoo.registry.roles import check_named, declared_in, fill_in
 from kdzoo.version import __version__
 from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
@@ -36,6 +37,7 @@ def resolve(
     file: Path | None = None,
     layers: Sequence[Layer] = (),
     resuming: bool = False,
+    spare: Collection[str] = (),
 ) -> Recipe:
     """One recipe with every value filled in and every name and hyper-parameter checked.
 
@@ -47,6 +49,7 @@ def resolve(
         layers: what lies on top, later ones win: flags, ``--set``.
         resuming: whether ``file`` is that of a run to be continued. An observer that it names need not be installed:
             the run goes on without it.
+        spare: roles that are left out unless the scheme or the algorithm declares them.
 
     Raises:
         KdzooError: an unknown name or a bad value; names the source, the key and what is accepted.
@@ -65,10 +68,17 @@ def resolve(
     for kind in ("scheme", "algorithm"):
         if merged.values.get(kind) is None:
             raise KdzooError("what shall be run? pass --method NAME (kdzoo list shows them) or --recipe FILE")
+    declared = declared_in(merged, zoo)
     roles = merged.values.get("roles")
-    if not merged.values.get("knowledge") and isinstance(roles, dict) and not _reads_teacher(merged, zoo):
-        roles.pop("teacher", None)
+    if isinstance(roles, dict):
+        unused = [name for name in spare if name not in declared]
+        if not merged.values.get("knowledge") and not _reads_teacher(merged, zoo):
+            unused += [] if "teacher" in declared and not declared["teacher"][0].optional else ["teacher"]
+        for name in unused:
+            roles.pop(name, None)
+    fill_in(merged, declared)
     recipe = _checked(merged, zoo)
+    check_named(declared, recipe.roles)
     _check_observers(recipe, merged, zoo, optional=resuming and merged.source("observers") == str(file))
     return recipe
 

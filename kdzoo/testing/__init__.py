@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kdzoo.testing.check import CHECKS, Check, check
     from kdzoo.testing.finding import Finding
     from kdzoo.testing.kit import Outcome, examine, outcomes
-    from kdzoo.testing.subject import Subject, subjects_of
+    from kdzoo.testing.subject import Subject, subjects, subjects_of
 
 _HOME = {
     "CHECKS": "check",
@@ -22,10 +22,22 @@ _HOME = {
     "examine": "kit",
     "outcomes": "kit",
     "Subject": "subject",
+    "subjects": "subject",
     "subjects_of": "subject",
 }
 
-__all__ = ["CHECKS", "Check", "Finding", "Outcome", "Subject", "check", "examine", "outcomes", "subjects_of"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Finding",
+    "Outcome",
+    "Subject",
+    "check",
+    "examine",
+    "outcomes",
+    "subjects",
+    "subjects_of",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -103,13 +103,10 @@ def _project(root: Path) -> str:
 
 
 def _items(session: pytest.Session, name: str) -> Iterator[pytest.Item]:
-    from kdzoo.registry.load import load_registry
-    from kdzoo.testing import subjects_of
+    from kdzoo.testing import subjects
     from kdzoo.testing.kit import applicable
-    from kdzoo.zoo import Zoo
 
-    zoo = Zoo()
-    for subject in subjects_of(zoo, load_registry(zoo), name):
+    for subject in subjects(name):
         for check in applicable(subject):
             title = f"{subject.found.kind}-{subject.found.name}-{check.name}"
             yield CheckItem.from_parent(

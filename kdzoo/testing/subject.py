@@ -10,8 +10,10 @@ from kdzoo.errors import KdzooError
 from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import COMPONENTS, Layer, dotted
 from kdzoo.recipe.model import Recipe
+from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Method, Registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.registry.roles import MissingRole
 from kdzoo.testing.teacher import with_random_teachers
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.zoo import HOOKS, Found
@@ -122,13 +124,24 @@ class Subject:
         keys = {**SMALL, **own, **small, **self.settings, **changes}
         # A component's name is a key beside its hyper-parameters.
         keys = {f"{key}.name" if key in COMPONENTS else key: value for key, value in keys.items()}
-        recipe = resolve(
-            zoo=self.zoo,
-            registry=self.registry,
-            method=self.method or "baseline",
-            layers=[Layer("kdzoo check", dotted(keys))],
-        )
+        layers = [Layer("kdzoo check", dotted(keys))]
+        try:
+            recipe = resolve(
+                zoo=self.zoo, registry=self.registry, method=self.method or "baseline", layers=layers
+            )
+        except MissingRole as missing:
+            return self.recipe(**{**changes, f"roles.{missing.role}.model": SMALL["roles.student.model"]})
         return with_random_teachers(recipe)
+
+
+def subjects(*names: str) -> list[Subject]:
+    """The subjects of these names, among what is installed: a component, a method, or a distribution.
+
+    Raises:
+        KdzooError: a name is unknown.
+    """
+    zoo = Zoo()
+    return subjects_of(zoo, load_registry(zoo), *names)
 
 
 def subjects_of(zoo: Zoo, registry: Registry, *names: str) -> list[Subject]:

@@ -174,6 +174,7 @@ def test_an_observer_that_fails_does_not_stop_the_run(folder, kdzoo, tmp_path, m
         ({}, "kd-test_efficientnet"),
         ({"scheme": {"name": "mutual"}}, "kd-mutual-test_efficientnet"),
         ({"knowledge": [{"name": "kd"}, {"name": "at", "weight": 10.0}]}, "kd-at-test_efficientnet"),
+        ({"knowledge": None}, "kd-alone-test_efficientnet"),
     ],
 )
 def test_the_default_folder_names_components_that_are_not_the_methods_own(changes, name):

@@ -3,6 +3,7 @@
 import re
 
 from kdzoo.jobs.card import student_card
+from kdzoo.jobs.lineage import Lineage
 from kdzoo.markdown import code_block, markdown_text
 from kdzoo.recipe.model import Recipe
 
@@ -19,7 +20,7 @@ def test_names_are_no_markup():
             "data": {"options": {"classes": [EVIL]}},
         }
     )
-    card = student_card(recipe, {"test/last": 90.0, "parameters": 5})
+    card = student_card(recipe, {"test/last": 90.0, "parameters": 5}, Lineage(EVIL, (EVIL,), {"other": EVIL}))
     head, _, recipe_block = card.partition("## The recipe")
     assert "&lt;img src=x onerror=alert(1)&gt;" in head
     assert not re.search(r"<|(?<!\\)[`\[]", head)

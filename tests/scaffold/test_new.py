@@ -73,6 +73,21 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path, monkeypatch, capsys):
     assert list((tmp_path / "kdzoo-fine").iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_imports_what_is_promised_alone(kind):
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    for path, text in package_files(names_of("fine"), kind).items():
+        if not str(path).endswith(".py"):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "kdzoo":
+                assert node.module in ("kdzoo.api", "kdzoo.testing"), f"{path}: {node.module}"
+                for one in node.names:
+                    assert re.search(rf"`@?{one.name}\b", reference), (
+                        f"{path}: {one.name} is not in the reference"
+                    )
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_place_that_cannot_be_written_is_told(tmp_path, monkeypatch, capsys):
     tmp_path.chmod(0o500)

@@ -1,9 +1,7 @@
 """The conformance kit of kdzoo on this package, and tests of its loss."""
 
 import torch
-from kdzoo.registry.load import load_registry
-from kdzoo.testing import examine, subjects_of
-from kdzoo.zoo import Zoo
+from kdzoo.testing import examine, subjects
 
 from kdzoo_cosine.cosine import cosine_loss
 
@@ -13,8 +11,7 @@ def normal(seed, *shape):
 
 
 def test_the_conformance_kit_finds_nothing():
-    zoo = Zoo()
-    (subject,) = subjects_of(zoo, load_registry(zoo), "cosine")
+    (subject,) = subjects("cosine")
     assert [str(finding) for finding in examine(subject)] == []
 
 

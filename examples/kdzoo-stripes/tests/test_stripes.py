@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from kdzoo.registry.load import load_registry
-from kdzoo.testing import examine, subjects_of
-from kdzoo.zoo import Zoo
+from kdzoo.testing import examine, subjects
 
 import kdzoo_stripes.networks  # noqa: F401  # registers the network
 from kdzoo_stripes.data import Stripes
@@ -19,10 +17,9 @@ def normal(seed, *shape):
 
 @pytest.mark.parametrize("name", ["logit-distance", "map-distance", "logit-and-map-distance"])
 def test_the_conformance_kit_finds_nothing(name):
-    zoo = Zoo()
-    subjects = subjects_of(zoo, load_registry(zoo), name)
-    assert subjects
-    assert [str(finding) for subject in subjects for finding in examine(subject)] == []
+    found = subjects(name)
+    assert found
+    assert [str(finding) for subject in found for finding in examine(subject)] == []
 
 
 def test_what_a_softmax_does_not_see_has_no_loss():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from kdzoo.api import Backbone, KdzooError, Run, Scheme
+from kdzoo.api import Backbone, DeclaredRole, KdzooError, Run, Scheme
 from kdzoo_cross_modal.borrowed import Borrowed, linear_weight
 
 
@@ -23,6 +23,10 @@ class CrossModal(Scheme):
 
     def __init__(self, head: Literal["own", "teacher"] = "own") -> None:
         self.head = head
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """The teacher of the other modality."""
+        return [DeclaredRole("teacher", "frozen; reads another modality than the student")]
 
     def enroll(self, run: Run) -> None:
         """Enroll both networks.

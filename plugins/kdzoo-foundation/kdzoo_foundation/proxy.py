@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import PositiveInt
 
-from kdzoo.api import Phase, Run
+from kdzoo.api import DeclaredRole, Phase, Run
 from kdzoo_foundation.agglomerate import Agglomerate
 
 
@@ -24,6 +24,10 @@ class Proxy(Agglomerate):
     def __init__(self, proxy_epochs: PositiveInt | None = None, **settings: Any) -> None:
         super().__init__(**settings)
         self.proxy_epochs = proxy_epochs
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """The proxy."""
+        return [DeclaredRole("proxy", "learns from the teachers, then teaches the student, frozen")]
 
     def phases(self, run: Run) -> Iterator[Phase]:
         """``proxy``, then ``student``; both go over the training split."""

@@ -124,7 +124,7 @@ def test_the_proxy_alone_teaches_the_student(teachers, tmp_path):
 
 
 def test_a_proxy_must_be_named(teachers, tmp_path):
-    with pytest.raises(KdzooError, match=r"--set roles\.proxy=MODEL"):
+    with pytest.raises(KdzooError, match=r"--roles\.proxy=MODEL"):
         run(tmp_path / "run", "proxy", teachers)
 
 

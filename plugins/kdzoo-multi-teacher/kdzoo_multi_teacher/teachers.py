@@ -1,4 +1,4 @@
-"""The base of schemes with several teachers: their roles."""
+"""The base of schemes that weight several teachers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from kdzoo.api import Batch, Lesson, Run, Scheme
+from kdzoo.api import Batch, Lesson, Run, SeveralTeachers
 
 Count = Annotated[int, Field(ge=2)]
 
 
-class Teachers(Scheme):
+class Teachers(SeveralTeachers):
     """``teacher1`` to ``teacherN``, frozen, and one student.
 
     A recipe can name each of them (``--set roles.teacher2=resnet34``). One that it does not name is the model
@@ -23,20 +23,8 @@ class Teachers(Scheme):
         teachers: number of teachers.
     """
 
-    kind = "offline"
-
     def __init__(self, teachers: Count = 2) -> None:
-        self.roles = tuple(f"teacher{number}" for number in range(1, teachers + 1))
-
-    def enroll(self, run: Run) -> None:
-        """Enroll the student and every teacher."""
-        run.enroll("student", run.build("student"))
-        for role in self.roles:
-            run.enroll(role, run.build(role, like="teacher"), learns=False)
-
-    def arrows(self, run: Run) -> Iterable[tuple[str, str]]:
-        """From every teacher to the student."""
-        return [("student", role) for role in self.roles]
+        super().__init__(teachers)
 
     def logits(self, run: Run, batch: Batch) -> list[Tensor]:
         """(B, K) of each teacher."""

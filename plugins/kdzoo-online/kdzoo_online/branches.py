@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from kdzoo.api import Backbone, Batch, KdzooError, Lesson, Output, Ramp, Run, Scheme, seeded
+from kdzoo.api import Backbone, Batch, DeclaredRole, KdzooError, Lesson, Output, Ramp, Run, Scheme, seeded
 from kdzoo_online.branch import Branch
 from kdzoo_online.gate import Gate
 
@@ -38,6 +38,11 @@ class Branches(Scheme):
         self.roles = ("student", *(f"branch{number}" for number in range(1, branches)))
         self.stage = stage
         self.ramp = Ramp(until=ramp, shape="sigmoid")
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """Every branch but the student's, like the student, whose architecture it must have."""
+        meaning = "a branch on the student's trunk; its model must be the student's"
+        return [DeclaredRole(role, meaning, like="student") for role in self.roles[1:]]
 
     def enroll(self, run: Run) -> None:
         """Enroll the student, the branches on its trunk, and their ensemble."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field
 
-from kdzoo.api import Run, Scheme
+from kdzoo.api import DeclaredRole, Run, Scheme
 
 Count = Annotated[int, Field(ge=2)]
 
@@ -24,6 +25,10 @@ class Peers(Scheme):
 
     def __init__(self, peers: Count = 2) -> None:
         self.roles = ("student", *(f"peer{number}" for number in range(1, peers)))
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """Every peer but the student, like the student."""
+        return [DeclaredRole(role, "learns with the student", like="student") for role in self.roles[1:]]
 
     def enroll(self, run: Run) -> None:
         """Enroll every peer as a trained network."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kdzoo.api import Run, Scheme
+from kdzoo.api import DeclaredRole, Run, Scheme
 
 
 class Joint(Scheme):
@@ -15,6 +15,10 @@ class Joint(Scheme):
 
     name = "joint"
     kind = "online"
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """The teacher."""
+        return [DeclaredRole("teacher", "trained together with the student")]
 
     def enroll(self, run: Run) -> None:
         """Enroll both for training; the teacher under another name, since a role named teacher is never untrained."""

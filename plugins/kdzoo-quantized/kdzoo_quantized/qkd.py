@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from kdzoo.api import UNLABELLED, Algorithm, Batch, KdzooError, Phase, Run, Tune, softened_kl
-from kdzoo_quantized.network import describe, sizes
-from kdzoo_quantized.student import Bits, Precision, Start, check, first_steps, quantize, split, take_teacher
+from kdzoo.api import UNLABELLED, Batch, KdzooError, Phase, Run, Tune, softened_kl
+from kdzoo_quantized.quantizing import Quantizing
+from kdzoo_quantized.student import Start, check, first_steps, quantize, split, take_teacher
 
 
-class QuantizationAwareDistillation(Algorithm):
+class QuantizationAwareDistillation(Quantizing):
     """The quantized student learns alone, then together with the teacher, then from the resulting teacher.
 
     Self-study: only the task. Co-study: the student learns from the teacher, and the teacher learns its task
@@ -23,10 +22,6 @@ class QuantizationAwareDistillation(Algorithm):
     teacher is frozen again.
 
     Args:
-        weight_bits: bits of each layer's weights; null keeps them in float.
-        activation_bits: bits of each layer's input; null keeps it in float.
-        first_last_bits: bits of both in the first and the last layer; null keeps these in float.
-        per_channel: one weight step size per output channel; else one per layer.
         start: ``scratch`` quantizes the student as built, untrained unless it has a checkpoint; ``float``
             first trains it on the task in float; ``teacher`` gives it the teacher's weights.
         float_share: share of the phase ``float``, if there is one.
@@ -45,14 +40,9 @@ class QuantizationAwareDistillation(Algorithm):
 
     name = "qkd"
     needs_loop = "has three phases or more"
-    reads_teacher = True
 
     def __init__(
         self,
-        weight_bits: Bits = 4,
-        activation_bits: Bits = 4,
-        first_last_bits: Bits = None,
-        per_channel: bool = False,
         start: Start = "float",
         float_share: PositiveFloat = 1.0,
         self_share: PositiveFloat = 1.0,
@@ -65,8 +55,9 @@ class QuantizationAwareDistillation(Algorithm):
         teacher_task_weight: NonNegativeFloat = 1.0,
         back_weight: NonNegativeFloat = 1.0,
         temperature: PositiveFloat = 4.0,
+        **settings: Any,
     ) -> None:
-        self.precision = Precision(weight_bits, activation_bits, first_last_bits, per_channel)
+        super().__init__(**settings)
         self.start: Start = start
         self.shares = (*([float_share] if start == "float" else []), self_share, co_share, tutor_share)
         self.rate = rate
@@ -141,9 +132,4 @@ class QuantizationAwareDistillation(Algorithm):
             found = run.see("teacher", batch).logits.argmax(dim=1)
             right += int((found == batch.target).sum())
             labelled += int((batch.target != UNLABELLED).sum())
-        figures = {f"size/{name}": value for name, value in sizes(run.roles["student"]).items()}
-        return {**figures, "test/teacher": 100 * right / max(labelled, 1)}
-
-    def export(self, run: Run, folder: Path) -> str:
-        """A description of the quantization, for the student's card."""
-        return describe(run.roles["student"])
+        return {**super().measure(run), "test/teacher": 100 * right / max(labelled, 1)}

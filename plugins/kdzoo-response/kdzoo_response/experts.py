@@ -10,7 +10,7 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from kdzoo.api import Batch, KdzooError, Lesson, Output, Run, Scheme, refuse_mixing
+from kdzoo.api import Batch, DeclaredRole, KdzooError, Lesson, Output, Run, Scheme, refuse_mixing
 from kdzoo_response.tables import read_table
 
 File = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
@@ -39,6 +39,10 @@ class Experts(Scheme):
         self.labels = labels
         self.missing = missing
         self.weights: Tensor | None = None
+
+    def declared_roles(self) -> Iterable[DeclaredRole]:
+        """None: the teacher is a table."""
+        return ()
 
     def enroll(self, run: Run) -> None:
         """Read the file, and enroll the student and the derived teacher."""

@@ -1,0 +1,106 @@
+"""The roles that the scheme and the algorithm of a recipe declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pydantic import ValidationError
+
+from kdzoo.api.declared import DeclaredRole
+from kdzoo.errors import KdzooError
+from kdzoo.recipe.component import Component
+from kdzoo.recipe.layers import Merged
+from kdzoo.zoo import Zoo
+from kdzoo.zoo.hyperparameters import validate
+from kdzoo.zoo.zoo import Kind
+
+DECLARE: tuple[Kind, ...] = ("scheme", "algorithm")
+"""The kinds of components that declare roles."""
+
+Declared = Mapping[str, tuple[DeclaredRole, str]]
+"""Role -> what is declared, and by whom."""
+
+
+class MissingRole(KdzooError):
+    """The recipe names no network for a role that needs one.
+
+    Attributes:
+        role: its name.
+    """
+
+    def __init__(self, role: DeclaredRole, owner: str) -> None:
+        self.role = role.name
+        super().__init__(
+            f"{owner} needs a network for the role {role.name!r} ({role.meaning}): pass {role_flag(role.name)}"
+        )
+
+
+def role_flag(role: str) -> str:
+    """The flag that names the network of a role, as a user types it."""
+    return f"--{role} MODEL" if role in ("student", "teacher") else f"--roles.{role}=MODEL"
+
+
+def declares(component: Any) -> bool:
+    """Whether this scheme or algorithm says which roles it has."""
+    from kdzoo.api import Algorithm, Scheme  # not at the top: they import torch
+
+    return component.declared_roles not in (Scheme.declared_roles, Algorithm.declared_roles)
+
+
+def declared_roles(zoo: Zoo, components: Iterable[tuple[str, Component]]) -> Declared:
+    """The roles that these schemes and algorithms declare with these settings.
+
+    Raises:
+        KdzooError: a component or a setting is unknown, or what is declared is no role.
+    """
+    found: dict[str, tuple[DeclaredRole, str]] = {}
+    for kind in DECLARE:
+        for component in (one for named, one in components if named == kind):
+            provider = zoo.find(kind, component.name)
+            if not declares(provider.component):
+                continue
+            owner = f"{kind} {component.name!r}"
+            made = provider.component(**validate(provider, component.settings))
+            for role in made.declared_roles():
+                if not isinstance(role, DeclaredRole):
+                    raise provider.refusal(f"declared_roles has {role!r}, which is no DeclaredRole")
+                found.setdefault(role.name, (role, owner))
+    return found
+
+
+def declared_in(merged: Merged, zoo: Zoo) -> Declared:
+    """The same for settings that are not validated yet; nothing where they are wrong, which is found out later."""
+    components: list[tuple[Kind, Component]] = []
+    with suppress(ValidationError):
+        components = [(kind, Component.model_validate(merged.values[kind])) for kind in DECLARE]
+        for kind, one in components:
+            validate(zoo.find(kind, one.name), one.settings, merged.source(kind), kind)
+    return declared_roles(zoo, components)
+
+
+def fill_in(merged: Merged, declared: Declared) -> None:
+    """Put the defaults of declared roles below what the recipe says."""
+    roles: Any = merged.values.setdefault("roles", {})
+    if not isinstance(roles, dict):
+        return
+    for name, (role, owner) in declared.items():
+        given = roles.get(name) or {}
+        if role.default is None or not isinstance(given, dict) or given.get("model") is not None:
+            continue
+        default = {"model": role.default} if isinstance(role.default, str) else role.default
+        roles[name] = {**default, **given}
+        merged.sources.setdefault(f"roles.{name}", f"the default of {owner}")
+
+
+def check_named(declared: Declared, roles: Iterable[str]) -> None:
+    """Whether every role that needs a network is among those that the recipe names.
+
+    Raises:
+        MissingRole: one is not.
+    """
+    named = set(roles)
+    for role, owner in declared.values():
+        if role.required and role.name not in named:
+            raise MissingRole(role, owner)
