@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -20,9 +19,6 @@ from kdzoo.recipe.layers import Layer, flattened, parse_set
 sweep = typer.Typer(
     help="Search a method's hyper-parameters with a sweep of Weights & Biases.", no_args_is_help=True
 )
-
-_DECADE = 10.0
-"""How far a positive number without two bounds is searched on either side of the method's own."""
 
 
 @sweep.command("init")
@@ -82,56 +78,29 @@ def init(
 
 
 def parameters(recipe: Any, zoo: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Dotted key -> what a sweep tries: the learning rate, and each hyper-parameter whose range is known."""
+    """Dotted key -> what a sweep tries: what ``tune: {trials: N}`` searches, and each choice and switch."""
+    from kdzoo.bench.tuning_space import space_of
+
+    for one in space_of(recipe, zoo, {}):
+        kind = "int_uniform" if one.whole else "log_uniform_values" if one.log else "uniform"
+        yield one.key, {"distribution": kind, "min": one.rounded(one.low), "max": one.rounded(one.high)}
+    yield from _choices(recipe, zoo)
+
+
+def _choices(recipe: Any, zoo: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    from kdzoo.api.tune import Tune
     from kdzoo.zoo.hyperparameters import schema
 
-    rate = "lr" if recipe.optim.lr_base is None else "lr_base"
-    yield f"optim.{rate}", _around(getattr(recipe.optim, rate), {})
     several = len(recipe.knowledge) > 1
     for kind, component in recipe.components:
         at = f"{kind}.{component.name}" if kind == "knowledge" and several else kind
         for name, field in schema(zoo.find(kind, component.name).component).model_fields.items():
-            bounds = {
-                one: float(bound)
-                for constraint in field.metadata
-                for one in ("gt", "ge", "lt", "le")
-                if (bound := getattr(constraint, one, None)) is not None
-            }
-            found = _range(field.annotation, component.settings[name], bounds)
-            if found is not None:
-                yield f"{at}.{name}", found
-
-
-def _range(annotation: Any, own: Any, bounds: Mapping[str, float]) -> dict[str, Any] | None:
-    if annotation is bool:
-        return {"values": [True, False]}
-    if get_origin(annotation) is Literal:
-        return {"values": list(get_args(annotation))}
-    if annotation not in (int, float) or own is None:
-        return None
-    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-    if low is None or high is None:
-        return _around(own, bounds) if own > 0 and annotation is float else None
-    if annotation is int:
-        return {
-            "distribution": "int_uniform",
-            "min": math.ceil(low) + ("gt" in bounds),
-            "max": math.floor(high) - ("lt" in bounds),
-        }
-    inset = 0.01 * (high - low)  # from ends that are excluded
-    return {
-        "distribution": "uniform",
-        "min": low + inset * ("gt" in bounds),
-        "max": high - inset * ("lt" in bounds),
-    }
-
-
-def _around(own: float, bounds: Mapping[str, float]) -> dict[str, Any]:
-    """A decade on each side, as far as the bounds allow."""
-    low, high = own / _DECADE, own * _DECADE
-    low = max(low, bounds.get("ge", bounds.get("gt", low)))
-    high = min(high, bounds.get("le", bounds.get("lt", high)))
-    return {"distribution": "log_uniform_values", "min": float(f"{low:.4g}"), "max": float(f"{high:.4g}")}
+            if any(isinstance(one, Tune) and one.fixed for one in field.metadata):
+                continue
+            if field.annotation is bool:
+                yield f"{at}.{name}", {"values": [True, False]}
+            elif get_origin(field.annotation) is Literal:
+                yield f"{at}.{name}", {"values": list(get_args(field.annotation))}
 
 
 def _typed(layer: Layer) -> list[str]:

@@ -31,7 +31,7 @@ def test_its_program_is_kdzoo_distill(written):
     assert sweep["command"] == ["${env}", "${program}", "distill", "--method", "kd", *PAIR, *more, "${args}"]
     assert sweep["metric"] == {"name": "val/accuracy", "goal": "maximize"}
     assert sweep["parameters"]["knowledge.temperature"] == {
-        "distribution": "log_uniform_values", "min": 0.4, "max": 40.0
+        "distribution": "log_uniform_values", "min": 1.0, "max": 20.0
     }  # fmt: skip
 
 
