@@ -15,7 +15,7 @@ class SeveralTeachers(Scheme):
     """``teacher1`` to ``teacherN``, frozen, each with an arrow to one student.
 
     A recipe can name each of them (``--set roles.teacher2=resnet34``). One that it does not name is the model of
-    ``--teacher``, trained from another initialisation.
+    ``--teacher``, trained from another initialisation; if all are named, ``--teacher`` is not needed.
 
     Args:
         teachers: number of teachers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -92,6 +92,18 @@ def fill_in(merged: Merged, declared: Declared) -> None:
         default = {"model": role.default} if isinstance(role.default, str) else role.default
         roles[name] = {**default, **given}
         merged.sources.setdefault(f"roles.{name}", f"the default of {owner}")
+    for like in {role.like for role, _ in declared.values() if role.like not in (None, *declared)}:
+        _hand_down(roles, str(like), [role.name for role, _ in declared.values() if role.like == like])
+
+
+def _hand_down(roles: dict[str, Any], like: str, names: Sequence[str]) -> None:
+    """Give the keys of ``like``, if it has no network itself, to the roles like it, if all of them have theirs."""
+    template = roles.get(like)
+    own = {name: {"model": one} if isinstance(one := roles.get(name), str) else one for name in names}
+    named = all(isinstance(one, dict) and one.get("model") is not None for one in own.values())
+    if isinstance(template, dict) and template.get("model") is None and named:
+        del roles[like]
+        roles |= {name: {**template, **(one or {})} for name, one in own.items()}
 
 
 def check_named(declared: Declared, roles: Iterable[str]) -> None:

@@ -101,6 +101,21 @@ def test_each_teacher_has_a_head_and_each_head_its_averages(teachers, tmp_path):
         assert float(head.pooled_standard.batches) == float(head.dense_standard.batches) > 0
 
 
+def test_teachers_that_are_all_named_need_no_other(teachers, tmp_path):
+    named = {
+        f"roles.teacher{number}": {"model": model, "weights": str(teachers / f"{model}.pth")}
+        for number, model in enumerate(("test_vit", "test_convnext"), 1)
+    }
+    registry = load_registry(ZOO)
+    layers = [Layer("test", dotted({**SMALL, **named}))]
+    found = resolve(zoo=ZOO, registry=registry, method="agglomerate", layers=layers)
+    assert set(found.roles) == {"student", "teacher1", "teacher2"}
+    assert [found.roles[f"teacher{number}"].head for number in (1, 2)] == [False, False]
+    keep = KeepRun()
+    train(found, tmp_path / "run", zoo=ZOO, listeners=[keep])
+    assert set(keep.run.roles["heads"]) == {"teacher1", "teacher2"}
+
+
 def test_phi_s_is_measured_before_the_first_step(teachers, tmp_path):
     _, done = run(
         tmp_path / "run",
