@@ -35,8 +35,9 @@ class UnknownName(KdzooError):
     def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "", *, of: str = "") -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name[:_MOST], known, n=3, cutoff=0.5)
-        shown = f"{', '.join(known[:_MOST])}{f' and {len(known) - _MOST} more' if len(known) > _MOST else ''}"
-        offer = f"did you mean {' or '.join(near)}?" if near else f"known: {shown or 'none'}"
+        shown = ", ".join(known) or "none"
+        shown = shown if len(known) <= _MOST else f"{len(known)} names, none of which is like it"
+        offer = f"did you mean {' or '.join(near)}?" if near else f"known: {shown}"
         super().__init__(
             f"unknown {what} {shortened(name)}{' of ' + of if of else ''}; {offer}{' ' + hint if hint else ''}"
         )

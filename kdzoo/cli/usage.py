@@ -50,6 +50,8 @@ def _parameter(error: Any) -> str:
 def _reason(error: Any) -> str:
     if isinstance(error.__cause__, ValidationError):  # worded as errors of the recipe
         fault = Fault.first(error.__cause__)
+        if fault.code == "value_error":  # typer's own, of a choice: it names the value
+            return _as_clause(fault.message)
         return f"{fault.message}, not {shortened(fault.given)}"
     return shortened(_as_clause(error.message), quoted=False, most=300)
 

@@ -20,6 +20,10 @@ from kdzoo.cli.main import app
         (("--verzion",), "no such option --verzion; did you mean --version? (kdzoo --help)"),
         (("show",), "missing argument METHOD (kdzoo show --help)"),
         (("report",), "missing argument DIR (kdzoo report --help)"),
+        (
+            ("predict", "RUN", "x.jpg", "--format", "xml"),
+            "--format: 'xml' is not one of 'table', 'jsonl', 'csv' (kdzoo predict --help)",
+        ),
         (("distill", "--epochs"), "option '--epochs' requires an argument"),
         (("lst",), "unknown command 'lst'; did you mean list? (kdzoo --help)"),
     ],
