@@ -29,6 +29,7 @@ from kdzoo.zoo import Zoo
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+STYLE = Path(__file__).with_name("site.css")
 
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Start here": ("practitioners", "researchers", "authors"),
@@ -86,6 +87,7 @@ def write_pages(place: Path) -> dict[str, list[str]]:
         target = place / page
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(drawn(text))
+    shutil.copyfile(STYLE, place / STYLE.name)
     for picture in [*DOCS.rglob("*.png"), *DOCS.rglob("*.svg")]:
         target = place / picture.relative_to(DOCS)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -148,6 +150,7 @@ def config(pages: Path, output: Path, families: Mapping[str, Sequence[str]]) -> 
         "markdown_extensions": ["admonition", "tables", "attr_list", "md_in_html", "pymdownx.superfences"],
         "validation": {"omitted_files": "warn", "links": {"not_found": "warn", "anchors": "warn"}},
         "plugins": ["search"],
+        "extra_css": [STYLE.name],
     }
 
 

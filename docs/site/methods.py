@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from kdzoo.api import markdown_text
 from kdzoo.registry.model import Method, Registry
@@ -62,11 +61,14 @@ def _hyperparameters(method: Method, zoo: Zoo) -> Iterator[str]:
         yield "| key | accepts | value of this method | meaning |\n|---|---|---|---|\n" + "\n".join(rows)
 
 
-def _published(figures: list[Figure] | tuple[Figure, ...]) -> Iterator[str]:
-    if figures:
+def _published(figures: Sequence[Figure]) -> Iterator[str]:
+    """A paragraph for each source: its accuracies by pair."""
+    tables: dict[tuple[str, int], list[Figure]] = {}
+    for one in figures:
+        tables.setdefault((one.suite, id(one.terms)), []).append(one)
+    if tables:
         yield "## Published accuracies"
-        rows: list[Any] = [
-            f"| {one.suite} | {one.pair} | {one.value:.2f} | {one.of} | {markdown_text(one.terms.source)} |"
-            for one in figures
-        ]
-        yield "| suite | pair | % | what it is | source |\n|---|---|---:|---|---|\n" + "\n".join(rows)
+        yield "In percent; `kdzoo reproduce` runs one again."
+    for (suite, _), rows in tables.items():
+        pairs = ", ".join(f"{markdown_text(one.pair)} **{one.value:.2f}**" for one in rows)
+        yield f"`{suite}`, {markdown_text(rows[0].terms.source)}; {rows[0].of}:\n{pairs}."
