@@ -8,6 +8,7 @@ Dataset reinforcement (Faghri et al. 2023, arXiv 2303.08983), with top-K answers
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -125,7 +126,8 @@ def set_of(config: DataConfig) -> Path | None:
     if config.dataset != "folder" or config.data_dir is None:
         return None
     folder = config.data_dir.expanduser()
-    return folder if (folder / ABOUT).is_file() else None
+    # os.path: Path.is_file raises for a name that is too long, or that may not be looked up
+    return folder if os.path.isfile(folder / ABOUT) else None
 
 
 def with_reinforced(recipe: Recipe) -> Recipe:
