@@ -17,8 +17,11 @@ from kdzoo.loops.begin import begin, fabric_of
 from kdzoo.loops.inputs import Images, by_modality
 from kdzoo.loops.training_set import TrainingSet
 from kdzoo.recipe.layers import Layer, dotted
+from kdzoo.recipe.model import Recipe
 from kdzoo.registry.load import find_method, load_registry
+from kdzoo.registry.model import Registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.registry.roles import MissingRole
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import first_line
 
@@ -70,12 +73,8 @@ class Distiller(nn.Module):
         self._models = {"student": student, **_teachers(teacher), **(networks or {})}
         zoo = Zoo()
         registry = load_registry(zoo)
-        roles = dict.fromkeys([*self._models, *find_method(registry, method).recipe.get("roles", ())])
-        layers = [
-            Layer("Distiller", {"roles": {role: {"model": role} for role in roles}, "observers": []}),
-            Layer("settings", dotted(settings or {})),
-        ]
-        recipe = resolve(zoo=zoo, registry=registry, method=method, layers=layers)
+        roles = [*self._models, *find_method(registry, method).recipe.get("roles", ())]
+        recipe = _recipe(zoo, registry, method, dict.fromkeys(roles), settings or {})
         algorithm = algorithm_of(recipe, zoo)
         if algorithm.needs_loop:
             raise KdzooError(
@@ -187,6 +186,18 @@ class Distiller(nn.Module):
         for ours, theirs in zip(self.modules(), copy.modules(), strict=True):
             theirs.training = ours.training
         return copy
+
+
+def _recipe(
+    zoo: Zoo, registry: Registry, method: str, roles: Mapping[str, None], settings: Mapping[str, Any]
+) -> Recipe:
+    """The method's recipe; the roles' names stand for their models. Missing networks are found out by its run."""
+    models = {"roles": {role: {"model": role} for role in roles}, "observers": []}
+    layers = [Layer("Distiller", models), Layer("settings", dotted(settings))]
+    try:
+        return resolve(zoo=zoo, registry=registry, method=method, layers=layers)
+    except MissingRole as missing:
+        return _recipe(zoo, registry, method, {**roles, missing.role: None}, settings)
 
 
 def _teachers(given: nn.Module | Sequence[nn.Module] | None) -> dict[str, nn.Module]:

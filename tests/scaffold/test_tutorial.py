@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,12 @@ def blocks(text):
 
 
 def test_the_readme_shows_the_same_five_commands():
-    (readme,) = [
+    shown = [
         content for _, language, content in blocks((ROOT / "README.md").read_text()) if language == "bash"
     ]
     first = next(content for _, language, content in blocks(TUTORIAL) if language == "bash")
-    assert readme == first
-    assert len(readme.splitlines()) == 5
+    assert first in shown
+    assert len(first.splitlines()) == 5
 
 
 @pytest.mark.slow
@@ -103,7 +104,9 @@ def test_the_example_works_from_its_wheel(environment):
 
 def test_the_example_is_outside_the_workspace():
     assert "examples" not in (ROOT / "Makefile").read_text()
-    assert "examples" not in (ROOT / "pyproject.toml").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    del project["tool"]["ruff"]  # it reads every file
+    assert "examples" not in str(project)
 
 
 def test_the_example_s_card_runs(environment):
