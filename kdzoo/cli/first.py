@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +16,8 @@ _LOOKED_AT = 200
 
 _CLASSES = 2
 """Sub-folders with images from which a folder looks like a data set."""
+
+_SUITE = "quick"
 
 _GPU = Path("/dev/nvidiactl"), Path("/dev/kfd")
 """Devices of the drivers of NVIDIA and AMD; asking torch would take seconds."""
@@ -31,15 +33,29 @@ def say_first(command: str = "") -> None:
     folder = image_folder(Path())
     found = f"images in {folder}" if folder else "no folder of images here"
     typer.echo(f"to begin with ({'a GPU' if gpu else 'no GPU'}, {found}):", err=True)
-    for line in first_commands(folder, gpu=gpu, command=command):
+    for line in first_commands(folder, _methods(), gpu=gpu, command=command):
         typer.echo(f"  {line}", err=True)
 
 
-def first_commands(folder: Path | None, *, gpu: bool, command: str = "") -> list[str]:
-    """Three command lines.
+def _methods() -> list[str]:
+    """The first installed methods of the suite that is shown first."""
+    from kdzoo.registry.load import load_registry
+    from kdzoo.zoo import Zoo
+
+    zoo = Zoo()
+    registry = load_registry(zoo)
+    suite = registry.suites.get(_SUITE)
+    known = [name for name in (suite.methods if suite else ()) if name in registry.methods]
+    taught = [name for name in known if registry.methods[name].knowledge]
+    return [name for name in taught if zoo.has(*registry.methods[name].packages)][:3]
+
+
+def first_commands(folder: Path | None, methods: Sequence[str], *, gpu: bool, command: str = "") -> list[str]:
+    """At most three command lines.
 
     Args:
         folder: with images in sub-folders, one for each class; None: digits, which need no files.
+        methods: to begin with, each with a teacher and a student.
         gpu: whether there is one, so that larger networks are in place.
         command: as for :func:`say_first`.
     """
@@ -51,15 +67,10 @@ def first_commands(folder: Path | None, *, gpu: bool, command: str = "") -> list
     )
     if folder is None:
         pair = "--teacher test_resnet --student test_efficientnet"
-    distill = f"kdzoo distill --method kd {pair}{data}"
+    runs = [f"kdzoo distill --method {method} {pair}{data}" for method in methods]
     if command == "distill":
-        alone = pair.split(" --")[-1].removeprefix("--")
-        return [
-            distill,
-            distill.replace("--method kd", "--method dkd"),
-            f"kdzoo distill --method dml --{alone}{data}",
-        ]
-    return [distill, f"kdzoo bench quick --methods kd,dkd,rkd{data}", "kdzoo list"]
+        return runs
+    return [*runs[:1], f"kdzoo bench {_SUITE} --methods {','.join(methods)}{data}", "kdzoo list"]
 
 
 def image_folder(here: Path) -> Path | None:

@@ -71,8 +71,8 @@ def test_the_commands_are_true(folder, gpu):
     zoo = Zoo()
     registry = load_registry(zoo)
     for line in (
-        *first_commands(folder, gpu=gpu),
-        *first_commands(folder, gpu=gpu, command="distill"),
+        *first_commands(folder, ["kd", "rkd"], gpu=gpu),
+        *first_commands(folder, ["kd", "rkd"], gpu=gpu, command="distill"),
     ):
         words = line.split()
         assert ("--data-dir photos" in line) == (folder is not None and words[1] != "list")
