@@ -185,7 +185,7 @@ def _weights(source: str) -> str:
 
 def _explain(error: ValidationError, merged: Merged, zoo: Zoo) -> str:
     fault = Fault.first(error)
-    if fault.loc == ("roles",) and not merged.values.get("roles"):
+    if fault.loc == ("roles",) and merged.values.get("roles") in (None, {}):
         return f"which networks? pass {_networks(merged, zoo)}"
     if (
         fault.loc[:1] == ("knowledge",)
