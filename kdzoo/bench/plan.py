@@ -326,7 +326,7 @@ class Planner:
             after=after,
             shares=" ".join([shared, *sorted(after)]) if shared else "",
             embeddings=embeddings,
-            tests=place != TUNING,
+            tests=place != TUNING and not self.suite.headline.startswith("val/"),
         )
 
     def _identity(self, recipe: Recipe, *, weights_only: bool = False) -> Identity:

@@ -93,7 +93,7 @@ class SuiteProgress:
 def _facts(task: Task, result: Mapping[str, Any]) -> str:
     """Accuracy and seconds; for a candidate its validation accuracy, because tuning must not see the test split."""
     split = "val" if task.job.tags[-1:] == (TUNING,) else "test"
-    figures = ((split, f"{split}/last"), (f"{split} k-NN", f"{split}/knn"))
+    figures = ((split, f"{split}/last"), ("val", "val/last"), (f"{split} k-NN", f"{split}/knn"))
     known = [f"{name} {result[key]:.2f} %  " for name, key in figures if result.get(key) is not None]
     return f"{''.join(known[:1])}{result['seconds']:.1f} s"
 

@@ -13,6 +13,7 @@ from kdzoo.cli.cache import cache
 from kdzoo.cli.check import check
 from kdzoo.cli.commands import Commands
 from kdzoo.cli.compare import compare
+from kdzoo.cli.compress import compress
 from kdzoo.cli.distill import distill
 from kdzoo.cli.evaluate import evaluate
 from kdzoo.cli.export import export
@@ -59,6 +60,7 @@ def kdzoo(
 
 app.command("list")(list_methods)
 app.command()(show)
+app.command()(compress)
 app.command(cls=TakesKeys)(distill)
 app.command(cls=TakesKeys)(bench)
 app.command(cls=TakesKeys)(probe)

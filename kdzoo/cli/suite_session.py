@@ -40,6 +40,7 @@ class SuiteCommand:
         layers: changes of the recipes.
         workers: runs at a time; None is one for each GPU, else for each core.
         quiet: print failures alone.
+        labelled: refuse data whose test images have no labels.
     """
 
     name: str
@@ -50,6 +51,7 @@ class SuiteCommand:
     layers: Sequence[Layer]
     workers: int | None
     quiet: bool
+    labelled: bool = True
 
     def run(self) -> tuple[SuiteResults, Path]:
         """Do what is not finished, write the results; returns them and the path of the report.
@@ -99,7 +101,8 @@ class SuiteCommand:
         return crew(self.workers, available_cores(), available_gpus(), at_most=thread_limit())
 
     def _data(self, shown: Console) -> SuiteData:
-        return SuiteData() if self.quiet else SuiteData(shown.observe)
+        notify = (lambda event: None) if self.quiet else shown.observe
+        return SuiteData(notify, labelled=self.labelled)
 
     def _planner(self, team: Crew, data: SuiteData) -> Planner:
         layers = list(self.layers)

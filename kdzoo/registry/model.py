@@ -62,6 +62,10 @@ class Paper(Section):
         return f"{self.authors}. {self.title}. {self.venue}, {self.year}.{where}"
 
 
+Situation = Literal["labels", "few-labels", "no-labels"]
+"""Of training pictures: every one has a label, some or few of each class have, none has."""
+
+
 class Method(Section):
     """A published recipe: knowledge x scheme x algorithm with the paper's hyper-parameters."""
 
@@ -80,6 +84,11 @@ class Method(Section):
         default_factory=dict,
         description="dotted keys with which a run on forty digits takes seconds, where the recipe's own do not do: "
         "what `kdzoo check` uses",
+    )
+    suits: tuple[Situation, ...] = Field(
+        (),
+        description="where `kdzoo compress` tries it, in the registry's order: labels (every training picture has "
+        "one), few-labels, no-labels",
     )
     paper: Paper | None = Field(None, description="where it was published")
     published: tuple[PublishedFigure, ...] = Field(
@@ -148,7 +157,9 @@ class Suite(Section):
     epochs: PositiveInt = Field(20, description="of every student")
     recipe: dict[str, Any] = Field(default_factory=dict, description="further keys of every job's recipe")
     headline: str = Field(
-        "test/last", description="the figure of the result that rows are ordered and compared by"
+        "test/last",
+        description="the figure of the result that rows are ordered and compared by; with one of the validation "
+        "split, such as val/last, no test image is read",
     )
     columns: tuple[str, ...] = Field(
         (), description="further figures of the result to show, such as test/macro_f1"

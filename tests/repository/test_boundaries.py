@@ -57,6 +57,7 @@ ORDER = (
     ("jobs",),
     ("loops", "use"),
     ("distiller", "bench", "testing", "scaffold"),
+    ("compress",),
     ("method_task", "cli"),
     ("python",),
     ("__main__", "__init__"),

@@ -1,0 +1,1 @@
+"""``kdzoo compress``: from a folder of pictures to a small network in use. It may change with any release."""

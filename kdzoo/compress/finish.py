@@ -1,0 +1,150 @@
+"""The end of a compression: the verdict, the student that is taken, its file and its report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from kdzoo.bench.recorded import Result
+from kdzoo.bench.results import SuiteResults
+from kdzoo.bench.words import number
+from kdzoo.compress.footprint import of_file
+from kdzoo.compress.likeness import Likeness
+from kdzoo.compress.plan import Plan
+from kdzoo.compress.request import Request
+from kdzoo.compress.suites import CHOICE, PLAIN, Arm
+from kdzoo.compress.survey import Survey
+from kdzoo.compress.verdict import about_test, judge
+from kdzoo.errors import KdzooError
+from kdzoo.files import write_text
+from kdzoo.use.export import SUFFIXES, Exported, export
+from kdzoo.use.opening import open_model
+from kdzoo.use.samples import samples_for
+from kdzoo.zoo import Zoo
+
+_SAMPLES = 64
+"""Pictures on which the exported file is compared with torch."""
+
+
+def finish(
+    request: Request,
+    survey: Survey,
+    plan: Plan,
+    arm: Arm,
+    results: SuiteResults,
+    likeness: Likeness | None,
+    output: Path,
+    zoo: Zoo,
+) -> dict[str, Any]:
+    """Judge, choose, export; what the report needs, as plain data.
+
+    Raises:
+        KdzooError: no run has a result, or the student cannot be exported.
+    """
+    ended = {
+        (run.entry, run.seed): (results.folder / run.folder, result)
+        for run in results.ledger.runs
+        if run.folder in results.runs and (result := results.runs[run.folder].result) is not None
+    }
+    if (arm.method, 0) not in ended:
+        failed = next((one.error for one in results.ledger.failures), "it has no result")
+        raise KdzooError(f"{results.folder}: the final of {arm.method} failed: {failed}")
+    if likeness is None:
+        verdict, (entry, seed) = list(_judged(survey, arm, results)), _chosen(ended)
+        worth = judge(results.pairs[0].accuracies, arm.method).worth
+    else:
+        (entry, seed), worth = (arm.method, 0), "no labels"
+        verdict = list(_unlabelled(likeness, arm, ended[entry, seed]))
+    folder, result = ended[entry, seed]
+    done = _exported(request, folder, output, verdict, zoo)
+    return {
+        "worth": worth,
+        "verdict": verdict,
+        "winner": {"student": arm.student, "method": arm.method},
+        "rows": _rows(results),
+        "teacher": result.teacher or (results.pairs[0].teacher if results.pairs else None),
+        "taken": {
+            "entry": entry,
+            "seed": seed,
+            "accuracy": result.last,
+            "by": CHOICE if plan.labelled else None,
+        },
+        "parameters": result.parameters,
+        "file": done.path.name,
+        "difference": done.difference,
+        "agreement": done.agreement,
+        "pictures": done.samples.what,
+        "footprint": vars(of_file(done.model)),
+        "failures": [f"{one.name}: {one.error}" for one in results.ledger.failures],
+    }
+
+
+def _judged(survey: Survey, arm: Arm, results: SuiteResults) -> Iterator[str]:
+    found = results.pairs[0].accuracies
+    yield from judge(found, arm.method).lines()
+    yield from about_test(survey.test, fmean(found[arm.method].values()), cut=survey.cut)
+
+
+def _unlabelled(likeness: Likeness, arm: Arm, run: tuple[Path, Result]) -> Iterator[str]:
+    folder, result = run
+    own = likeness.of(folder / "student", report=True)
+    random = likeness.of(arm.student, report=True)
+    yield "No labels: nothing can be said about accuracy, nor whether distillation is worth it for a task."
+    yield (
+        f"A linear map of the student's features explains {number(own)} % of the variance of the teacher's on "
+        f"{likeness.pictures} pictures that were not trained on and chose nothing; of the same network untrained, "
+        f"{number(random)} %."
+    )
+    knn = result.figure("test/knn")
+    if knn is not None:
+        yield f"By its nearest neighbours, {number(knn)} % of the labelled test pictures are named rightly."
+
+
+def _chosen(ended: dict[tuple[str, int], tuple[Path, Result]]) -> tuple[str, int]:
+    """The entry of the highest mean validation accuracy, and its seed of the highest: no test picture decides."""
+    entries: dict[str, dict[int, float]] = {}
+    for (entry, seed), (_, result) in ended.items():
+        if result.val_last is not None:
+            entries.setdefault(entry, {})[seed] = result.val_last
+    entry = max(entries, key=lambda name: fmean(entries[name].values()))
+    return entry, max(entries[entry], key=lambda seed: (entries[entry][seed], -seed))
+
+
+def _rows(results: SuiteResults) -> list[dict[str, Any]]:
+    """Each entry of the final with its accuracies and its seconds."""
+    rows = results.pairs[0].rows if results.pairs else ()
+    return [
+        {
+            "entry": row.entry,
+            "accuracy": row.last.mean,
+            "half_width": row.last.half_width,
+            "seeds": len(row.seeds),
+            "points": row.difference.mean if row.difference else None,
+            "points_half_width": row.difference.half_width if row.difference else None,
+            "seconds": row.seconds + row.saved,
+            "baseline": row.entry == PLAIN,
+        }
+        for row in rows
+    ]
+
+
+def _exported(request: Request, run: Path, output: Path, verdict: list[str], zoo: Zoo) -> Exported:
+    """The student in timm's layout with its card, and as a file that was compared with torch."""
+    opened = open_model(str(run), zoo=zoo)
+    samples = samples_for(opened, {}, _SAMPLES, zoo)
+    done = export(opened, request.to, output / f"student{SUFFIXES[request.to]}", samples, included=True)
+    student = output / "student"
+    try:
+        shutil.rmtree(student, ignore_errors=True)
+        shutil.copytree(run / "student", student)
+    except OSError as error:
+        raise KdzooError(f"{student}: cannot be written: {error.strerror or error}") from None
+    card = student / "README.md"
+    said = "\n\n".join(verdict)
+    write_text(
+        card, f"{card.read_text(encoding='utf-8').rstrip()}\n\n## Is distillation worth it here?\n\n{said}\n"
+    )
+    return done
