@@ -20,6 +20,8 @@ from kdzoo.recipe.layers import Layer
 if TYPE_CHECKING:
     from kdzoo.bench.results import SuiteResults
     from kdzoo.compress.record import Record
+    from kdzoo.compress.request import Request
+    from kdzoo.compress.survey import Survey
     from kdzoo.registry.model import Registry, Suite
     from kdzoo.zoo import Zoo
 
@@ -87,30 +89,11 @@ def compress(
     began = time.monotonic()
     from pydantic import ValidationError
 
-    from kdzoo.bench.crew import available_gpus, crew, thread_limit
     from kdzoo.compress.footprint import usual_form
-    from kdzoo.compress.prepare import make_plan
-    from kdzoo.compress.record import Record, check_same, read_record
     from kdzoo.compress.request import Request, number_of, seconds_of
-    from kdzoo.compress.run import Compression
-    from kdzoo.compress.story import MARKDOWN, next_steps, write_story
-    from kdzoo.compress.suites import with_longer
-    from kdzoo.compress.survey import look
-    from kdzoo.cores import available_cores
     from kdzoo.errors import Fault, KdzooError
     from kdzoo.files import absolute, folder_name
-    from kdzoo.observers.console import Console
-    from kdzoo.owner import Owner
-    from kdzoo.registry.load import load_registry
     from kdzoo.use.given import keys_of
-    from kdzoo.zoo import Zoo
-
-    out, err = console(), error_console()
-    silent = quiet or json
-
-    def tell(line: str) -> None:
-        if not silent:
-            err.print(line, soft_wrap=True, markup=False, highlight=False)
 
     try:
         request = Request.model_validate(
@@ -118,7 +101,7 @@ def compress(
                 "data": {"dataset": "folder", "data_dir": str(absolute(folder)), **keys_of(layers)},
                 "budget": seconds_of(budget),
                 "teacher": teacher,
-                "teacher_weights": teacher_weights,
+                "teacher_weights": _place(teacher_weights),
                 "students": _names(students),
                 "methods": _names(methods),
                 "max_parameters": number_of(max_params, "--max-params") if max_params is not None else None,
@@ -130,57 +113,106 @@ def compress(
     except ValidationError as error:
         raise KdzooError(str(Fault.first(error))) from None
     place = output or Path("runs") / "compress" / folder_name(absolute(folder).name)
-    record = read_record(place)
-    if record is not None:
-        check_same(place, record, request)
-    zoo = Zoo()
-    known = with_longer(load_registry(zoo, registry or ()))
-    with closing(Console(err)) as shown:
-        survey = look(request.data, zoo, shown.observe if not silent else lambda event: None)
-    if record is not None:
-        check_same(place, record, request, survey.data.content)
-    else:
-        team, alone = (
-            crew(number, available_cores(), available_gpus(), at_most=thread_limit())
-            for number in (workers, 1)
-        )
-        left = request.budget - (time.monotonic() - began)
-        plan = make_plan(request, survey, left, team, alone, zoo, known, tell)
-        plan = plan.model_copy(update={"seconds": plan.seconds + time.monotonic() - began})
-        record = Record(request=request.plain(), pictures=survey.data.content, plan=plan)
-    found = list(survey.lines())
-    plan_lines = [*found, *record.plan.lines(), _whole(record, request.budget)]
-    if dry_run:
-        if json:
-            print_json({"pictures": found, "plan": record.plan.model_dump(mode="json")})
+    _Command(request, place, registry or [], workers, began, dry_run=dry_run, quiet=quiet, json=json).run()
+
+
+@dataclass(frozen=True)
+class _Command:
+    """What was typed, checked."""
+
+    request: Request
+    output: Path
+    registries: list[str]
+    workers: int | None
+    began: float
+    dry_run: bool
+    quiet: bool
+    json: bool
+
+    def run(self) -> None:
+        from kdzoo.compress.record import check_same, read_record
+        from kdzoo.compress.suites import with_longer
+        from kdzoo.compress.survey import look
+        from kdzoo.observers.console import Console
+        from kdzoo.registry.load import load_registry
+        from kdzoo.zoo import Zoo
+
+        record = read_record(self.output)
+        if record is not None:
+            check_same(self.output, record, self.request)
+        zoo = Zoo()
+        registry = with_longer(load_registry(zoo, self.registries))
+        with closing(Console(error_console())) as shown:
+            survey = look(self.request.data, zoo, (lambda event: None) if self._silent else shown.observe)
+        if record is None:
+            record = self._planned(survey, registry, zoo)
+        check_same(self.output, record, self.request, survey.data.content)
+        found = list(survey.lines())
+        if self.dry_run:
+            self._show(found, record)
         else:
-            for line in plan_lines:
-                print_paragraph(out, line, hanging=2)
-        return
-    for line in plan_lines:
-        tell(line)
-    runs = _Runs(zoo, known, workers, silent, labelled=record.plan.labelled)
-    command = shlex.join(["kdzoo", *sys.argv[1:]])
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise KdzooError(f"{place}: cannot write the output folder: {error.strerror or error}") from None
-    with Owner(place).held() as note:
-        if note:
-            tell(note)
-        work = Compression(request, survey, record, place, runs, known, zoo, tell, began)
-        results = work.run()
-        page = write_story(place, work.record, found, command)
-    if json:
-        print_json({**results, "folder": str(place), "seconds": work.spent})
-        return
-    print_line(out, "")
-    for line in results["verdict"]:
-        print_paragraph(out, line)
-    print_line(out, f"student: {place / results['file']}, and {place / 'student'} for timm")
-    print_line(out, f"report: {page} ({MARKDOWN} beside it)")
-    for line in next_steps(place, work.record):
-        print_line(out, f"next: {line}")
+            self._go(survey, found, record, registry, zoo)
+
+    @property
+    def _silent(self) -> bool:
+        return self.quiet or self.json
+
+    def _tell(self, line: str) -> None:
+        if not self._silent:
+            error_console().print(line, soft_wrap=True, markup=False, highlight=False)
+
+    def _planned(self, survey: Survey, registry: Registry, zoo: Zoo) -> Record:
+        from kdzoo.bench.crew import available_gpus, crew, thread_limit
+        from kdzoo.compress.prepare import make_plan
+        from kdzoo.compress.record import Record
+        from kdzoo.cores import available_cores
+
+        gpus, limit = available_gpus(), thread_limit()
+        team, alone = (crew(number, available_cores(), gpus, at_most=limit) for number in (self.workers, 1))
+        left = self.request.budget - (time.monotonic() - self.began)
+        plan = make_plan(self.request, survey, left, team, alone, zoo, registry, self._tell)
+        whole = plan.model_copy(update={"seconds": plan.seconds + time.monotonic() - self.began})
+        return Record(request=self.request.plain(), pictures=survey.data.content, plan=whole)
+
+    def _show(self, found: list[str], record: Record) -> None:
+        if self.json:
+            print_json({"pictures": found, "plan": record.plan.model_dump(mode="json")})
+            return
+        for line in (*found, *_plan(record)):
+            print_paragraph(console(), line, hanging=2)
+
+    def _go(self, survey: Survey, found: list[str], record: Record, registry: Registry, zoo: Zoo) -> None:
+        from kdzoo.compress.run import Compression
+        from kdzoo.compress.story import MARKDOWN, next_steps, write_story
+        from kdzoo.errors import KdzooError
+        from kdzoo.owner import Owner
+
+        for line in (*found, *_plan(record)):
+            self._tell(line)
+        place, out = self.output, console()
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise KdzooError(f"{place}: cannot write the output folder: {error.strerror or error}") from None
+        runs = _Runs(zoo, registry, self.workers, self._silent, labelled=record.plan.labelled)
+        with Owner(place).held() as note:
+            if note:
+                self._tell(note)
+            work = Compression(
+                self.request, survey, record, place, runs, registry, zoo, self._tell, self.began
+            )
+            results = work.run()
+            page = write_story(place, work.record, found, shlex.join(["kdzoo", *sys.argv[1:]]))
+        if self.json:
+            print_json({**results, "folder": str(place), "seconds": work.spent})
+            return
+        print_line(out, "")
+        for line in results["verdict"]:
+            print_paragraph(out, line)
+        print_line(out, f"student: {place / results['file']}, and {place / 'student'} for timm")
+        print_line(out, f"report: {page} ({MARKDOWN} beside it)")
+        for line in next_steps(place, work.record):
+            print_line(out, f"next: {line}")
 
 
 @dataclass(frozen=True)
@@ -215,12 +247,18 @@ class _Runs:
         )
 
 
-def _whole(record: Record, budget: float) -> str:
+def _plan(record: Record) -> list[str]:
     from kdzoo.bench.progress import duration
 
     spent = f"; {duration(record.spent)} are spent" if record.spent else ""
-    return f"in all about {duration(record.plan.seconds)} of {duration(budget)}{spent}"
+    budget = duration(record.request["budget"])
+    return [*record.plan.lines(), f"in all about {duration(record.plan.seconds)} of {budget}{spent}"]
 
 
 def _names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _place(weights: str | None) -> str | None:
+    """Weights in a file or a folder by their absolute path: the command may go on from elsewhere."""
+    return str(Path(weights).absolute()) if weights is not None and Path(weights).exists() else weights

@@ -1,7 +1,7 @@
 """How well a student's features predict the teacher's, where no label says what is right.
 
 A linear map is fitted on training pictures (ridge regression of standardised features) and measured on others: the
-share of the teacher's variance that it explains, in percent. It is the same measure for every student and every method,
+share of the teacher's variance that it explains, in percent. It is the same measure for every student and method,
 whatever a method's own loss is.
 """
 
