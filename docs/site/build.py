@@ -34,7 +34,7 @@ STYLE = Path(__file__).with_name("site.css")
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Start here": ("practitioners", "researchers", "authors"),
     "How to": (
-        "data", "training", "teachers", "which-method", "use", "loops", "python", "store", "figures", "benchmark",
+        "compress", "data", "training", "teachers", "which-method", "use", "loops", "python", "store", "figures", "benchmark",
         "modalities", "wandb",
     ),
     "Your own algorithm": ("tutorial", "hooks", "checks", "reference"),

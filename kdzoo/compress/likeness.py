@@ -107,7 +107,8 @@ def explained(fitted: Tensor, taught: Tensor, held: Tensor, truth: Tensor) -> fl
     penalty = _RIDGE * len(source) * torch.eye(source.shape[1], dtype=source.dtype)
     weights = torch.linalg.solve(source.T @ source + penalty, source.T @ target)
     left = (target_held - source_held @ weights).square().sum()
-    return 100.0 * (1.0 - float(left / target_held.square().sum()))
+    whole = target_held.square().sum()
+    return 100.0 * (1.0 - float(left / whole)) if whole > 0 else 0.0
 
 
 def _standardised(fitted: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
