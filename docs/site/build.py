@@ -34,8 +34,8 @@ STYLE = Path(__file__).with_name("site.css")
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Start here": ("practitioners", "researchers", "authors"),
     "How to": (
-        "compress", "data", "training", "teachers", "which-method", "use", "loops", "python", "store", "figures", "benchmark",
-        "modalities", "wandb",
+        "compress", "data", "training", "teachers", "which-method", "use", "loops", "python", "store", "figures",
+        "benchmark", "modalities", "wandb",
     ),
     "Your own algorithm": ("tutorial", "hooks", "checks", "reference"),
     "How it is made": ("design", "conformance", "crossings"),

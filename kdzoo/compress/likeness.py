@@ -18,7 +18,6 @@ from kdzoo.api.batch import Batch
 from kdzoo.backbone.origin import FOLDER
 from kdzoo.compress.survey import Survey
 from kdzoo.compress.teacher import Teacher
-from kdzoo.data.dataset import DataSet
 from kdzoo.engine.networks import Networks
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.model import Registry
@@ -29,13 +28,14 @@ _RIDGE = 0.1
 """Weight of the penalty, as a part of the number of pictures."""
 
 _MOST = 4000
-"""Training pictures that the map is fitted on at most."""
+"""Pictures of each kind that are looked at, about."""
 
 
 class Likeness:
     """Measures students against one teacher.
 
-    Of the held-out pictures one half is for choices and the other for the report.
+    Of the held-out pictures one half is for choices and the other for the report. Where training pictures stream, a
+    third of the held-out ones takes their place.
 
     Args:
         teacher: with weights.
@@ -46,50 +46,59 @@ class Likeness:
 
     def __init__(self, teacher: Teacher, survey: Survey, registry: Registry, zoo: Zoo) -> None:
         self._survey, self._registry, self._zoo = survey, registry, zoo
-        self._data: DataSet = survey.data
-        self._fitted, self._held = self._features(teacher.role.model_dump(exclude_unset=True))
+        self._taught = self._features(teacher.role.model_dump(exclude_unset=True))
 
     @property
     def pictures(self) -> int:
-        """Held-out pictures of each half."""
-        return len(self._held) // 2
+        """Held-out pictures of each part."""
+        return len(self._taught[2])
 
     def of(self, student: Path | str, *, report: bool = False) -> float:
         """Percent of the teacher's variance on held-out pictures that the student explains; at most 100.
 
         Args:
             student: the folder of an exported student, or the name of a model, which is untrained then.
-            report: the half for the report; default: that for choices.
+            report: the part for the report; default: that for choices.
         """
         folder = f"{FOLDER}{student.absolute()}" if isinstance(student, Path) else None
-        fitted, held = self._features({"model": folder or str(student), "weights": folder})
-        half = slice(1, None, 2) if report else slice(0, None, 2)
-        return explained(fitted, self._fitted, held[half], self._held[half])
+        own = self._features({"model": folder or str(student), "weights": folder})
+        part = 2 if report else 1
+        return explained(own[0], self._taught[0], own[part], self._taught[part])
 
-    def _features(self, network: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """(pictures, features) of training pictures as they are, and of the held-out ones."""
-        own = {"roles.student": {**network, "head": False, "train": None}, "observers": []}
-        data = {"data": self._survey.config.model_dump(exclude_unset=True)}
+    def _features(self, network: dict[str, Any]) -> tuple[Tensor, ...]:
+        """(pictures, features) of the pictures to fit a map on, for choices, and for the report."""
+        survey = self._survey
+        roles = {"roles.student": {**network, "head": False, "train": None}, "observers": []}
         recipe = resolve(
             zoo=self._zoo,
             registry=self._registry,
             method="baseline",
-            layers=[Layer("compress", data), Layer("compress", dotted(own))],
+            layers=[
+                Layer("compress", {"data": survey.config.model_dump(exclude_unset=True)}),
+                Layer("compress", dotted(roles)),
+            ],
         )
-        networks = Networks(recipe, self._data, torch.device("cpu"), lambda role, config: None, self._zoo)
+        networks = Networks(recipe, survey.data, torch.device("cpu"), lambda role, config: None, self._zoo)
         built = networks.build("student", num_classes=0).eval()
-        return _embedded(built, self._training()), _embedded(built, self._data.test)
+        held = _embedded(built, survey.data.test)
+        if survey.data.streams:
+            return held[0::3], held[1::3], held[2::3]
+        return _embedded(built, _training(survey)), held[0::2], held[1::2]
 
-    def _training(self) -> Iterable[Batch]:
-        rows, size = self._data.train.split.index[:_MOST], 64
-        return (
-            self._data.fetch(rows[start : start + size], view=None) for start in range(0, len(rows), size)
-        )
+
+def _training(survey: Survey) -> Iterable[Batch]:
+    """Training pictures as they are."""
+    rows = survey.data.train.split.index
+    return (survey.data.fetch(rows[start : start + 64], view=None) for start in range(0, len(rows), 64))
 
 
 @torch.no_grad()
 def _embedded(network: nn.Module, batches: Iterable[Batch]) -> Tensor:
-    found = [network(batch.inputs["image"], embedding=True).embedded.float() for batch in batches]
+    found: list[Tensor] = []
+    for batch in batches:
+        found.append(network(batch.inputs["image"], embedding=True).embedded.float())
+        if sum(map(len, found)) >= _MOST:
+            break
     return torch.cat(found)
 
 

@@ -122,6 +122,11 @@ class Plan(Section):
     def _steps(self) -> int:
         return max(1, self.counts[0] // self.batch)
 
+    @property
+    def teaching_seconds(self) -> float:
+        """Of the teacher's training."""
+        return 0.0 if self.teacher.train == "never" else _STAGE + self.teacher.seconds
+
     def rungs(self) -> list[tuple[int, int]]:
         """Arms and divisor of the final's epochs, for each rung: half of the arms go on, for twice the epochs."""
         arms = len(self.students) * len(self.methods)
@@ -162,8 +167,7 @@ class Plan(Section):
     def expected(self, epochs: int) -> float:
         """Seconds of everything with so many epochs in a final run."""
         rungs = sum(self.rung_seconds(place, epochs) for place in range(len(self.rungs())))
-        begins = _STAGE if self.teacher.train != "never" else 0.0
-        return begins + self.teacher.seconds + rungs + self.final_seconds(epochs, self.seeds)
+        return self.teaching_seconds + rungs + self.final_seconds(epochs, self.seeds)
 
     def run_seconds(self, student: Student, epochs: int, *, taught: bool, tests: bool = False) -> float:
         """Of one worker, for a run."""
@@ -180,7 +184,7 @@ class Plan(Section):
 
     def lines(self) -> Iterator[str]:
         """What will be done, in sentences, and how long it takes."""
-        yield f"teacher: {self.teacher}{_about(self.teacher.seconds)}"
+        yield f"teacher: {self.teacher}{_about(self.teaching_seconds)}"
         for one in self.students:
             start = f", weights {one.weights}" if one.weights else ""
             facts = f", {one.footprint}" if one.footprint else ""

@@ -117,7 +117,7 @@ class Compression:
             return teacher.role
         plain = self.plan.students[0].model_copy(update={"weights": None})
         suite = suites.teaching(plain, teacher.role, self.survey.config, self.plan.methods[0])
-        with self._stage("teacher", suite, teacher.seconds) as stage:
+        with self._stage("teacher", suite, self.plan.teaching_seconds) as stage:
             if stage.seconds is None:
                 self.runs.teacher("teacher", suite, self.output / stage.name)
         index = read_json(self.output / "teacher" / INDEX_FILE, TypeAdapter(TeacherIndex))

@@ -15,7 +15,7 @@ def shortlist(request: Request, situation: Situation, registry: Registry, zoo: Z
 
     Raises:
         UnknownName: the registry has no method of that name.
-        KdzooError: one is not installed, needs labels where there are none, or none suits.
+        KdzooError: one is not installed, has no teacher, needs labels where there are none, or none suits.
     """
     for name in request.methods:
         method = find_method(registry, name)
@@ -23,6 +23,10 @@ def shortlist(request: Request, situation: Situation, registry: Registry, zoo: Z
             raise KdzooError(f"method {name} is not installed: pip install {' '.join(method.packages)}")
         if method.category == "baseline":
             raise KdzooError(f"--methods {name}: the baselines are compared with anyway; name others")
+        if zoo.find("scheme", method.scheme.name).component.kind != "offline":
+            raise KdzooError(
+                f"--methods {name}: it has no teacher that is trained before; kdzoo bench compares such methods"
+            )
         why = why_labels(method.components, zoo) if situation == "no-labels" else None
         if why is not None:
             known = ", ".join(methods_without_labels(zoo))
