@@ -186,7 +186,7 @@ class _Command:
         from kdzoo.compress.story import MARKDOWN, next_steps, write_story
         from kdzoo.errors import KdzooError
         from kdzoo.owner import Owner
-        from kdzoo.stopping import Stop
+        from kdzoo.stopping import Stop, Stopped
 
         for line in (*found, *_plan(record)):
             self._tell(line)
@@ -202,8 +202,11 @@ class _Command:
             work = Compression(
                 self.request, survey, record, place, runs, registry, zoo, self._tell, self.began
             )
-            with Stop().listening():
-                results = work.run()
+            try:
+                with Stop().listening():
+                    results = work.run()
+            except Stopped as error:
+                raise Stopped(error.number, "(the same command goes on from here)") from None
             page = write_story(place, work.record, found, shlex.join(["kdzoo", *sys.argv[1:]]))
         if self.json:
             print_json({**results, "folder": str(place), "seconds": work.spent})

@@ -8,12 +8,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from kdzoo.bench.progress import duration
 from kdzoo.bench.recorded import Result
 from kdzoo.bench.results import SuiteResults
 from kdzoo.bench.words import number
 from kdzoo.compress.footprint import of_file
 from kdzoo.compress.likeness import Likeness
-from kdzoo.compress.plan import Plan
+from kdzoo.compress.record import Record
 from kdzoo.compress.request import Request
 from kdzoo.compress.suites import CHOICE, PLAIN, Arm
 from kdzoo.compress.survey import Survey
@@ -32,7 +33,7 @@ _SAMPLES = 64
 def finish(
     request: Request,
     survey: Survey,
-    plan: Plan,
+    record: Record,
     arm: Arm,
     results: SuiteResults,
     likeness: Likeness | None,
@@ -53,7 +54,7 @@ def finish(
         failed = next((one.error for one in results.ledger.failures), "it has no result")
         raise KdzooError(f"{results.folder}: the final of {arm.method} failed: {failed}")
     if likeness is None:
-        verdict, (entry, seed) = list(_judged(survey, arm, results)), _chosen(ended)
+        verdict, (entry, seed) = list(_judged(survey, record, arm, results)), _chosen(ended)
         worth = judge(results.pairs[0].accuracies, arm.method).worth
     else:
         (entry, seed), worth = (arm.method, 0), "no labels"
@@ -70,7 +71,7 @@ def finish(
             "entry": entry,
             "seed": seed,
             "accuracy": result.last,
-            "by": CHOICE if plan.labelled else None,
+            "by": CHOICE if likeness is None else None,
         },
         "parameters": result.parameters,
         "file": done.path.name,
@@ -82,10 +83,25 @@ def finish(
     }
 
 
-def _judged(survey: Survey, arm: Arm, results: SuiteResults) -> Iterator[str]:
+def _judged(survey: Survey, record: Record, arm: Arm, results: SuiteResults) -> Iterator[str]:
     found = results.pairs[0].accuracies
     yield from judge(found, arm.method).lines()
+    yield _cost(record, arm, results)
     yield from about_test(survey.test, fmean(found[arm.method].values()), cut=survey.cut)
+
+
+def _cost(record: Record, arm: Arm, results: SuiteResults) -> str:
+    """What distillation takes beside plain training."""
+    seconds = {row.entry: row.seconds + row.saved for row in results.pairs[0].rows}
+    before = {stage.name: stage.seconds for stage in record.stages if stage.seconds is not None}
+    parts = [f"{duration(before['teacher'])} for the teacher"] if "teacher" in before else []
+    search = sum(took for name, took in before.items() if name.startswith("rung"))
+    parts += [f"{duration(search)} for the choice of student and method"] if search else []
+    plain = f", a plain one {duration(seconds[PLAIN])}" if PLAIN in seconds else ""
+    said = f"a distilled run took {duration(seconds[arm.method])}{plain}"
+    return (
+        f"What it cost: {'; '.join([*parts, said])}. The student in use is as large and as fast either way."
+    )
 
 
 def _unlabelled(likeness: Likeness, arm: Arm, run: tuple[Path, Result]) -> Iterator[str]:

@@ -103,7 +103,7 @@ class Compression:
             arm, ratio = self._rungs(role, likeness)
             results = self._final(role, arm, ratio)
             found = finish(
-                self.request, self.survey, self.plan, arm, results, likeness, self.output, self.zoo
+                self.request, self.survey, self.record, arm, results, likeness, self.output, self.zoo
             )
             self._save(self.record.model_copy(update={"results": found}))
             return found
