@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from kdzoo.backbone import find_model
 from kdzoo.backbone.origin import FOLDER, TIMM, describe, origin_of
@@ -55,8 +55,8 @@ class Teacher(Section):
     @property
     def role(self) -> RoleConfig:
         """As a suite has it."""
-        own = {"mean": self.mean, "std": self.std}
-        keys = {name: value for name, value in own.items() if value is not None}
+        keys: dict[str, Any] = {"mean": self.mean, "std": self.std}
+        keys = {name: value for name, value in keys.items() if value is not None}
         if self.weights is not None:
             keys |= {"weights": self.weights, "train": self.train}
         if self.train != "never":
@@ -96,11 +96,15 @@ def teacher_for(
         described = describe(origin.path) if origin and origin.path and origin.path.is_dir() else {}
         own = {name: tuple(described[name]) for name in ("mean", "std") if described.get(name)}
         network = build(model, survey, zoo)
-        facts = {"model": model, "weights": weights, "parameters": parameters_of(network), **own}
-        knows = origin is not None and bool(survey.classes)
-        if knows and origin and origin.rows_for(survey.data.classes, by_number=False) is not None:
-            return Teacher(**facts, train="never", answer=pace_of(network, survey, threads).answer)
-        if not survey.labels:
+        facts: dict[str, Any] = {
+            "model": model,
+            "weights": weights,
+            "parameters": parameters_of(network),
+            **own,
+        }
+        if not survey.labels or (
+            origin and origin.rows_for(survey.data.classes, by_number=False) is not None
+        ):
             return Teacher(**facts, train="never", answer=pace_of(network, survey, threads).answer)
         whole = pace_of(network, survey, cores)
         answer = whole.answer * cores / threads
