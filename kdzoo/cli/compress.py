@@ -166,13 +166,16 @@ class _Command:
         from kdzoo.compress.prepare import make_plan
         from kdzoo.compress.record import Record
         from kdzoo.cores import available_cores
+        from kdzoo.version import __version__
 
         gpus, limit = available_gpus(), thread_limit()
         team, alone = (crew(number, available_cores(), gpus, at_most=limit) for number in (self.workers, 1))
         left = self.request.budget - (time.monotonic() - self.began)
         plan = make_plan(self.request, survey, left, team, alone, zoo, registry, self._tell)
         whole = plan.model_copy(update={"seconds": plan.seconds + time.monotonic() - self.began})
-        return Record(request=self.request.plain(), pictures=survey.data.content, plan=whole)
+        return Record(
+            kdzoo=__version__, request=self.request.plain(), pictures=survey.data.content, plan=whole
+        )
 
     def _show(self, found: list[str], record: Record) -> None:
         if self.json:

@@ -15,7 +15,6 @@ from kdzoo.compress.request import Request, changes
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.section import Section
 from kdzoo.registry.model import Suite
-from kdzoo.version import __version__
 
 FILE = "compress.json"
 
@@ -51,7 +50,7 @@ class Record(Section):
         results: of the whole, once it is finished.
     """
 
-    kdzoo: str = __version__
+    kdzoo: str
     request: dict[str, Any]
     pictures: str
     plan: Plan
@@ -82,7 +81,7 @@ def read_record(folder: Path) -> Record | None:
     """
     if os.path.isfile(folder / FILE):
         return read_json(folder / FILE, TypeAdapter(Record))
-    if os.path.isdir(folder) and any(one.name[0] != "." for one in os.scandir(folder)):
+    if os.path.isdir(folder) and any(name[0] != "." for name in os.listdir(folder)):
         raise KdzooError(f"{folder}: not empty, and not of kdzoo compress (no {FILE}); take another --output")
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise KdzooError(f"{folder}: not a folder; take another --output")

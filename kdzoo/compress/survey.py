@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -101,7 +100,8 @@ def look(config: DataConfig, zoo: Zoo, notify: Callable[[Event], None]) -> Surve
         KdzooError: there are no pictures or too few, one class, or a value is bad.
     """
     folder = config.data_dir
-    splits = {one.name for one in os.scandir(folder) if one.is_dir()} if folder and folder.is_dir() else set()
+    inside = folder.iterdir() if folder and folder.is_dir() else ()
+    splits = {one.name for one in inside if one.is_dir()}
     if "val_fraction" not in config.model_fields_set and not splits & set(VALIDATION):
         config = _with(config, val_fraction=VALIDATED)
     doubts: list[str] = []
