@@ -19,6 +19,7 @@ from kdzoo.recipe.layers import Layer
 
 if TYPE_CHECKING:
     from kdzoo.bench.results import SuiteResults
+    from kdzoo.cli.suite_session import SuiteCommand
     from kdzoo.compress.record import Record
     from kdzoo.compress.request import Request
     from kdzoo.compress.survey import Survey
@@ -234,12 +235,13 @@ class _Runs:
     labelled: bool
 
     def suite(self, name: str, suite: Suite, folder: Path) -> SuiteResults:
-        return self._command(name, suite, folder, self.workers).run()[0]
+        results, _ = self._command(name, suite, folder, self.workers).run()
+        return results
 
     def teacher(self, name: str, suite: Suite, folder: Path) -> None:
         self._command(name, suite, folder, 1).teachers()
 
-    def _command(self, name: str, suite: Suite, folder: Path, workers: int | None) -> Any:
+    def _command(self, name: str, suite: Suite, folder: Path, workers: int | None) -> SuiteCommand:
         from kdzoo.cli.suite_session import SuiteCommand
 
         return SuiteCommand(

@@ -53,6 +53,7 @@ def finish(
     if (arm.method, 0) not in ended:
         failed = next((one.error for one in results.ledger.failures), "it has no result")
         raise KdzooError(f"{results.folder}: the final of {arm.method} failed: {failed}")
+    worth: str
     if likeness is None:
         verdict, (entry, seed) = list(_judged(survey, record, arm, results)), _chosen(ended)
         worth = judge(results.pairs[0].accuracies, arm.method).worth

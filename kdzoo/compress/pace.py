@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kdzoo.api import Output
 from kdzoo.backbone import Backbone
 from kdzoo.backbone.memory_format import to_channels_last
 from kdzoo.compress.survey import Survey
@@ -44,7 +45,7 @@ def pace_of(network: Backbone, survey: Survey, threads: int) -> Pace:
 
     def step() -> None:
         optimizer.zero_grad()
-        _shown(network, images).square().mean().backward()
+        torch.autograd.backward(_shown(network, images).square().mean())
         optimizer.step()
         _wait(device)
 
@@ -69,7 +70,7 @@ def views_pace(survey: Survey, threads: int) -> float:
 
 
 def _shown(network: Backbone, images: Tensor) -> Tensor:
-    output = network(images, embedding=not network.num_classes)
+    output: Output = network(images, embedding=not network.num_classes)
     return output.logits if network.num_classes else output.embedded
 
 
