@@ -171,11 +171,9 @@ class _Command:
 
         gpus, limit = available_gpus(), thread_limit()
         team, alone = (crew(number, available_cores(), gpus, at_most=limit) for number in (self.workers, 1))
-        left = self.request.budget - (time.monotonic() - self.began)
-        plan = make_plan(self.request, survey, left, team, alone, zoo, registry, self._tell)
-        whole = plan.model_copy(update={"seconds": plan.seconds + time.monotonic() - self.began})
+        plan = make_plan(self.request, survey, self.began, team, alone, zoo, registry, self._tell)
         return Record(
-            kdzoo=__version__, request=self.request.plain(), pictures=survey.data.content, plan=whole
+            kdzoo=__version__, request=self.request.plain(), pictures=survey.data.content, plan=plan
         )
 
     def _show(self, found: list[str], record: Record) -> None:

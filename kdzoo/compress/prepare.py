@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from kdzoo.backbone.origin import FOLDER, TIMM
@@ -29,19 +30,19 @@ _TOGETHER = 1.2
 def make_plan(
     request: Request,
     survey: Survey,
-    seconds: float,
+    began: float,
     team: Crew,
     alone: Crew,
     zoo: Zoo,
     registry: Registry,
     tell: Callable[[str], None],
 ) -> Plan:
-    """What is tried in so many seconds.
+    """What is tried in the time that is left.
 
     Args:
         request: what is asked for.
         survey: the pictures.
-        seconds: that are left.
+        began: when the time began, by the monotonic clock.
         team: the workers of a suite.
         alone: the one worker that trains the teacher.
         zoo: the installed components.
@@ -51,14 +52,18 @@ def make_plan(
     Raises:
         KdzooError: a name is unknown, nothing is within the limits, or the time is too short; says the least.
     """
+
+    def left() -> float:
+        return request.budget - (time.monotonic() - began)
+
     methods = shortlist(request, survey.situation, registry, zoo)
     slower = _TOGETHER if len(team.devices) > 1 else 1.0
     views = slower * views_pace(survey, team.threads)
     tell("timing the teacher")
     try:
-        teacher = teacher_for(request, survey, TEACHING * seconds, views, team.threads, alone.threads, zoo)
+        teacher = teacher_for(request, survey, TEACHING * left(), views, team.threads, alone.threads, zoo)
     except TooSlow as error:
-        raise _too_short(request, error.seconds / TEACHING + request.budget - seconds) from None
+        raise _too_short(request, error.seconds / TEACHING + time.monotonic() - began) from None
     teacher = teacher.model_copy(update={"answer": slower * teacher.answer})
     students = []
     for one in candidates(request, survey, LADDER[0].students, teacher.parameters, zoo, tell):
@@ -87,12 +92,12 @@ def make_plan(
         counts=(survey.train, survey.val, survey.test),
         batch=survey.config.batch_size,
     )
-    plan = fitted(empty, seconds, survey, students, methods)
+    plan = fitted(empty, left(), survey, students, methods)
     if plan is None:
         fastest = min(students, key=lambda one: one.train)
         least = empty.model_copy(update={"students": (fastest,)}).expected(LEAST_EPOCHS)
-        raise _too_short(request, least + request.budget - seconds)
-    return plan
+        raise _too_short(request, least + time.monotonic() - began)
+    return plan.model_copy(update={"seconds": plan.seconds + time.monotonic() - began})
 
 
 def _too_short(request: Request, least: float) -> KdzooError:
