@@ -6,7 +6,7 @@ from kdzoo.compress.request import Request
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.unlabelled import methods_without_labels, why_labels
 from kdzoo.registry.load import find_method
-from kdzoo.registry.model import Registry, Situation
+from kdzoo.registry.model import Method, Registry, Situation
 from kdzoo.zoo import Zoo
 
 
@@ -23,7 +23,7 @@ def shortlist(request: Request, situation: Situation, registry: Registry, zoo: Z
             raise KdzooError(f"method {name} is not installed: pip install {' '.join(method.packages)}")
         if method.category == "baseline":
             raise KdzooError(f"--methods {name}: the baselines are compared with anyway; name others")
-        if zoo.find("scheme", method.scheme.name).component.kind != "offline":
+        if not _is_taught(method, zoo):
             raise KdzooError(
                 f"--methods {name}: it has no teacher that is trained before; kdzoo bench compares such methods"
             )
@@ -48,3 +48,10 @@ def shortlist(request: Request, situation: Situation, registry: Registry, zoo: Z
             f"{' '.join(sorted(packages - {'kdzoo'}))}"
         )
     return found
+
+
+def _is_taught(method: Method, zoo: Zoo) -> bool:
+    """Whether a teacher that is trained before teaches it."""
+    offline = zoo.find("scheme", method.scheme.name).component.kind == "offline"
+    reads = bool(method.knowledge) or zoo.find("algorithm", method.algorithm.name).component.reads_teacher
+    return bool(offline and reads)
