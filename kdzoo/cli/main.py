@@ -60,9 +60,9 @@ def kdzoo(
 
 app.command("list")(list_methods)
 app.command()(show)
-app.command()(compress)
 app.command(cls=TakesKeys)(distill)
 app.command(cls=TakesKeys)(bench)
+app.command()(compress)
 app.command(cls=TakesKeys)(probe)
 app.command(cls=TakesKeys)(reinforce)
 app.command(cls=TakesKeys)(reproduce)
