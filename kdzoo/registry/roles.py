@@ -114,8 +114,9 @@ def check_named(declared: Declared, roles: Iterable[str], *, whole: bool) -> Non
         UnknownName: one is declared by nobody.
     """
     named = set(roles)
-    if whole and (unknown := sorted(named - declared.keys() - {"student"})):
-        raise UnknownName("role", unknown[0], {"student", *declared})
+    known = {"student", "teacher", *declared}  # the two of every recipe's flags
+    if whole and (unknown := sorted(named - known)):
+        raise UnknownName("role", unknown[0], known)
     for role, owner in declared.values():
         if role.required and role.name not in named:
             raise MissingRole(role, owner)
