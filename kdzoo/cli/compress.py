@@ -252,6 +252,7 @@ class _Runs:
             workers=workers,
             quiet=self.quiet,
             labelled=self.labelled,
+            about_data=False,  # it was said once
         )
 
 

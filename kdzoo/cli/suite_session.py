@@ -41,6 +41,7 @@ class SuiteCommand:
         workers: runs at a time; None is one for each GPU, else for each core.
         quiet: print failures alone.
         labelled: refuse data whose test images have no labels.
+        about_data: say what was found in them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class SuiteCommand:
     workers: int | None
     quiet: bool
     labelled: bool = True
+    about_data: bool = True
 
     def run(self) -> tuple[SuiteResults, Path]:
         """Do what is not finished, write the results; returns them and the path of the report.
@@ -101,7 +103,7 @@ class SuiteCommand:
         return crew(self.workers, available_cores(), available_gpus(), at_most=thread_limit())
 
     def _data(self, shown: Console) -> SuiteData:
-        notify = (lambda event: None) if self.quiet else shown.observe
+        notify = (lambda event: None) if self.quiet or not self.about_data else shown.observe
         return SuiteData(notify, labelled=self.labelled)
 
     def _planner(self, team: Crew, data: SuiteData) -> Planner:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kdzoo.bench.progress import duration
-from kdzoo.compress.survey import Survey
+from kdzoo.compress.request import Request
 from kdzoo.compress.teacher import Teacher
 from kdzoo.recipe.section import Section
 from kdzoo.registry.model import Situation
@@ -204,24 +204,26 @@ class Plan(Section):
 
 
 def fitted(
-    plan: Plan, seconds: float, survey: Survey, students: Sequence[Student], methods: Sequence[str]
+    plan: Plan, seconds: float, request: Request, students: Sequence[Student], methods: Sequence[str]
 ) -> Plan | None:
     """The plan with as much as fits; None if not even the least does.
+
+    What the user names is tried, all of it.
 
     Args:
         plan: its teacher and measurements count.
         seconds: that are left.
-        survey: the pictures.
+        request: may name students and methods.
         students: all candidates; the first are the most wanted.
         methods: all methods; likewise.
     """
     found = None
     for breadth in LADDER:
-        seeds = breadth.seeds if survey.labels else 1
+        seeds = breadth.seeds if plan.labelled else 1
         tried = plan.model_copy(
             update={
-                "students": tuple(students[: breadth.students]),
-                "methods": tuple(methods[: breadth.methods]),
+                "students": tuple(students if request.students else students[: breadth.students]),
+                "methods": tuple(methods if request.methods else methods[: breadth.methods]),
                 "seeds": seeds,
             }
         )

@@ -83,8 +83,8 @@ def make_plan(
     empty = Plan(
         situation=survey.situation,
         teacher=teacher,
-        students=tuple(students[:1]),
-        methods=tuple(methods[:1]),
+        students=tuple(students),
+        methods=tuple(methods),
         seeds=1,
         epochs=LEAST_EPOCHS,
         views=views,
@@ -92,10 +92,14 @@ def make_plan(
         counts=(survey.train, survey.val, survey.test),
         batch=survey.config.batch_size,
     )
-    plan = fitted(empty, left(), survey, students, methods)
+    plan = fitted(empty, left(), request, students, methods)
     if plan is None:
         fastest = min(students, key=lambda one: one.train)
-        least = empty.model_copy(update={"students": (fastest,)}).expected(LEAST_EPOCHS)
+        fewest = {
+            "students": tuple(students) if request.students else (fastest,),
+            "methods": tuple(methods) if request.methods else tuple(methods[:1]),
+        }
+        least = empty.model_copy(update=fewest).expected(LEAST_EPOCHS)
         raise _too_short(request, least + time.monotonic() - began)
     return plan.model_copy(update={"seconds": plan.seconds + time.monotonic() - began})
 

@@ -185,6 +185,10 @@ class Compression:
             suite = stage.suite
             if stage.seconds is not None:
                 return read_results(self.output / name)
+            as_long = f" (plain training as long: {longer})" if plan.labelled else ""
+            self._say(
+                name, [f"final: {arm.method} with {arm.student}, {seeds} seeds, {epochs} epochs{as_long}"]
+            )
             together = max(1, plan.workers // (CONTROLS + 1))
             for done in range(together, len(suite.seeds) + together, together):
                 began = time.monotonic()

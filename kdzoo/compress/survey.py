@@ -10,6 +10,7 @@ import torch
 from kdzoo.api.observer import Event, Preparing
 from kdzoo.data.dataset import DataSet
 from kdzoo.data.folder import VALIDATION
+from kdzoo.data.once import Once
 from kdzoo.data.open import open_data
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.batch_size import fitting
@@ -105,14 +106,23 @@ def look(config: DataConfig, zoo: Zoo, notify: Callable[[Event], None]) -> Surve
     if "val_fraction" not in config.model_fields_set and not splits & set(VALIDATION):
         config = _with(config, val_fraction=VALIDATED)
     doubts: list[str] = []
-    opened = open_data(
-        config,
-        seed=0,
-        device=torch.device("cpu"),
-        progress=lambda label, done, total: notify(Preparing(label, done, total)),
-        warn=doubts.append,
-        zoo=zoo,
-    )
+    once = Once()
+
+    def opened_with(config: DataConfig) -> DataSet:
+        return open_data(
+            config,
+            seed=0,
+            device=torch.device("cpu"),
+            progress=lambda label, done, total: notify(Preparing(label, done, total)),
+            warn=doubts.append,
+            once=once,
+            zoo=zoo,
+        )
+
+    opened = opened_with(config)
+    if "batch_size" not in config.model_fields_set:
+        config = _with(config, batch_size=fitting(len(opened.train.split)))
+        opened = opened_with(config)
     doubts += [f"{path}: unreadable, left out: {why}" for path, why in list(opened.unreadable.items())[:3]]
     train, labels = opened.train.split, int((opened.train.split.target >= 0).sum())
     if len(train) < LEAST:
@@ -123,8 +133,6 @@ def look(config: DataConfig, zoo: Zoo, notify: Callable[[Event], None]) -> Surve
         )
     if labels and not bool((opened.test.split.target >= 0).any()):
         raise KdzooError(f"{folder}: the test pictures have no labels, so there is no verdict; label some")
-    if "batch_size" not in config.model_fields_set:
-        config = _with(config, batch_size=fitting(len(train)))
     cut = not splits & {"test", *VALIDATION} and config.labels_file is None
     return Survey(config, opened, tuple(doubts), labels, cut)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from kdzoo.compress.plan import LADDER, LEAST_EPOCHS, Plan, Student, fitted, most_epochs
-from kdzoo.compress.survey import Survey
+from kdzoo.compress.request import Request
 from kdzoo.compress.teacher import Teacher
+from kdzoo.recipe.data import DataConfig
 
 STUDENTS = [
     Student(model=f"net{number}", parameters=1000 - number, train=0.004, answer=0.001) for number in range(4)
@@ -34,8 +34,7 @@ def plan(**changes: Any) -> Plan:
 
 
 def given(seconds: float) -> Plan | None:
-    survey = cast(Survey, SimpleNamespace(labels=1000))
-    return fitted(plan(), seconds, survey, STUDENTS, METHODS)
+    return fitted(plan(), seconds, Request(data=DataConfig(), budget=1), STUDENTS, METHODS)
 
 
 def test_half_of_the_arms_go_on_for_twice_the_epochs() -> None:
@@ -64,6 +63,13 @@ def test_too_little_time_has_no_plan() -> None:
     found = given(least + 1)
     assert found is not None
     assert (found.epochs, found.seeds, len(found.students)) == (LEAST_EPOCHS, 1, 1)
+
+
+def test_what_the_user_names_is_tried() -> None:
+    request = Request(data=DataConfig(), budget=1, students=("net0", "net1"), methods=("a", "b", "c"))
+    found = fitted(plan(), 400, request, STUDENTS[:2], METHODS[:3])
+    assert found is not None
+    assert (len(found.students), found.methods) == (2, ("a", "b", "c"))
 
 
 def test_the_most_epochs_fit_and_one_more_does_not() -> None:
