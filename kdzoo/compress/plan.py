@@ -16,8 +16,11 @@ CONTROLS = 3
 """Beside the winner in the final: plain training, label smoothing, plain training for as many seconds."""
 
 LEAST_EPOCHS = 2
-_WANTED_STEPS, _WANTED_EPOCHS = 250, 8
+_WANTED_STEPS, _WANTED_EPOCHS = 400, 8
 """Of a final run, before more is tried instead."""
+
+_TELLING = 1 / 3
+"""Part of the wanted epochs that a rung has at least."""
 
 _MOST_STEPS, _MOST_EPOCHS = 6_000, 60
 """Of a final run; whichever is more epochs."""
@@ -133,6 +136,11 @@ class Plan(Section):
         number = 0 if arms < 2 else max(1, math.ceil(math.log2(arms)) - 1)
         return [(math.ceil(arms / 2**place), 2 ** (number - place)) for place in range(number)]
 
+    def rung_epochs(self, place: int, epochs: int) -> int:
+        """Of a rung whose final has so many; in too few of them nothing can be told apart."""
+        least = max(LEAST_EPOCHS, math.ceil(_TELLING * self.wanted))
+        return min(epochs, max(least, epochs // self.rungs()[place][1]))
+
     def rung_seconds(self, place: int, epochs: int, arms: Mapping[str, int] | None = None) -> float:
         """Of a rung whose final has so many epochs.
 
@@ -141,8 +149,8 @@ class Plan(Section):
             epochs: of a final run.
             arms: methods of each student; default: as many for each.
         """
-        count, part = self.rungs()[place]
-        own = max(LEAST_EPOCHS, epochs // part)
+        count, _ = self.rungs()[place]
+        own = self.rung_epochs(place, epochs)
         if arms is None:
             arms = {one.model: math.ceil(count / len(self.students)) for one in self.students}
         total = sum(
@@ -193,9 +201,9 @@ class Plan(Section):
         methods = f"{', '.join(self.methods)} (for pictures with {self.situation.replace('-', ' ')})"
         yield f"methods: {methods}{beside if self.labelled else ''}"
         by = "validation accuracy" if self.labelled else "how well they predict the teacher's features"
-        for place, (arms, part) in enumerate(self.rungs()):
+        for place, (arms, _) in enumerate(self.rungs()):
             took = _about(self.rung_seconds(place, self.epochs))
-            own = max(LEAST_EPOCHS, self.epochs // part)
+            own = self.rung_epochs(place, self.epochs)
             yield f"rung {place + 1}: {arms} of student and method, {own} epochs each, ranked by {by}{took}"
         entries = f"{CONTROLS + 1} entries" if self.labelled else "the winner"
         seeds = f"{self.seeds} seed{'s' * (self.seeds > 1)}"

@@ -137,9 +137,10 @@ class Compression:
         ratio = None
         for place in range(len(sizes)):
             own = {one.model: sum(arm.student == one.model for arm in arms) for one in plan.students}
-            epochs = max(LEAST_EPOCHS, self._epochs(place) // sizes[place][1])
+            final = self._epochs(place)
+            epochs = plan.rung_epochs(place, final)
             suite = suites.rung(arms, plan.students, role, self.survey.config, epochs, labelled=plan.labelled)
-            expected = plan.rung_seconds(place, epochs * sizes[place][1], own)
+            expected = plan.rung_seconds(place, final, own)
             results = self._run(f"rung-{place + 1}", suite, expected)
             order = self._ranked(results, arms, likeness)
             keep = sizes[place + 1][0] if place + 1 < len(sizes) else 1
@@ -185,10 +186,7 @@ class Compression:
             suite = stage.suite
             if stage.seconds is not None:
                 return read_results(self.output / name)
-            as_long = f" (plain training as long: {longer})" if plan.labelled else ""
-            self._say(
-                name, [f"final: {arm.method} with {arm.student}, {seeds} seeds, {epochs} epochs{as_long}"]
-            )
+            self._say(name, [f"final: {suites.about(arm, suite)}"])
             together = max(1, plan.workers // (CONTROLS + 1))
             for done in range(together, len(suite.seeds) + together, together):
                 began = time.monotonic()

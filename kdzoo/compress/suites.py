@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from kdzoo.bench.results import SuiteResults
+from kdzoo.bench.words import several
 from kdzoo.compress.plan import VALIDATIONS, Student
 from kdzoo.compress.teacher import FINE_TUNED
 from kdzoo.recipe.data import DataConfig
@@ -82,6 +83,14 @@ def final(
         "settings": {LONGER: {"epochs": longer, "eval_every": _between(longer)}} if labelled else {},
     }
     return _suite(content, data, epochs, seeds=list(range(seeds)), headline="test/last")
+
+
+def about(arm: Arm, suite: Suite) -> str:
+    """The final in words."""
+    seeds = several(len(suite.seeds), "seed")
+    longer = suite.settings.get(LONGER, {}).get("epochs")
+    as_long = "" if longer is None else f", plain training for as many seconds {longer}"
+    return f"{arm.method} with {arm.student}, {seeds}, {several(suite.epochs, 'epoch')}{as_long}"
 
 
 def teaching(student: Student, teacher: RoleConfig, data: DataConfig, method: str) -> Suite:
