@@ -31,11 +31,11 @@ from kdzoo.use.predict import predict
 
 @dataclass(frozen=True)
 class Journey:
-    """A finished call: its folder, the command as a reader would type it, and what it printed."""
+    """A finished call: its folder, the command as a reader would type it, and folders that no reader has."""
 
     folder: Path
     command: str
-    said: str
+    places: tuple[Path, ...]
 
     @property
     def record(self) -> dict[str, Any]:
@@ -47,7 +47,10 @@ class Journey:
         """Its report, with titles two levels further down and without places of this machine."""
         text = (self.folder / "report.md").read_text()
         lines = [f"##{line}" if line.startswith("#") else line for line in text.splitlines()[1:]]
-        return "\n".join(lines).strip().replace(f"{self.folder}/", "").replace(f"{self.folder.parent}/", "")
+        told = "\n".join(lines).strip()
+        for place in (self.folder.parent, *self.places):
+            told = told.replace(f"{place}/", "")
+        return told
 
 
 def links(source: Path, target: Path, number: int, *, skip: int = 0, flat: bool = False) -> None:
@@ -74,7 +77,11 @@ def call(folder: Path, pictures: Path, options: argparse.Namespace, budget: str,
     )
     print(done.stdout, flush=True)
     shown = [Path(one).name if Path(one).is_absolute() else one for one in arguments]
-    return Journey(folder, f"kdzoo compress {pictures.name} {shlex.join(shown)}", done.stdout)
+    return Journey(
+        folder,
+        f"kdzoo compress {pictures.name} {shlex.join(shown)}",
+        (options.teacher_weights.absolute().parent,),
+    )
 
 
 def compared(journey: Journey, pictures: Sequence[Path]) -> str:
@@ -147,10 +154,10 @@ def main() -> None:
     parser.add_argument("--teacher-weights", type=Path, required=True)
     parser.add_argument("--teacher", default="tf_efficientnet_lite0")
     parser.add_argument("--img-size", type=int, default=64)
-    parser.add_argument("--per-class", type=int, default=100)
+    parser.add_argument("--per-class", type=int, default=75)
     parser.add_argument("--test-per-class", type=int, default=100)
     parser.add_argument("--flat-per-class", type=int, default=60)
-    parser.add_argument("--budget", default="11m")
+    parser.add_argument("--budget", default="12m")
     parser.add_argument("--flat-budget", default="4m")
     parser.add_argument(
         "--first", nargs="*", default=["--max-params", "1M"], help="further flags of the first journey"

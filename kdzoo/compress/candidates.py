@@ -77,7 +77,7 @@ def candidates(
             find_model(name, zoo)
         found = [Candidate(name, parameters_of(build(name, survey, zoo))) for name in request.students]
     else:
-        found = [one for one in _counted(survey.classes) if _builds(one.model, survey, zoo)]
+        found = [one for one in counted(survey.classes) if _builds(one.model, survey, zoo)]
     limit = request.max_parameters
     if limit is None and not request.students:
         smaller = [one for one in found if PART * one.parameters <= teacher]
@@ -99,8 +99,8 @@ def candidates(
 def spread(found: Sequence[Candidate], number: int) -> list[Candidate]:
     """So many at most, the largest first, evenly over the order of their sizes."""
     ordered = sorted(found, key=lambda one: -one.parameters)
-    places = {round(place * len(ordered) / number) for place in range(min(number, len(ordered)))}
-    return [ordered[place] for place in sorted(places)]
+    number = min(number, len(ordered))
+    return [ordered[round(place * len(ordered) / number)] for place in range(number)]
 
 
 def build(model: str, survey: Survey, zoo: Zoo) -> Backbone:
@@ -153,7 +153,7 @@ def _beyond(found: Footprint | None, request: Request) -> Iterator[float]:
 
 
 @cache
-def _counted(classes: int) -> tuple[Candidate, ...]:
+def counted(classes: int) -> tuple[Candidate, ...]:
     """The families' networks; counted without memory for their weights."""
     found = []
     for name in timm.list_models(list(FAMILIES)):
