@@ -160,9 +160,9 @@ def main() -> None:
     parser.add_argument("--budget", default="12m")
     parser.add_argument("--flat-budget", default="4m")
     parser.add_argument(
-        "--first", nargs="*", default=["--max-params", "1M"], help="further flags of the first journey"
+        "--first", nargs="*", default=["--max-params", "400k"], help="further flags of the first journey"
     )
-    parser.add_argument("--second", nargs="*", default=["--max-params", "1M"], help="of the second")
+    parser.add_argument("--second", nargs="*", default=["--max-params", "400k"], help="of the second")
     parser.add_argument("--journeys", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--keep", type=Path, help="where the folders are left; default: nowhere")
     parser.add_argument("--write", type=Path)

@@ -53,6 +53,10 @@ def compress(
     teacher_weights: Annotated[
         str | None, _option("--teacher-weights", help="pretrained, a file, or a folder.")
     ] = None,
+    teacher_train: Annotated[
+        Literal["head", "full"] | None,
+        _option("--teacher-train", help="What of a pretrained one (default: by the number of pictures)."),
+    ] = None,
     students: Annotated[
         str | None, _option("--students", help="timm models, separated by commas (default: chosen by size).")
     ] = None,
@@ -103,6 +107,7 @@ def compress(
                 "budget": seconds_of(budget),
                 "teacher": teacher,
                 "teacher_weights": _place(teacher_weights),
+                "teacher_train": teacher_train,
                 "students": _names(students),
                 "methods": _names(methods),
                 "max_parameters": number_of(max_params, "--max-params") if max_params is not None else None,

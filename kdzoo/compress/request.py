@@ -25,6 +25,7 @@ class Request(Section):
         budget: seconds that all of it may take.
         teacher: its model; None: chosen here.
         teacher_weights: as of a role; None: pretrained where they can be had.
+        teacher_train: what of a pretrained one is trained; None: what suits the number of pictures.
         students: their models; empty: chosen here.
         methods: of the registry; empty: those that suit the pictures.
         max_parameters: of the student.
@@ -37,6 +38,7 @@ class Request(Section):
     budget: PositiveFloat
     teacher: str | None = None
     teacher_weights: str | None = None
+    teacher_train: Literal["head", "full"] | None = None
     students: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     max_parameters: PositiveInt | None = None

@@ -24,7 +24,11 @@ SCRATCH = ("resnet50", "resnet34", "resnet18", "test_resnet")
 FINE_TUNED = 5e-4
 """Peak learning rate of a network that starts from weights."""
 
-_EPOCHS = {"full": (3, 12), "head": (2, 8), "scratch": (8, 40)}
+ENOUGH = 500
+"""Labelled training pictures of a class from which a whole pretrained network is trained; with fewer its features are
+kept and a new head is trained, which is better with few pictures."""
+
+_EPOCHS = {"full": (3, 12), "head": (2, 20), "scratch": (8, 40)}
 """Fewest and most epochs of a teacher whose whole network or head is trained, or that has no weights."""
 
 
@@ -61,7 +65,7 @@ class Teacher(Section):
             keys |= {"weights": self.weights, "train": self.train}
         if self.train != "never":
             keys |= {"epochs": self.epochs}
-            keys |= {"lr": FINE_TUNED} if self.weights is not None else {}
+            keys |= {"lr": FINE_TUNED} if self.weights is not None and self.train == "full" else {}
         return RoleConfig.model_validate({"model": self.model, **keys})
 
     def __str__(self) -> str:
@@ -108,7 +112,7 @@ def teacher_for(
             return Teacher(**facts, train="never", answer=pace_of(network, survey, threads).answer)
         whole = pace_of(network, survey, cores)
         answer = whole.answer * cores / threads
-        for kind in ("full", "head") if weights is not None else ("scratch",):
+        for kind in _ways(request, survey) if weights is not None else ("scratch",):
             fewest, most = _EPOCHS[kind]
             epoch = survey.train * ((whole.answer if kind == "head" else whole.train) + views / cores)
             epoch += survey.val * whole.answer
@@ -118,6 +122,13 @@ def teacher_for(
                 train: Literal["head", "full"] = "head" if kind == "head" else "full"
                 return Teacher(**facts, train=train, epochs=epochs, seconds=epochs * epoch, answer=answer)
     raise TooSlow(min(least))
+
+
+def _ways(request: Request, survey: Survey) -> tuple[str, ...]:
+    """What of a pretrained teacher is trained, the most wanted first."""
+    if request.teacher_train is not None:
+        return (request.teacher_train,)
+    return ("full", "head") if survey.labels >= ENOUGH * survey.classes else ("head",)
 
 
 class TooSlow(KdzooError):
