@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,15 @@ def page(journeys: Sequence[tuple[str, str, Journey, str]], options: argparse.Na
         took = f"It took {duration(spent)}."
         parts += [f"## {title}", about, f"    {journey.command}", took, again, journey.report()]
     parts.append(f"Measured on {platform.machine()}, Python {platform.python_version()}.")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(wrapped, "\n\n".join(parts).split("\n\n"))) + "\n"
+
+
+def wrapped(paragraph: str) -> str:
+    """A paragraph of prose in lines of a readable length; tables, titles and commands as they are."""
+    prose = not paragraph.startswith(("|", "#", "    ", "```"))
+    return (
+        textwrap.fill(paragraph, 118, break_long_words=False, break_on_hyphens=False) if prose else paragraph
+    )
 
 
 def unseen(cifar: Path, skip: int) -> list[Path]:
@@ -160,9 +169,12 @@ def main() -> None:
     parser.add_argument("--budget", default="12m")
     parser.add_argument("--flat-budget", default="4m")
     parser.add_argument(
-        "--first", nargs="*", default=["--max-params", "400k"], help="further flags of the first journey"
+        "--first",
+        type=shlex.split,
+        default=["--max-params", "400k"],
+        help="further flags of the first journey",
     )
-    parser.add_argument("--second", nargs="*", default=["--max-params", "400k"], help="of the second")
+    parser.add_argument("--second", type=shlex.split, default=["--max-params", "400k"], help="of the second")
     parser.add_argument("--journeys", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--keep", type=Path, help="where the folders are left; default: nowhere")
     parser.add_argument("--write", type=Path)

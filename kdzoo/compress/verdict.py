@@ -63,13 +63,17 @@ class Verdict:
             yield f"Worth it: {self.winner} is above every control by more than chance explains: {listed}."
         elif self.worth == "no":
             yield f"Not worth it here: {best.control} is as good as {self.winner} or better: {listed}."
+            if best.difference.high > 0:
+                gain = number(best.difference.high)
+                yield f"With {several(seeds, 'seed')} a gain of up to {gain} points cannot be excluded."
         else:
             why = (
                 "one seed cannot tell a difference from chance"
                 if seeds < 2
-                else f"with {several(seeds, 'seed')} the difference to {best.control} can be chance"
+                else f"{self.winner} has the highest mean, but with {several(seeds, 'seed')} the difference to "
+                f"{best.control} can be chance"
             )
-            yield f"Cannot tell: {self.winner} has the highest mean, but {why}: {listed}."
+            yield f"Cannot tell: {why}: {listed}."
             if self.needed is not None:
                 yield f"A difference of that size takes about {several(self.needed, 'seed')} to be seen."
         if seeds > 1:
@@ -95,7 +99,8 @@ def judge(accuracies: Mapping[str, Mapping[int, float]], winner: str) -> Verdict
     gaps = {control: found for control, found in gaps.items() if found}
     adjusted = holm({name: p for name, found in gaps.items() if (p := paired_p(found)) is not None})
     compared = tuple(Comparison(name, estimate(found), adjusted.get(name)) for name, found in gaps.items())
-    if any(one.difference.mean <= 0 for one in compared):
+    told = all(one.difference.n > 1 for one in compared)
+    if told and any(one.difference.mean <= 0 for one in compared):
         return Verdict("no", winner, compared)
     if compared and all(one.p is not None and one.p <= LEVEL for one in compared):
         return Verdict("yes", winner, compared)

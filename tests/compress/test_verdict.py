@@ -40,6 +40,7 @@ def test_one_seed_tells_nothing() -> None:
     found = judge({"new": {0: 90.0}, "plain": {0: 80.0}}, "new")
     assert found.worth == "cannot tell"
     assert "one seed cannot tell a difference from chance" in next(found.lines())
+    assert judge({"new": {0: 80.0}, "plain": {0: 90.0}}, "new").worth == "cannot tell"
 
 
 def test_seeds_that_one_of_them_lacks_do_not_count() -> None:
