@@ -162,15 +162,33 @@ class Plan(Section):
         runs = sum(arms.values()) + (len(arms) if self.labelled else 0)
         return _STAGE + self._wall(total, runs)
 
-    def final_seconds(self, epochs: int, seeds: int, student: Student | None = None) -> float:
-        """Of the final with the student, or with the slowest one."""
+    def final_seconds(
+        self, epochs: int, seeds: int, student: Student | None = None, ratio: float | None = None
+    ) -> float:
+        """Of the final.
+
+        Args:
+            epochs: of a run.
+            seeds: how many.
+            student: the winner's; default: the slowest one.
+            ratio: how many times the seconds of plain training an epoch of distillation takes, where it was measured:
+                a method may have much to compute beside the teacher's answers.
+        """
         one = student or max(self.students, key=lambda each: each.train)
         taught = self.run_seconds(one, epochs, taught=True, tests=True)
+        if ratio is not None:
+            beyond = ratio - self.ratio(one)
+            taught += max(0.0, beyond) * epochs * self.counts[0] * (one.train + self.views)
         if not self.labelled:
             return _STAGE + self._wall(seeds * taught, seeds) + _LAST
         plain = self.run_seconds(one, epochs, taught=False, tests=True)
         # plain training as long as distillation takes as long as distillation
         return _STAGE + self._wall(seeds * (2 * taught + 2 * plain), seeds * (CONTROLS + 1)) + _LAST
+
+    def ratio(self, student: Student) -> float:
+        """How many times the seconds of plain training distillation takes, if it adds the teacher's answers alone."""
+        usual = student.train + self.views
+        return (usual + self.teacher.answer) / usual
 
     def expected(self, epochs: int) -> float:
         """Seconds of everything with so many epochs in a final run."""

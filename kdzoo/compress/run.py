@@ -149,9 +149,7 @@ class Compression:
             what = "%" if likeness is None else "% of the teacher's features explained"
             listed = ", ".join(f"{one.method} with {one.student} {number(value)}" for one, value in order)
             self._say(f"rung-{place + 1}", [f"rung {place + 1}: {listed} {what} on validation pictures"])
-        student = self._student(arms[0])
-        usual = student.train + plan.views
-        return arms[0], ratio or (usual + plan.teacher.answer) / usual
+        return arms[0], ratio or plan.ratio(self._student(arms[0]))
 
     def _ranked(
         self, results: SuiteResults, arms: Sequence[Arm], likeness: Likeness | None
@@ -176,13 +174,13 @@ class Compression:
     def _final(self, role: RoleConfig, arm: Arm, ratio: float) -> SuiteResults:
         """The winner and its controls, seed by seed while there is time."""
         student, plan = self._student(arm), self.plan
-        seeds, epochs = self._last(student)
+        seeds, epochs = self._last(student, ratio)
         longer = max(epochs, round(ratio * epochs))
         suite = suites.final(
             arm, student, role, self.survey.config, epochs, longer, seeds, labelled=plan.labelled
         )
         name = "final"
-        with self._stage(name, suite, plan.final_seconds(epochs, seeds, student)) as stage:
+        with self._stage(name, suite, plan.final_seconds(epochs, seeds, student, ratio)) as stage:
             suite = stage.suite
             if stage.seconds is not None:
                 return read_results(self.output / name)
@@ -246,20 +244,20 @@ class Compression:
 
         return _most(needed, self.left, plan.most)
 
-    def _last(self, student: Student) -> tuple[int, int]:
+    def _last(self, student: Student, ratio: float) -> tuple[int, int]:
         """Seeds and epochs of the final."""
         plan, slower = self.plan, self._slower()
         wanted = _SHORTER * min(plan.epochs, plan.wanted)
         seeds = plan.seeds
         while True:
-            needed = partial(self._final_seconds, slower, seeds, student)
+            needed = partial(self._final_seconds, slower, ratio, seeds, student)
             epochs = _most(needed, self.left, plan.most)
             if epochs >= wanted or seeds == 1:
                 return seeds, epochs
             seeds -= 1
 
-    def _final_seconds(self, slower: float, seeds: int, student: Student, epochs: int) -> float:
-        return slower * self.plan.final_seconds(epochs, seeds, student)
+    def _final_seconds(self, slower: float, ratio: float, seeds: int, student: Student, epochs: int) -> float:
+        return slower * self.plan.final_seconds(epochs, seeds, student, ratio)
 
     def _student(self, arm: Arm) -> Student:
         return next(one for one in self.plan.students if one.model == arm.student)

@@ -86,6 +86,14 @@ def test_the_controls_are_counted() -> None:
     assert two == pytest.approx((2 * taught + 2 * plain) / 2)
 
 
+def test_a_method_that_computes_much_makes_the_final_longer() -> None:
+    usual = plan().ratio(STUDENTS[0])
+    assert usual == pytest.approx(0.0065 / 0.0045)
+    same, more = (plan().final_seconds(10, 3, STUDENTS[0], one) for one in (usual, usual + 2))
+    assert same == pytest.approx(plan().final_seconds(10, 3, STUDENTS[0]))
+    assert more - same == pytest.approx(3 * 2 * (2 * 10 * 1000 * 0.0045) / 2)
+
+
 def test_without_labels_nothing_is_compared() -> None:
     text = " ".join(plan(situation="no-labels").lines())
     assert "plain training" not in text
