@@ -166,15 +166,10 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=75)
     parser.add_argument("--test-per-class", type=int, default=100)
     parser.add_argument("--flat-per-class", type=int, default=60)
-    parser.add_argument("--budget", default="12m")
-    parser.add_argument("--flat-budget", default="4m")
-    parser.add_argument(
-        "--first",
-        type=shlex.split,
-        default=["--max-params", "400k"],
-        help="further flags of the first journey",
-    )
-    parser.add_argument("--second", type=shlex.split, default=["--max-params", "400k"], help="of the second")
+    parser.add_argument("--budget", default="9m")
+    parser.add_argument("--flat-budget", default="3m")
+    parser.add_argument("--first", type=shlex.split, default=["--max-params", "200k", "--methods", "kd,ofa"])
+    parser.add_argument("--second", type=shlex.split, default=["--max-params", "400k"], help="further flags")
     parser.add_argument("--journeys", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--keep", type=Path, help="where the folders are left; default: nowhere")
     parser.add_argument("--write", type=Path)
