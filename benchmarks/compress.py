@@ -61,7 +61,8 @@ def links(source: Path, target: Path, number: int, *, skip: int = 0, flat: bool 
         into.mkdir(parents=True, exist_ok=True)
         for file in sorted(place.iterdir())[skip : skip + number]:
             name = f"{place.name}-{file.name}" if flat else file.name
-            (into / name).symlink_to(file.absolute())
+            if not (into / name).is_symlink():
+                (into / name).symlink_to(file.absolute())
 
 
 def call(folder: Path, pictures: Path, options: argparse.Namespace, budget: str, *more: str) -> Journey:
@@ -167,7 +168,7 @@ def main() -> None:
     parser.add_argument("--test-per-class", type=int, default=100)
     parser.add_argument("--flat-per-class", type=int, default=60)
     parser.add_argument("--budget", default="9m")
-    parser.add_argument("--flat-budget", default="3m")
+    parser.add_argument("--flat-budget", default="2m")
     parser.add_argument("--first", type=shlex.split, default=["--max-params", "200k", "--methods", "kd,ofa"])
     parser.add_argument("--second", type=shlex.split, default=["--max-params", "400k"], help="further flags")
     parser.add_argument("--journeys", nargs="*", type=int, default=[1, 2])

@@ -24,8 +24,8 @@ from kdzoo.registry.model import Registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 
-_RIDGE = 0.1
-"""Weight of the penalty, as a part of the number of pictures."""
+_RIDGES = 0.1, 1.0, 10.0, 100.0
+"""Weights of the penalty, as parts of the number of pictures; the best one for the choice serves the report too."""
 
 _MOST = 4000
 """Pictures of each kind that are looked at, about."""
@@ -62,8 +62,9 @@ class Likeness:
         """
         folder = f"{FOLDER}{student.absolute()}" if isinstance(student, Path) else None
         own = self._features({"model": folder or str(student), "weights": folder})
-        part = 2 if report else 1
-        return explained(own[0], self._taught[0], own[part], self._taught[part])
+        found = [[explained(own[0], self._taught[0], own[part], self._taught[part], ridge) for part in (1, 2)]
+                 for ridge in _RIDGES]  # fmt: skip
+        return max(found)[report]
 
     def _features(self, network: dict[str, Any]) -> tuple[Tensor, ...]:
         """(pictures, features) of the pictures to fit a map on, for choices, and for the report."""
@@ -102,7 +103,9 @@ def _embedded(network: nn.Module, batches: Iterable[Batch]) -> Tensor:
     return torch.cat(found)
 
 
-def explained(fitted: Tensor, taught: Tensor, held: Tensor, truth: Tensor) -> float:
+def explained(
+    fitted: Tensor, taught: Tensor, held: Tensor, truth: Tensor, ridge: float = _RIDGES[0]
+) -> float:
     """Percent of the variance of ``truth`` that a linear map from ``held``, fitted on the others, explains.
 
     Args:
@@ -110,10 +113,11 @@ def explained(fitted: Tensor, taught: Tensor, held: Tensor, truth: Tensor) -> fl
         taught: (N, E) the teacher's.
         held: (M, D) the student's of others.
         truth: (M, E) the teacher's.
+        ridge: weight of the penalty, as a part of the number of pictures.
     """
     source, source_held = _standardised(fitted, held)
     target, target_held = _standardised(taught, truth)
-    penalty = _RIDGE * len(source) * torch.eye(source.shape[1], dtype=source.dtype)
+    penalty = ridge * len(source) * torch.eye(source.shape[1], dtype=source.dtype)
     weights = torch.linalg.solve(source.T @ source + penalty, source.T @ target)
     left = (target_held - source_held @ weights).square().sum()
     whole = target_held.square().sum()

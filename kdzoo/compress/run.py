@@ -73,7 +73,7 @@ class Compression:
     began: float
 
     def __post_init__(self) -> None:
-        self._before = self.record.spent
+        self._before, self._finished = self.record.spent, bool(self.record.results)
 
     @property
     def plan(self) -> Plan:
@@ -82,7 +82,9 @@ class Compression:
 
     @property
     def spent(self) -> float:
-        """Seconds of all sessions so far."""
+        """Seconds of all sessions so far; what is finished takes no more."""
+        if self._finished:
+            return self._before
         return self._before + time.monotonic() - self.began
 
     @property

@@ -17,6 +17,9 @@ Worth = Literal["yes", "no", "cannot tell"]
 _FEW = 200
 """Test pictures; with fewer little can be said."""
 
+_LEAST = 3
+"""Seeds; an interval of two follows from a single deviation, which may happen to be 0."""
+
 _Z = 1.959964
 """Of a 95% interval."""
 
@@ -28,7 +31,7 @@ class Comparison:
     Attributes:
         control: its name.
         difference: in points, paired by seed.
-        p: of no difference, corrected for all comparisons by Holm's method; None with one seed.
+        p: of no difference, corrected for all comparisons by Holm's method; None with fewer than three seeds.
     """
 
     control: str
@@ -68,15 +71,15 @@ class Verdict:
                 yield f"With {several(seeds, 'seed')} a gain of up to {gain} points cannot be excluded."
         else:
             why = (
-                "one seed cannot tell a difference from chance"
-                if seeds < 2
+                f"{several(seeds, 'seed')} cannot tell a difference from chance"
+                if seeds < _LEAST
                 else f"{self.winner} has the highest mean, but with {several(seeds, 'seed')} the difference to "
                 f"{best.control} can be chance"
             )
             yield f"Cannot tell: {why}: {listed}."
             if self.needed is not None:
                 yield f"A difference of that size takes about {several(self.needed, 'seed')} to be seen."
-        if seeds > 1:
+        if seeds >= _LEAST:
             yield (
                 f"Differences are paired by seed, {several(seeds, 'seed')}; ± is half of the 95% interval, p is that "
                 f"of a paired t test, corrected for {len(self.comparisons)} comparisons by Holm's method."
@@ -97,15 +100,23 @@ def judge(accuracies: Mapping[str, Mapping[int, float]], winner: str) -> Verdict
         if control != winner
     }
     gaps = {control: found for control, found in gaps.items() if found}
-    adjusted = holm({name: p for name, found in gaps.items() if (p := paired_p(found)) is not None})
-    compared = tuple(Comparison(name, estimate(found), adjusted.get(name)) for name, found in gaps.items())
-    told = all(one.difference.n > 1 for one in compared)
+    enough = {name: found for name, found in gaps.items() if len(found) >= _LEAST}
+    adjusted = holm({name: p for name, found in enough.items() if (p := paired_p(found)) is not None})
+    compared = tuple(
+        Comparison(
+            name,
+            estimate(found) if name in enough else Estimate(fmean(found), None, len(found)),
+            adjusted.get(name),
+        )
+        for name, found in gaps.items()
+    )
+    told = len(enough) == len(gaps)
     if told and any(one.difference.mean <= 0 for one in compared):
         return Verdict("no", winner, compared)
     if compared and all(one.p is not None and one.p <= LEVEL for one in compared):
         return Verdict("yes", winner, compared)
     nearest = min(gaps.values(), key=fmean, default=[])
-    needed = seeds_needed(fmean(nearest), stdev(nearest)) if len(nearest) > 1 else None
+    needed = seeds_needed(fmean(nearest), stdev(nearest)) if len(nearest) >= _LEAST else None
     return Verdict("cannot tell", winner, compared, needed)
 
 

@@ -39,8 +39,14 @@ def test_what_chance_explains_cannot_be_told() -> None:
 def test_one_seed_tells_nothing() -> None:
     found = judge({"new": {0: 90.0}, "plain": {0: 80.0}}, "new")
     assert found.worth == "cannot tell"
-    assert "one seed cannot tell a difference from chance" in next(found.lines())
+    assert "1 seed cannot tell a difference from chance" in next(found.lines())
     assert judge({"new": {0: 80.0}, "plain": {0: 90.0}}, "new").worth == "cannot tell"
+
+
+def test_two_seeds_that_happen_to_differ_alike_tell_nothing() -> None:
+    found = judge({"new": {0: 80.5, 1: 81.5}, "plain": {0: 80.0, 1: 81.0}}, "new")
+    assert found.worth == "cannot tell"
+    assert str(found.comparisons[0]) == "+0.50 points against plain"
 
 
 def test_seeds_that_one_of_them_lacks_do_not_count() -> None:
