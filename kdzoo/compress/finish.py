@@ -16,9 +16,9 @@ from kdzoo.compress.footprint import of_file
 from kdzoo.compress.likeness import Likeness
 from kdzoo.compress.record import Record
 from kdzoo.compress.request import Request
-from kdzoo.compress.suites import CHOICE, PLAIN, Arm
+from kdzoo.compress.suites import CHOICE, LONGER, PLAIN, Arm
 from kdzoo.compress.survey import Survey
-from kdzoo.compress.verdict import about_test, judge
+from kdzoo.compress.verdict import LEAST, about_test, judge
 from kdzoo.errors import KdzooError
 from kdzoo.files import write_text
 from kdzoo.use.export import SUFFIXES, Exported, export
@@ -99,6 +99,7 @@ def _cost(record: Record, arm: Arm, results: SuiteResults) -> str:
     search = sum(took for name, took in before.items() if name.startswith("rung"))
     parts += [f"{duration(search)} for the choice of student and method"] if search else []
     plain = f", a plain one {duration(seconds[PLAIN])}" if PLAIN in seconds else ""
+    plain += f", one that was to take as long {duration(seconds[LONGER])}" if LONGER in seconds else ""
     said = f"a distilled run took {duration(seconds[arm.method])}{plain}"
     return (
         f"What it cost: {'; '.join([*parts, said])}. The student in use is as large and as fast either way."
@@ -137,10 +138,12 @@ def _rows(results: SuiteResults) -> list[dict[str, Any]]:
         {
             "entry": row.entry,
             "accuracy": row.last.mean,
-            "half_width": row.last.half_width,
+            "half_width": row.last.half_width if len(row.seeds) >= LEAST else None,
             "seeds": len(row.seeds),
             "points": row.difference.mean if row.difference else None,
-            "points_half_width": row.difference.half_width if row.difference else None,
+            "points_half_width": row.difference.half_width
+            if row.difference and row.difference.n >= LEAST
+            else None,
             "seconds": row.seconds + row.saved,
             "baseline": row.entry == PLAIN,
         }

@@ -83,9 +83,7 @@ class Compression:
     @property
     def spent(self) -> float:
         """Seconds of all sessions so far; what is finished takes no more."""
-        if self._finished:
-            return self._before
-        return self._before + time.monotonic() - self.began
+        return self._before + (0.0 if self._finished else time.monotonic() - self.began)
 
     @property
     def left(self) -> float:

@@ -17,7 +17,7 @@ Worth = Literal["yes", "no", "cannot tell"]
 _FEW = 200
 """Test pictures; with fewer little can be said."""
 
-_LEAST = 3
+LEAST = 3
 """Seeds; an interval of two follows from a single deviation, which may happen to be 0."""
 
 _Z = 1.959964
@@ -72,14 +72,14 @@ class Verdict:
         else:
             why = (
                 f"{several(seeds, 'seed')} cannot tell a difference from chance"
-                if seeds < _LEAST
+                if seeds < LEAST
                 else f"{self.winner} has the highest mean, but with {several(seeds, 'seed')} the difference to "
                 f"{best.control} can be chance"
             )
             yield f"Cannot tell: {why}: {listed}."
             if self.needed is not None:
                 yield f"A difference of that size takes about {several(self.needed, 'seed')} to be seen."
-        if seeds >= _LEAST:
+        if seeds >= LEAST:
             yield (
                 f"Differences are paired by seed, {several(seeds, 'seed')}; ± is half of the 95% interval, p is that "
                 f"of a paired t test, corrected for {len(self.comparisons)} comparisons by Holm's method."
@@ -100,7 +100,7 @@ def judge(accuracies: Mapping[str, Mapping[int, float]], winner: str) -> Verdict
         if control != winner
     }
     gaps = {control: found for control, found in gaps.items() if found}
-    enough = {name: found for name, found in gaps.items() if len(found) >= _LEAST}
+    enough = {name: found for name, found in gaps.items() if len(found) >= LEAST}
     adjusted = holm({name: p for name, found in enough.items() if (p := paired_p(found)) is not None})
     compared = tuple(
         Comparison(
@@ -116,7 +116,7 @@ def judge(accuracies: Mapping[str, Mapping[int, float]], winner: str) -> Verdict
     if compared and all(one.p is not None and one.p <= LEVEL for one in compared):
         return Verdict("yes", winner, compared)
     nearest = min(gaps.values(), key=fmean, default=[])
-    needed = seeds_needed(fmean(nearest), stdev(nearest)) if len(nearest) >= _LEAST else None
+    needed = seeds_needed(fmean(nearest), stdev(nearest)) if len(nearest) >= LEAST else None
     return Verdict("cannot tell", winner, compared, needed)
 
 
