@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from kdzoo.api.network import Backbone
+from kdzoo.errors import KdzooError
 
 _PARTS = 16
 """A part that is gathered to compute has at most such a share of the parameters, unless one layer has more."""
@@ -34,6 +36,23 @@ def is_sharded(module: nn.Module) -> bool:
 def whole_hash(module: nn.Module) -> str | None:
     """The hash of the weights of a sharded network, from when they were whole; None for any other."""
     return _whole.get(module)
+
+
+@contextmanager
+def told_of_copies() -> Iterator[None]:
+    """A component that copies a sharded network, in words.
+
+    Raises:
+        KdzooError: in place of torch's error.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        if "FSDP does not support deepcopy" not in str(error):
+            raise
+        raise KdzooError(
+            "roles.teacher.shard: the method copies the teacher or a part of it, and no process has all of it"
+        ) from None
 
 
 def shard(network: Backbone, device: torch.device, digest: str) -> None:

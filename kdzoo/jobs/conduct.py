@@ -9,6 +9,7 @@ from typing import Any
 
 from kdzoo.engine.components import components_of
 from kdzoo.engine.listeners import Listener
+from kdzoo.engine.sharded import told_of_copies
 from kdzoo.errors import Damaged, KdzooError, NotFinite
 from kdzoo.jobs.batch_size import as_before
 from kdzoo.jobs.folder import RunFolder, damage, finished
@@ -58,7 +59,8 @@ def conduct(
                 notes.append(f"{spoilt}; it is written again")
             with Session(planned, place, resources, train_teacher, listeners, notes) as session:
                 session.open()
-                with told_of_memory(planned.job.name, session.recipe, place, resources.fabric.device):
+                memory = told_of_memory(planned.job.name, session.recipe, place, resources.fabric.device)
+                with memory, told_of_copies():
                     while teachers := session.enroll():
                         for teacher in teachers:
                             train_teacher(teacher, resources, session.warn)
