@@ -20,7 +20,8 @@ from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.files import folder_name
 from kdzoo.jobs.answers import shared_answers
 from kdzoo.jobs.identity import identity_of
-from kdzoo.jobs.plan import readable, teacher_recipe
+from kdzoo.jobs.plan import teacher_recipe
+from kdzoo.jobs.teacher_folder import readable
 from kdzoo.recipe.data import AUTO, DataConfig
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
