@@ -34,7 +34,7 @@ class Crew:
         ]
 
     def environments_of(self, folder: Path) -> list[Mapping[str, str]]:
-        """The same, with one folder for all wandb runs of the suite in ``folder``, so that one command uploads them."""
+        """The same, with one folder for all wandb runs of the suite in ``folder``: one command uploads them."""
         place = os.environ.get("WANDB_DIR") or str(folder.resolve())
         return [{**environment, "WANDB_DIR": place} for environment in self.environments]
 

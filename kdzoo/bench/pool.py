@@ -87,7 +87,7 @@ class Pool:
         self.end(at_once=kind is not None)
 
     def end(self, *, at_once: bool) -> None:
-        """End the workers: ``at_once``, with their tasks interrupted after a step and saved, or when they are idle."""
+        """End the workers: ``at_once``, with tasks interrupted after a step and saved, or when they are idle."""
         try:
             for worker in self._workers:
                 worker.ask_to_end(at_once=at_once)

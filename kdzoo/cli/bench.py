@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kdzoo.zoo import Zoo
 
 VERIFY, PLAN, STATUS, CANCEL, RUN_ONE = "verify", "plan", "status", "cancel", "run-one"
-"""In the place of a suite: check results that are handed in, list a suite's jobs, see and end those of a cluster, do one."""
+"""In the place of a suite: check results that are handed in; list, see, end and do its jobs."""
 
 JOBS = "Jobs of a cluster"
 """Panel of the help."""
@@ -40,14 +40,14 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="A suite of the registry, or a YAML file with one; or verify, to check results; or, for the jobs of a "
-            "suite, plan, status, cancel or run-one."
+            help="A suite of the registry, or a YAML file with one; or verify, to check results; or, for a suite's "
+            "jobs, plan, status, cancel or run-one."
         ),
     ],
     folder: Annotated[
         Path | None,
         typer.Argument(
-            help="With verify, status and cancel: the suite's folder; with plan: the suite; with run-one: the job's key.",
+            help="With verify, status, cancel: the suite's folder; with plan: the suite; with run-one: a job's key.",
             show_default=False,
         ),
     ] = None,
@@ -178,7 +178,7 @@ def bench(
             )
             return
     else:
-        _check_cluster_flags(cluster_config, jobs, watch)
+        _check_cluster_flags(cluster_config, jobs, per_gpu, watch, no_retry)
         done = command.run()
     results, report = done
     err = error_console()
@@ -218,11 +218,13 @@ def _jobs(word: str, folder: Path | None, output: Path | None, json: bool) -> No
         cancel(folder)
 
 
-def _check_cluster_flags(config: Path | None, jobs: int | None, watch: bool) -> None:
+def _check_cluster_flags(
+    config: Path | None, jobs: int | None, per_gpu: int, watch: bool, no_retry: bool
+) -> None:
     """Refuse flags that do nothing without a cluster."""
-    given = {"--cluster-config": config is not None, "--jobs": jobs is not None, "--watch": watch}
-    for flag in (name for name, there in given.items() if there):
-        raise KdzooError(f"{flag} is for --cluster; the runs of this machine have --workers")
+    given = {"--cluster-config": config, "--jobs": jobs, "--per-gpu": per_gpu > 1, "--watch": watch}
+    for flag in (name for name, value in {**given, "--no-retry": no_retry}.items() if value):
+        raise KdzooError(f"{flag} is for --cluster; runs on this machine have --workers")
 
 
 def _verify(folder: Path | None, zoo: Zoo, registry: Registry, json: bool) -> None:

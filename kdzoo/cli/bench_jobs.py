@@ -81,9 +81,9 @@ def _queue(folder: Path) -> SubmititQueue | None:
     from kdzoo.bench.executors.submitit_queue import SubmititQueue
 
     settings = read_settings(folder)
-    return (
-        settings.cluster and SubmititQueue(settings.cluster, folder, settings.config, settings.suite) or None
-    )
+    if settings.cluster is None:
+        return None
+    return SubmititQueue(settings.cluster, folder, settings.config, settings.suite)
 
 
 def _print_running(found: SuiteStatus) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kdzoo.bench.executors.arrays import arrays
 from kdzoo.bench.executors.plan_file import write_plan
 from kdzoo.bench.executors.queue import Batch, Queue, QueuedJob, of_suite, read_batches, write_batch
-from kdzoo.bench.executors.record import PATIENCE, forget, read_record
+from kdzoo.bench.executors.record import forget, read_record
 from kdzoo.bench.executors.settings import Settings, read_settings, write_settings
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.schedule import Schedule

@@ -16,8 +16,8 @@ from kdzoo.bench.recorded import Amount, read_json
 from kdzoo.bench.task import Task
 from kdzoo.errors import KdzooError
 from kdzoo.files import write_json
-from kdzoo.jobs.teacher_folder import readable
 from kdzoo.jobs.scheduled import scheduled_job
+from kdzoo.jobs.teacher_folder import readable
 from kdzoo.places import cache_folder
 from kdzoo.recipe.section import Section
 
@@ -92,7 +92,7 @@ class Record(Section):
                 f"met the time limit of its job {len(vain)} times without progress; its jobs need more time"
             )
         nodes = ", ".join(dict.fromkeys(one.node for one in vain))
-        return f"its job ended {len(vain)} times without progress, killed or out of memory, on {nodes}; see {LOG_FILE}"
+        return f"its job ended {len(vain)} times without progress, killed or out of memory, on {nodes}: {LOG_FILE}"
 
     def lost(self, submissions: int) -> str | None:
         """Why its jobs, submitted so often, are not submitted again although none has begun; None if they may be."""
