@@ -187,16 +187,17 @@ def main() -> None:
 
 def page(rows: Sequence[dict[str, Any]]) -> str:
     """The table."""
-    about = f"""A suite of {len(METHODS) + 1} methods with {SEEDS} seeds for each of a growing number of pairs, submitted
-    to a scheduler that only takes notes: what kdzoo itself needs, without the time that `sbatch` takes for an array.
+    about = f"""A suite of {len(METHODS) + 1} methods with {SEEDS} seeds for each of a growing number of pairs,
+    submitted to a scheduler that only takes notes: what kdzoo itself needs, without the time that `sbatch` takes for an array.
     *plan*: recipes, identities and order of all runs. *submit*: the plan's file, arrays of at most 1000 jobs, the
-    ledger. *status*: `kdzoo bench status` while half of the jobs have ended, one in a hundred runs and the others wait.
+    ledger. *status*: `kdzoo bench status` while half of the jobs have ended, one in a hundred runs and the others
+    wait.
     *again*: the same command once more, which submits what failed alone. *memory*: growth of the peak, over a process
     that has opened the data. Seconds on one core; Python {platform.python_version()}. Written by
     `python benchmarks/cluster_scale.py --write docs/benchmarks/cluster.md`."""
     each = [1000 * (row["plan"] + row["submit"]) / row["jobs"] for row in rows]
-    cost = f"""Planning and submitting take {min(each):.1f} to {max(each):.1f} ms a job at these sizes: the cost grows as
-    the number of jobs."""
+    cost = f"""Planning and submitting take {min(each):.1f} to {max(each):.1f} ms a job at these sizes: the cost
+    grows as the number of jobs."""
     lines = [
         "# Thousands of jobs",
         "",
