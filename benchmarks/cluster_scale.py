@@ -188,7 +188,8 @@ def main() -> None:
 def page(rows: Sequence[dict[str, Any]]) -> str:
     """The table."""
     about = f"""A suite of {len(METHODS) + 1} methods with {SEEDS} seeds for each of a growing number of pairs,
-    submitted to a scheduler that only takes notes: what kdzoo itself needs, without the time that `sbatch` takes for an array.
+    submitted to a scheduler that only takes notes: what kdzoo itself needs, without the time that `sbatch` takes for
+    an array.
     *plan*: recipes, identities and order of all runs. *submit*: the plan's file, arrays of at most 1000 jobs, the
     ledger. *status*: `kdzoo bench status` while half of the jobs have ended, one in a hundred runs and the others
     wait.

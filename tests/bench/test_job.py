@@ -1,5 +1,6 @@
 """What a job does with its tasks, in real processes; the runs are pretended."""
 
+import os
 import signal
 import threading
 import time
@@ -91,15 +92,20 @@ def interrupted(folder: Path, key: str) -> list[str]:
     begun.unlink(missing_ok=True)
     pack, going_on = Pack(folder, [key], linger), []
 
+    def near(number: int, frame: object) -> None:  # as submitit has it
+        going_on.extend(pack.interrupt())
+        raise SystemExit
+
     def limit() -> None:
         while not begun.exists():
             time.sleep(0.05)
-        going_on.extend(pack.interrupt())
+        os.kill(os.getpid(), signal.SIGUSR1)
 
-    watch = threading.Thread(target=limit)
-    watch.start()
-    pack.run(Stop(once=True))
-    watch.join()
+    before = signal.signal(signal.SIGUSR1, near)
+    threading.Thread(target=limit).start()
+    with pytest.raises(SystemExit):
+        pack.run(Stop(once=True))
+    signal.signal(signal.SIGUSR1, before)
     return going_on
 
 
