@@ -3,9 +3,9 @@
     .ci/slurm && python benchmarks/cluster.py --write docs/results/cluster.md
 
 Runs a small suite on the embedded digits on this machine, and then on Slurm once for each thing that goes wrong
-there. Compares every accuracy, and counts how often each run was begun, gone on with and finished. ``--only`` chooses;
-``quick`` is the registry's whole suite of that name. Partition "short" must have a limit of one minute. As root, since
-the controller is restarted.
+there. Compares every accuracy, and counts how often each run was begun, gone on with and finished. ``--only``
+chooses; ``quick`` is the registry's whole suite of that name. Partition "short" must have a limit of one minute. As
+root, since the controller is restarted.
 """
 
 from __future__ import annotations
@@ -276,16 +276,16 @@ def page(rows: Sequence[str]) -> str:
             "# On a real Slurm",
             "",
             *wrapped(
-                f"""{version} of one node with {os.cpu_count()} cores, Python {platform.python_version()}. A suite on the
-                embedded digits (a teacher, two entries with two seeds, a tuned one with two candidates) is run by
+                f"""{version} of one node with {os.cpu_count()} cores, Python {platform.python_version()}. A suite on
+                the embedded digits (a teacher, two entries with two seeds, a tuned one with two candidates) is run by
                 `kdzoo bench SUITE`, and by `kdzoo bench SUITE --cluster slurm` while something goes wrong."""
             ),
             "",
             *wrapped(
                 """*Jobs*: attempts of jobs at the runs. *Went on*: attempts that went on from a checkpoint. *Ended*:
-                results that were written, one for each run if none was run twice. *Epochs twice*: epochs that a journal
-                has more than once. *Numbers*: every figure of `leaderboard.json` but times and memory, compared with the
-                local run, to the last bit."""
+                results that were written, one for each run if none was run twice. *Epochs twice*: epochs that a
+                journal has more than once. *Numbers*: every figure of `leaderboard.json` but times and memory, compared
+                with the local run, to the last bit."""
             ),
             "",
             "| what was done | runs | jobs | went on | ended | epochs twice | numbers | seconds |",
