@@ -284,8 +284,8 @@ def page(rows: Sequence[str]) -> str:
             *wrapped(
                 """*Jobs*: attempts of jobs at the runs. *Went on*: attempts that went on from a checkpoint. *Ended*:
                 results that were written, one for each run if none was run twice. *Epochs twice*: epochs that a
-                journal has more than once. *Numbers*: every figure of `leaderboard.json` but times and memory, compared
-                with the local run, to the last bit."""
+                journal has more than once. *Numbers*: every figure of `leaderboard.json` but times and memory,
+                compared with the local run, to the last bit."""
             ),
             "",
             "| what was done | runs | jobs | went on | ended | epochs twice | numbers | seconds |",

@@ -110,9 +110,10 @@ def _of(folder: Path, task: Planned, job: QueuedJob | None, *, asked: bool) -> T
         return TaskStatus(
             **about, state="waiting", job=job.id, attempts=len(record.attempts), reason=job.reason
         )
+    if last is None and job is not None:
+        return TaskStatus(**about, state="running", job=job.id, node=job.node)
     if last is None:
-        state: State = "running" if job is not None else "missing"
-        return TaskStatus(**about, state=state, job=job.id if job else None, node=job.node if job else None)
+        return TaskStatus(**about, state="done" if _has_ended(task.run) else "missing")
     about |= {
         "attempts": len(record.attempts),
         "job": last.job,
@@ -128,6 +129,14 @@ def _of(folder: Path, task: Planned, job: QueuedJob | None, *, asked: bool) -> T
         return TaskStatus(**about, state="missing")
     until = job.until if job is not None else None
     return TaskStatus(**about, state="running", until=until, **_pace(task, last))
+
+
+def _has_ended(run: Path) -> bool:
+    """Whether the run has a result, as of a session without jobs."""
+    try:
+        return recorded(run).result is not None
+    except KdzooError:
+        return False
 
 
 def _pace(task: Planned, last: Attempt) -> dict[str, Any]:
