@@ -76,7 +76,8 @@ class Record(Section):
         """With the end of the last attempt, if there is one."""
         end = {"ended": time.time(), "how": how}
         attempts = (*self.attempts[:-1], *(one.model_copy(update=end) for one in self.attempts[-1:]))
-        return Record(attempts=attempts, outcome=how if how in ("done", "failed") else None, error=error)
+        outcome = how if how == "done" or how == "failed" else None
+        return Record(attempts=attempts, outcome=outcome, error=error)
 
     def stuck(self, task: Task) -> str | None:
         """Why it makes no sense to try again; None if it does.
