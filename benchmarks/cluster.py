@@ -39,10 +39,10 @@ SMALL = {
     "pairs": [{"teacher": {"model": "test_resnet", "epochs": 20}, "student": "test_efficientnet"}],
     "methods": ["kd"],
     "seeds": [0, 1],
-    "epochs": 60,
+    "epochs": 30,
     "tune": {"kd": [{"knowledge.temperature": 2.0}, {"knowledge.temperature": 8.0}]},
 }
-LONG = {**SMALL, "methods": [], "seeds": [0], "tune": {}, "epochs": 900}
+LONG = {**SMALL, "methods": [], "seeds": [0], "tune": {}, "epochs": 300}
 """One run of two minutes and a half."""
 
 
