@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -30,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from speed import BATCH, TEACHER, Alternate, Times, TimmLoop, cpu, kdzoo_run
+from speed import BATCH, TEACHER, Alternate, Times, TimmLoop, cpu, kdzoo_run, split_of_an_epoch
 from timm.data import create_dataset, create_loader
 
 from kdzoo.api import EpochEnded, Event
@@ -47,6 +48,7 @@ CPU = torch.device("cpu")
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 VIEWS = {"scale": (0.08, 1.0), "hflip": 0.5, "color": 0.4, "interpolation": "bicubic"}
 Found = TypeVar("Found")
+Parts = list[tuple[str, float]]
 TESTED = 10
 """One file in so many is a test image."""
 
@@ -135,8 +137,11 @@ def theirs(folder: Path, side: int, workers: int, epochs: int) -> tuple[float, f
     return epochs_of(lambda epoch: (len(images) for images, _ in loader), epochs)
 
 
-def distillation(folder: Path, side: int, workers: int, epochs: int) -> tuple[Times, Times]:
-    """Seconds per step of kd in kdzoo, and in timm with its own task, loader and views; epochs alternate."""
+def distillation(folder: Path, side: int, workers: int, epochs: int) -> tuple[Times, Times, Parts]:
+    """Seconds per step of kd in kdzoo, and in timm with its own task, loader and views; epochs alternate.
+
+    The third are milliseconds of the parts of kdzoo's step, each alone.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         mine, other = Times(), Times()
@@ -153,9 +158,10 @@ def distillation(folder: Path, side: int, workers: int, epochs: int) -> tuple[Ti
                 lambda: other.epochs.append(timm_s.submit(_epoch).result()),
             )
             Loop(run, CheckpointFile(place, Identity({})), dict).train(alternate, None)
+        parts = split_of_an_epoch(run, statistics.median(mine.epochs[1:]))
     for one in (mine, other):
         del one.epochs[0]
-    return mine, other
+    return mine, other, parts
 
 
 def apart(begin: Callable[..., None] | None = None, *given: object) -> ProcessPoolExecutor:
@@ -241,7 +247,8 @@ def measure(folder: Path, flags: argparse.Namespace) -> str:
             f"| {side} | {name} | {first:.1f} | {rate:.0f} | {rate / base:.2f} |"
             for name, (first, rate) in rows
         ]
-    mine, other = distillation(folder, 160, cores, 1 + flags.epochs)
+    mine, other, parts = distillation(folder, 160, cores, 1 + flags.epochs)
+    networks = sum(milliseconds for name, milliseconds in parts if name.startswith(("teacher", "student")))
     small, large = flags.files // 4, flags.files * (TESTED - 1) // TESTED
     memory = [(files, asked(peak_memory, folder, files, classes)) for files in (small, large)]
     many = SMALL_FILES // (20 if flags.quick else 1)
@@ -267,6 +274,15 @@ def measure(folder: Path, flags: argparse.Namespace) -> str:
             "|---|---:|---:|---:|",
             f"| kdzoo distill | {mine.median:.0f} | {mine.spread} | {other.median / mine.median:.2f} |",
             f"| timm's LogitDistillationTask and loader | {other.median:.0f} | {other.spread} | 1 |",
+            "",
+            "Where a step of kdzoo goes (each part measured alone, on the same batches):",
+            "",
+            "| part | ms per step |",
+            "|---|---:|",
+            *(f"| {name} | {milliseconds:.0f} |" for name, milliseconds in parts),
+            "",
+            f"The networks alone take {networks:.0f} ms: a kdzoo whose views cost nothing would be "
+            f"{other.median / networks:.2f} times as fast as timm.",
             "",
             "Peak memory of the main process while it streams: "
             + ", ".join(f"{files} files {peak:.0f} MiB" for files, peak in memory)

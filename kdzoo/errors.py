@@ -29,6 +29,13 @@ def shortened(value: Any, *, quoted: bool = True, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 20]}… ({len(text)} characters)"
 
 
+class NothingToRun(KdzooError):
+    """Neither a method nor a recipe is given."""
+
+    def __init__(self) -> None:
+        super().__init__("what shall be run? pass --method NAME (kdzoo list shows them) or --recipe FILE")
+
+
 class UnknownName(KdzooError):
     """A name that nothing answers to, with the nearest ones that something does."""
 

@@ -12,6 +12,7 @@ from kdzoo.cli.first import say_first
 from kdzoo.cli.flags import FLAGS, MACHINE, REGISTRY
 from kdzoo.cli.options import recipe_flags
 from kdzoo.cli.output import print_json
+from kdzoo.errors import KdzooError, NothingToRun
 from kdzoo.files import folder_name
 from kdzoo.recipe.layers import COMPONENTS, Layer, models_of, parse_set, sources_of
 
@@ -47,9 +48,12 @@ def distill(
 
     Flags win over --recipe, and both over the method's own settings. In brackets: the recipe's key that a flag sets.
     """
-    from kdzoo.api.observer import Job
+    given = [*layers, Layer("--set", parse_set(assign or ()))]
+    if not (method or recipe or resume or any(one.values for one in given)):
+        say_first("distill")
+        raise NothingToRun
+    from kdzoo.api.observer import Job  # below what needs no torch
     from kdzoo.backbone import find_model
-    from kdzoo.errors import KdzooError
     from kdzoo.jobs.train import make_fabric, train
     from kdzoo.recipe.identity import Differs
     from kdzoo.recipe.scaling import scaled
@@ -68,9 +72,6 @@ def distill(
         and (output / "recipe.yaml").exists()
     ):
         recipe = output / "recipe.yaml"
-    given = [*layers, Layer("--set", parse_set(assign or ()))]
-    if not (method or recipe or any(one.values for one in given)):
-        say_first("distill")
     zoo = Zoo()
     methods = load_registry(zoo, registry or ())
     resolved = resolve(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 
 from kdzoo.api.observer import Job
 from kdzoo.engine.listeners import Listener
@@ -27,7 +28,13 @@ def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int = 1) 
     strategy = "ddp" if devices > 1 else "auto"
     if os.environ.get("LOCAL_RANK", "0") != "0":
         threading.Thread(target=_die_with_parent, args=[os.getppid()], daemon=True).start()
-    fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=recipe.precision)
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        strategy=strategy,
+        precision=recipe.precision,
+        plugins=LightningEnvironment(),  # named, for in a job of Slurm Fabric would wait for processes of srun
+    )
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()

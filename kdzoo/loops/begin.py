@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 
 from kdzoo.api.batch import Batch
@@ -69,7 +70,9 @@ def begin(
 
 def fabric_of(device: torch.device) -> Fabric:
     """One process on the device."""
-    return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
+    devices = 1 if device.index is None else [device.index]
+    # Named, for in a job of Slurm Fabric would look for other processes.
+    return Fabric(accelerator=device.type, devices=devices, plugins=LightningEnvironment())
 
 
 def _of(inputs: Mapping[str, Tensor], modality: str, role: str) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdzoo.errors import Fault, KdzooError, UnknownName, shortened
+from kdzoo.errors import Fault, KdzooError, NothingToRun, UnknownName, shortened
 from kdzoo.files import absolute
 from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import Layer, Merged
@@ -18,7 +18,7 @@ from kdzoo.recipe.reinforced import with_reinforced
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
-from kdzoo.registry.roles import check_named, declared_in, fill_in
+from kdzoo.registry.roles import check_named, declared_in, declares, fill_in
 from kdzoo.version import __version__
 from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
@@ -67,7 +67,7 @@ def resolve(
     merged.values["kdzoo"] = __version__
     for kind in ("scheme", "algorithm"):
         if merged.values.get(kind) is None:
-            raise KdzooError("what shall be run? pass --method NAME (kdzoo list shows them) or --recipe FILE")
+            raise NothingToRun
     declared = declared_in(merged, zoo)
     roles = merged.values.get("roles")
     if isinstance(roles, dict):
@@ -78,7 +78,8 @@ def resolve(
             roles.pop(name, None)
     fill_in(merged, declared)
     recipe = _checked(merged, zoo)
-    check_named(declared, recipe.roles)
+    scheme = zoo.find("scheme", recipe.scheme.name).component
+    check_named(declared, recipe.roles, whole=not resuming and declares(scheme))
     _check_observers(recipe, merged, zoo, optional=resuming and merged.source("observers") == str(file))
     return recipe
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor
 
 from kdzoo.api.batch import Batch, Output
@@ -82,7 +83,8 @@ class Rehearsal:
 def prepared(subject: Subject, *, listeners: Sequence[Listener] = (), **changes: Any) -> TrainingRun:
     """A run of the subject's small recipe with its roles enrolled, at the start of a phase of one epoch."""
     recipe = subject.recipe(**changes)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
+    alone = LightningEnvironment()  # else Fabric warns on machines with Slurm
+    fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision, plugins=alone)
     data = open_data(recipe.data, seed=recipe.seed, device=fabric.device)
     networks = Networks(recipe, data, fabric.device, _no_training)
     scheme, knowledge = scheme_of(recipe, subject.zoo), knowledge_of(recipe, subject.zoo)

@@ -137,6 +137,8 @@ def test_what_the_recipe_says_wins_over_the_default(zoo):
         ("scheme.own=false", r"a recipe needs the role 'student': pass --student MODEL"),
         ("scheme.assistants=-1", r"--set: scheme.assistants \(assistants\): .* not -1"),
         ("roles.assistant1.modle=x", "unknown key 'roles.assistant1.modle'; did you mean"),
+        ("roles.asistant1=test_vit", "^unknown role 'asistant1'; did you mean assistant1?"),
+        ("roles.assistant2=test_vit", "^unknown role 'assistant2'; did you mean assistant1?"),
     ],
 )
 def test_errors(zoo, assign, says):
@@ -159,6 +161,11 @@ def test_other_schemes_get_nothing(zoo):
     assert set(resolved(zoo, *kd, method="kd").roles) == {"teacher", "student"}
     given = resolved(zoo, *kd, "roles.assistant1=test_vit", method="kd", spare=["assistant1"])
     assert set(given.roles) == {"teacher", "student"}
+
+
+def test_a_scheme_that_declares_nothing_may_build_any_role(zoo):
+    roles = resolved(zoo, "roles.student=test_vit", "roles.elder=test_resnet", method="ema").roles
+    assert set(roles) == {"student", "elder"}
 
 
 def test_a_declaration_that_is_none_breaks_the_plugin(install):
