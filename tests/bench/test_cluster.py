@@ -148,7 +148,9 @@ def test_the_end_is_that_of_the_local_pool_and_each_task_is_done_once(
     session = submit(scheduler)
     assert not session.schedule.over
     first = [keys for keys, *_ in scheduler.arrays]
-    assert [len(keys) for keys in first] == [3, 3, 1], "teacher and baselines; runs that record; one that replays"
+    assert [len(keys) for keys in first] == [3, 3, 1], (
+        "teacher and baselines; runs that record; one that replays"
+    )
     assert scheduler.arrays[1][1] == ["1_0"], "of the first array, the teacher alone"
     done = finish(pretended, scheduler, submit)
     assert len(done) == len(set(done)) == 1 + 2 + 2 + 2 + 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kdzoo.bench.executors.arrays import arrays
 from kdzoo.bench.executors.plan_file import write_plan
-from kdzoo.bench.executors.queue import Batch, Queue, QueuedJob, of_suite, read_batches, write_batch
+from kdzoo.bench.executors.queue import Batch, JobQueue, QueuedJob, of_suite, read_batches, write_batch
 from kdzoo.bench.executors.record import forget, read_record
 from kdzoo.bench.executors.settings import Settings, read_settings, write_settings
 from kdzoo.bench.progress import SuiteProgress
@@ -44,7 +44,7 @@ class Cluster:
     def __init__(
         self,
         folder: Path,
-        queue: Queue,
+        queue: JobQueue,
         settings: Settings,
         command: Sequence[str],
         *,
@@ -165,7 +165,7 @@ def _submissions(batches: Mapping[str, Batch], since: float) -> Counter[str]:
     return Counter(key for batch in made for job in batch.jobs for key in job)
 
 
-def patiently(do: Callable[[], None], seconds: float) -> None:
+def patiently(do: Callable[[], object], seconds: float) -> None:
     """``do`` it; where that is refused, again every few seconds, for ``seconds``.
 
     Raises:

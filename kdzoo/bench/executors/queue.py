@@ -45,7 +45,7 @@ class QueuedJob:
     reason: str = ""
 
 
-class Queue(Protocol):
+class JobQueue(Protocol):
     """A scheduler, as far as a suite needs it."""
 
     waits: bool
@@ -121,7 +121,7 @@ def read_batches(folder: Path) -> dict[str, Batch]:
     }
 
 
-def of_suite(queue: Queue, batches: Mapping[str, Batch]) -> tuple[dict[str, QueuedJob], list[QueuedJob]]:
+def of_suite(queue: JobQueue, batches: Mapping[str, Batch]) -> tuple[dict[str, QueuedJob], list[QueuedJob]]:
     """The suite's jobs in the queue: by the keys of their tasks, and those that submit others.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kdzoo.bench.executors.plan_file import Planned, listed
-from kdzoo.bench.executors.queue import Queue, QueuedJob, of_suite, read_batches
+from kdzoo.bench.executors.queue import JobQueue, QueuedJob, of_suite, read_batches
 from kdzoo.bench.executors.record import LOG_FILE, Attempt, read_record
 from kdzoo.bench.recorded import recorded
 from kdzoo.bench.task import ERROR_FILE
@@ -85,7 +85,7 @@ class SuiteStatus:
         }
 
 
-def status(folder: Path, queue: Queue | None) -> SuiteStatus:
+def status(folder: Path, queue: JobQueue | None) -> SuiteStatus:
     """How far the jobs of the suite in ``folder`` are.
 
     Args:

@@ -53,7 +53,7 @@ class SubmititQueue:
     def submit(
         self, batch: str, jobs: Sequence[Sequence[str]], after: Sequence[str], parallel: int | None
     ) -> list[str]:
-        """Submit one array; see :class:`~kdzoo.bench.executors.queue.Queue`."""
+        """Submit one array; see :class:`~kdzoo.bench.executors.queue.JobQueue`."""
         executor = self._executor(batch, self._config, after, parallel or len(jobs))
         keys = [list(one) for one in jobs]
         with _asking(self._submitit, "sbatch"):
@@ -67,7 +67,7 @@ class SubmititQueue:
         return [str(job.job_id) for job in made]
 
     def submit_command(self, batch: str, command: Sequence[str], after: Sequence[str]) -> str:
-        """Submit a job that runs a command; see :class:`~kdzoo.bench.executors.queue.Queue`."""
+        """Submit a job that runs a command; see :class:`~kdzoo.bench.executors.queue.JobQueue`."""
         executor = self._executor(batch, self._config.coordinator, after, 1, use_srun=False)
         with _asking(self._submitit, "sbatch"):
             job = executor.submit(self._submitit.helpers.CommandFunction(list(command)))
