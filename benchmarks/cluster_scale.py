@@ -90,7 +90,7 @@ def measure(pairs: int, parallel: int | None) -> dict[str, Any]:
     registry = load_registry(zoo)
     made = [
         {
-            "name": f"pair {number}",
+            "name": f"t{number}>s",
             "teacher": {"model": "test_resnet", "epochs": number},
             "student": "test_vit",
         }
@@ -104,7 +104,7 @@ def measure(pairs: int, parallel: int | None) -> dict[str, Any]:
         config, queue, took = ClusterConfig(parallel=parallel), Notes(), {}
         settings = Settings(suite="scale", cluster="slurm", config=config, threads=1, since=time.time())
         planner = Planner("scale", suite, output=folder, zoo=zoo, registry=registry)
-        planner.runs(Entry("baseline", "baseline", "pair 1"))  # opens the data
+        planner.runs(Entry("baseline", "baseline", "t1>s"))  # opens the data
         before, began = memory(), time.perf_counter()
         executor = Cluster(folder, queue, settings, ["kdzoo"])
         session = SuiteSession(planner, registry.methods, Crew(1, (None,)), executor=executor)

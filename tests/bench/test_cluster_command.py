@@ -19,7 +19,7 @@ methods: [kd, dml]
 seeds: [0]
 epochs: 1
 tune: {kd: [{knowledge.temperature: 2.0}]}
-recipe: {roles: {peer1: {model: test_resnet, kwargs: {no_such_argument: 1}}}}
+settings: {dml: {roles.peer1.model: test_resnet, roles.peer1.kwargs.no_such_argument: 1}}
 """
 
 
@@ -45,6 +45,9 @@ def figures(output: Path) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # submitit leaves its log files open
 @pytest.mark.parametrize("cluster", ["debug", "local"])
 def test_jobs_on_this_machine_end_as_the_pool_does(
     suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str
@@ -58,7 +61,7 @@ def test_jobs_on_this_machine_end_as_the_pool_does(
     assert figures(output) == figures(here)
     assert "failed: dml seed 0: " in done.stderr
     shown = bench(monkeypatch, "status", output)
-    assert "5 jobs: 4 done, 1 failed" in shown.stdout
+    assert "6 jobs: 5 done, 1 failed" in shown.stdout
     assert "failed: dml seed 0: " in shown.stdout
     assert not bench(monkeypatch, "cancel", output).stdout.startswith("1")
 
