@@ -53,6 +53,7 @@ class Trial:
     place: Path
     suite: str
     config: dict[str, Any] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
     @property
     def output(self) -> Path:
@@ -67,7 +68,17 @@ class Trial:
             "WANDB_MODE": "disabled",
             "OMP_NUM_THREADS": "1",
         }
-        words = [sys.executable, "-m", "kdzoo", "bench", self.suite, "--output", str(self.output), *flags]
+        words = [
+            sys.executable,
+            "-m",
+            "kdzoo",
+            "bench",
+            self.suite,
+            "--output",
+            str(self.output),
+            *self.flags,
+            *flags,
+        ]
         return subprocess.Popen(
             words,
             env={**os.environ, **environment},
@@ -219,27 +230,28 @@ def run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def scenes(names: Sequence[str], place: Path) -> Iterator[str]:
-    """A row of the table for each."""
+def scenes(names: Sequence[str], place: Path, seeds: str | None) -> Iterator[str]:
+    """A row of the table for each; ``seeds`` are those of ``quick``."""
     local: dict[str, dict[str, Any]] = {}
     for name in names:
         suite = (
             "quick" if name == "quick" else str(place / ("long.yaml" if name == "limited" else "small.yaml"))
         )
+        flags = ("--seeds", seeds) if name == "quick" and seeds else ()
         if suite not in local:
-            here = Trial(place / f"local-{Path(suite).stem}", suite)
+            here = Trial(place / f"local-{Path(suite).stem}", suite, flags=flags)
             began = time.monotonic()
             said, _ = here.command("--quiet").communicate()
             print(said, f"local {Path(suite).stem}: {time.monotonic() - began:.0f} s", flush=True)
             local[suite] = here.numbers()
-        trial = Trial(place / name, suite)
+        trial = Trial(place / name, suite, flags=flags)
         began = time.monotonic()
         what = SCENES[name](trial)
         trial.wait()
         seconds = time.monotonic() - began
         same = trial.numbers() == local[suite]
         counts = trial.counts()
-        what = f"{what} (suite `quick`)" if name == "quick" else what
+        what = f"{what}: `{' '.join(('kdzoo bench quick', *flags))}`" if name == "quick" else what
         row = (
             f"| {what} | {counts['runs']} | {counts['attempts']} | {counts['resumed']} | {counts['results']} | "
             f"{counts['again']} | {'the same' if same else '**others**'} | {seconds:.0f} |"
@@ -254,6 +266,7 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", choices=SCENES, default=list(SCENES))
     parser.add_argument("--place", type=Path, help="folder for the runs; default: a temporary one")
+    parser.add_argument("--seeds", help="of the suite quick, such as 0,1; default: its own")
     parser.add_argument("--write", type=Path)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -261,7 +274,7 @@ def main() -> None:
         place.mkdir(parents=True, exist_ok=True)
         (place / "small.yaml").write_text(to_yaml(SMALL))
         (place / "long.yaml").write_text(to_yaml(LONG))
-        rows = list(scenes(flags.only, place))
+        rows = list(scenes(flags.only, place, flags.seeds))
     text = page(rows)
     print(text)
     if flags.write:
