@@ -25,7 +25,6 @@ methods: [kd]
 seeds: [0]
 epochs: 60
 recipe: {checkpoint_seconds: 1}
-tune: {kd: [{knowledge.temperature: 2.0}]}
 """
 
 
@@ -67,7 +66,7 @@ def a_run(output: Path, but: str = "") -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(290)
+@pytest.mark.timeout(900)  # two jobs at a time, on cores that other tests have too
 def test_killed_and_requeued_jobs_change_nothing(tmp_path: Path) -> None:
     if not answers():
         pytest.skip("no Slurm answers here; .ci/slurm starts one where it is installed")
@@ -85,7 +84,7 @@ def test_killed_and_requeued_jobs_change_nothing(tmp_path: Path) -> None:
     requeued = a_run(output, killed)
     subprocess.run(["scontrol", "requeue", queued(output)[0][requeued].id], check=True)
     shown = json.loads(bench(tmp_path, "status", str(output), "--json").stdout)
-    assert sum(shown["counts"].values()) == 4
+    assert sum(shown["counts"].values()) == 3
     while any(queued(output)):
         time.sleep(1.0)
 
@@ -99,7 +98,7 @@ def test_killed_and_requeued_jobs_change_nothing(tmp_path: Path) -> None:
         provenance = json.loads((output / key / "provenance.json").read_text())
         assert provenance["job"].startswith("slurm ")
         assert provenance["node"]
-    assert "4 done" in bench(tmp_path, "status", str(output)).stdout
+    assert "3 jobs: 3 done" in bench(tmp_path, "status", str(output)).stdout
     assert bench(tmp_path, *submit, "--json").returncode == 0
     assert not any(queued(output)), "nothing is missing"
 
