@@ -2,9 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/effects.py --write docs/benchmarks/effects.md
     OMP_NUM_THREADS=1 python benchmarks/effects.py --procedures --write docs/benchmarks/effects-procedures.md
+    OMP_NUM_THREADS=1 python benchmarks/effects.py --package kdzoo-foundation --write docs/benchmarks/effects.md
 
 The first has the losses and the schemes, the second the whole procedures. The experiments and the margins are those
-of `plugins/*/tests/test_*_effect*.py`, which run one seed each.
+of `plugins/*/tests/test_*_effect*.py`, which run one seed each. With --package the lines of the other packages stay
+as the file has them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import os
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +80,25 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
-def table(collected: Collector) -> str:
-    """A line for each measure."""
-    lines = [
-        "| experiment | measure | control | method | least difference | margin | seconds |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
+HEADER = [
+    "| experiment | measure | control | method | least difference | margin | seconds |",
+    "|---|---|---:|---:|---:|---:|---:|",
+]
+
+
+def kept(page: str, measured: Collection[str]) -> dict[str, list[str]]:
+    """The lines of the table in ``page`` by experiment, without those that were ``measured`` now."""
+    found: dict[str, list[str]] = {}
+    claim = ""
+    for line in page.partition("\n".join(HEADER) + "\n")[2].partition("\n\n")[0].splitlines():
+        claim = line.split(" | ")[0].removeprefix("|").strip() or claim
+        found.setdefault(claim, []).append(line)
+    return {name: lines for name, lines in found.items() if name not in measured}
+
+
+def table(collected: Collector, page: str) -> str:
+    """A line for each measure; those of experiments that were not run now as ``page`` has them."""
+    found: dict[str, list[str]] = {}
     before = None
     for (claim, measure), figures in sorted(collected.figures.items()):
         least = min(one["method"] - one["control"] for one in figures)
@@ -96,21 +111,25 @@ def table(collected: Collector) -> str:
             f"{figures[0]['margin']:g}",
             f"{statistics.median(collected.seconds[claim]):.0f}" if claim != before else "",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
+        found.setdefault(claim, []).append(f"| {' | '.join(cells)} |")
         before = claim
-    return "\n".join(lines)
+    found |= kept(page, found.keys())
+    return "\n".join([*HEADER, *(line for _, lines in sorted(found.items()) for line in lines)])
 
 
-def report(collected: Collector, seeds: int, *, procedures: bool) -> str:
+def report(collected: Collector, flags: argparse.Namespace, page: str) -> str:
     """The document."""
+    seeds, procedures = flags.seeds, flags.procedures
     where, what = machine(torch.device("cpu")), versions()
     head = PROCEDURES_HEAD if procedures else LOSSES_HEAD
     kind, file = ("--procedures ", "effects-procedures") if procedures else ("", "effects")
+    alone = f"\nThe lines of {flags.package} were measured last, with `--package {flags.package}`.\n"
+    alone = alone if flags.package else ""
     return f"""{head}
 Over {seeds} seeds: mean ± standard deviation, and the smallest difference, paired by seed. The test requires
 the margin for its one seed. Seconds are for one thread and one seed, including the control (median over the seeds).
 
-{table(collected)}
+{table(collected, page)}
 
 {where["name"]}, {where["cores"]} cores, {PROCESSES} processes of one thread; Python {what["python"]}, torch \
 {what["torch"]}, timm {what["timm"]}, kdzoo {what["kdzoo"]}. Made by
@@ -118,7 +137,7 @@ the margin for its one seed. Seconds are for one thread and one seed, including 
 ```sh
 OMP_NUM_THREADS=1 python benchmarks/effects.py {kind}--seeds {seeds} --write docs/benchmarks/{file}.md
 ```
-"""
+{alone}"""
 
 
 def main() -> None:
@@ -129,6 +148,7 @@ def main() -> None:
     parser.add_argument(
         "--procedures", action="store_true", help="the procedures instead of losses and schemes"
     )
+    parser.add_argument("--package", help="only the experiments of this package, such as kdzoo-foundation")
     parser.add_argument("--write", type=Path, help="also write the document to this file")
     flags = parser.parse_args()
     if flags.seeds < 2:
@@ -136,8 +156,10 @@ def main() -> None:
     tests = [
         str(path)
         for path in sorted(ROOT.glob("plugins/*/tests/test_*_effect*.py"))
-        if (path.parts[-3] in PROCEDURES) == flags.procedures
+        if (path.parts[-3] in PROCEDURES) == flags.procedures and flags.package in (None, path.parts[-3])
     ]
+    if not tests:
+        parser.error(f"--package {flags.package}: no experiments of that name")
     collected = Collector()
     # This script has imported kdzoo, whose pytest plugin would be rewritten first.
     known = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
@@ -150,7 +172,8 @@ def main() -> None:
     ]
     os.environ["KDZOO_TEST_SLOW"] = "1"
     failed = pytest.main([*options, *tests], plugins=[collected])
-    text = report(collected, flags.seeds, procedures=flags.procedures)
+    page = flags.write.read_text(encoding="utf-8") if flags.package and flags.write else ""
+    text = report(collected, flags, page)
     print(text)
     if flags.write:
         flags.write.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from kdzoo.api.observer import Job
 from kdzoo.engine.listeners import Listener
