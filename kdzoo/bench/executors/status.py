@@ -34,7 +34,7 @@ class TaskStatus:
         node: where it runs, or ran last.
         since: when its last attempt began, ISO 8601.
         until: when its job is ended at the latest, as the scheduler writes it.
-        attempts: how many jobs have tried.
+        attempts: how many jobs have tried; 0 while it waits.
         epoch, epochs: how far its run is, while it runs, and its length.
         expected: when it will have ended at this pace, ISO 8601; None before an epoch has ended.
         log: what its process prints.
@@ -102,14 +102,12 @@ def status(folder: Path, queue: JobQueue | None) -> SuiteStatus:
 
 
 def _of(folder: Path, task: Planned, job: QueuedJob | None, *, asked: bool) -> TaskStatus:
+    about: dict[str, Any] = {"key": task.key, "name": task.name, "epochs": task.epochs}
+    if job is not None and not job.running:
+        return TaskStatus(**about, state="waiting", job=job.id, reason=job.reason)
     place = folder / task.key
     record = read_record(place)
     last = record.attempts[-1] if record.attempts else None
-    about: dict[str, Any] = {"key": task.key, "name": task.name, "epochs": task.epochs}
-    if job is not None and not job.running:
-        return TaskStatus(
-            **about, state="waiting", job=job.id, attempts=len(record.attempts), reason=job.reason
-        )
     if last is None and job is not None:
         return TaskStatus(**about, state="running", job=job.id, node=job.node)
     if last is None:
