@@ -230,7 +230,7 @@ def run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def scenes(names: Sequence[str], place: Path, seeds: str | None) -> Iterator[str]:
+def scenes(names: Sequence[str], place: Path, seeds: str | None, partition: str | None) -> Iterator[str]:
     """A row of the table for each; ``seeds`` are those of ``quick``."""
     local: dict[str, dict[str, Any]] = {}
     for name in names:
@@ -244,7 +244,8 @@ def scenes(names: Sequence[str], place: Path, seeds: str | None) -> Iterator[str
             said, _ = here.command("--quiet").communicate()
             print(said, f"local {Path(suite).stem}: {time.monotonic() - began:.0f} s", flush=True)
             local[suite] = here.numbers()
-        trial = Trial(place / name, suite, flags=flags)
+        config = {} if partition is None else {"partition": partition}
+        trial = Trial(place / name, suite, config, flags)
         began = time.monotonic()
         what = SCENES[name](trial)
         trial.wait()
@@ -267,6 +268,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SCENES, default=list(SCENES))
     parser.add_argument("--place", type=Path, help="folder for the runs; default: a temporary one")
     parser.add_argument("--seeds", help="of the suite quick, such as 0,1; default: its own")
+    parser.add_argument("--partition", help="where jobs go that are not to meet a limit")
     parser.add_argument("--write", type=Path)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -274,7 +276,7 @@ def main() -> None:
         place.mkdir(parents=True, exist_ok=True)
         (place / "small.yaml").write_text(to_yaml(SMALL))
         (place / "long.yaml").write_text(to_yaml(LONG))
-        rows = list(scenes(flags.only, place, flags.seeds))
+        rows = list(scenes(flags.only, place, flags.seeds, flags.partition))
     text = page(rows)
     print(text)
     if flags.write:
