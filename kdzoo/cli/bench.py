@@ -144,6 +144,8 @@ def bench(
         suite = str(folder)
     elif folder is not None:
         raise KdzooError(f"kdzoo bench {suite} takes no folder; name it with --output")
+    if commands and not planned:
+        raise KdzooError(f"--commands is for kdzoo bench plan {suite}")
     name, found = open_suite(suite, registry)
     found = narrowed(found, seeds=_seeds(seeds), methods=_names(methods), pairs=_names(pairs))
     command = SuiteCommand(

@@ -16,7 +16,7 @@ from kdzoo.bench.executors.cluster import Cluster, patiently
 from kdzoo.bench.executors.commands import Command, commands, script
 from kdzoo.bench.executors.config import ClusterConfig
 from kdzoo.bench.executors.plan_file import write_plan
-from kdzoo.bench.executors.settings import Settings, write_settings
+from kdzoo.bench.executors.settings import Settings, has_settings, write_settings
 from kdzoo.bench.executors.status import status
 from kdzoo.bench.executors.submitit_queue import SubmititQueue
 from kdzoo.bench.publish import publish
@@ -76,7 +76,8 @@ class ClusterCommand:
         """The commands of the jobs that are not done; their plan is written."""
         session, folder = self.suite.session(self._crew()), self.suite.output
         session.prepare()
-        write_settings(folder, self._settings(None))
+        if not has_settings(folder):  # those of jobs that are under way stay
+            write_settings(folder, self._settings(None))
         schedule = session.schedule
         write_plan(folder, [*schedule.teachers, *schedule.known])
         return commands(folder, [*schedule.needed, *schedule.waiting])

@@ -107,6 +107,7 @@ def test_the_commands_of_a_plan_do_the_suite(
         (["run-one"], "kdzoo bench run-one: missing the key"),
         (["run-one", "jobs/x"], "missing --output"),
         (["run-one", "jobs/x", "--output", "nowhere"], "nowhere: no plan of jobs (plan.jsonl)"),
+        (["quick", "--commands"], "--commands is for kdzoo bench plan quick"),
         (["quick", "--watch"], "--watch is for --cluster"),
         (["quick", "--jobs", "2"], "--jobs is for --cluster"),
         (["quick", "--per-gpu", "2"], "--per-gpu is for --cluster"),

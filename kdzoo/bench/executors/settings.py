@@ -49,13 +49,17 @@ def write_settings(folder: Path, settings: Settings) -> None:
     write_json(place / "settings.json", settings.model_dump(mode="json"))
 
 
+def has_settings(folder: Path) -> bool:
+    """Whether jobs were planned in this folder."""
+    return (folder / PLACE / "settings.json").exists()
+
+
 def read_settings(folder: Path) -> Settings:
     """Read them.
 
     Raises:
         KdzooError: there are none, since nobody planned jobs in this folder, or they are damaged.
     """
-    path = folder / PLACE / "settings.json"
-    if not path.exists():
+    if not has_settings(folder):
         raise KdzooError(f"{folder}: no jobs of a suite; kdzoo bench SUITE --cluster slurm submits them")
-    return read_json(path, _SETTINGS)
+    return read_json(folder / PLACE / "settings.json", _SETTINGS)
