@@ -16,7 +16,7 @@ import os
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,12 @@ effect that it claims, not which one is best: they are not a ranking.
 The settings (lengths, weights, learning rates, margins) were selected on these test images, some on these seeds: the
 experiments guard against broken code, and show nothing about how a method generalises.
 """
+
+PAGES = {
+    True: ROOT / "docs" / "benchmarks" / "effects-procedures.md",
+    False: ROOT / "docs" / "benchmarks" / "effects.md",
+}
+"""The pages whose lines ``--package`` measures anew, by whether they are of procedures."""
 
 Row = tuple[str, str]
 """The claim and its measure."""
@@ -86,18 +92,20 @@ HEADER = [
 ]
 
 
-def kept(page: str, measured: Collection[str]) -> dict[str, list[str]]:
-    """The lines of the table in ``page`` by experiment, without those that were ``measured`` now."""
+def taken_apart(page: str) -> tuple[str, dict[str, list[str]], list[str]]:
+    """What is before the table of a page, the lines of the table by experiment, and the paragraphs after it."""
+    before, _, rest = page.partition("\n".join(HEADER) + "\n")
+    rows, _, after = rest.partition("\n\n")
     found: dict[str, list[str]] = {}
     claim = ""
-    for line in page.partition("\n".join(HEADER) + "\n")[2].partition("\n\n")[0].splitlines():
+    for line in rows.splitlines():
         claim = line.split(" | ")[0].removeprefix("|").strip() or claim
         found.setdefault(claim, []).append(line)
-    return {name: lines for name, lines in found.items() if name not in measured}
+    return before, found, after.rstrip("\n").split("\n\n")
 
 
-def table(collected: Collector, page: str) -> str:
-    """A line for each measure; those of experiments that were not run now as ``page`` has them."""
+def lines(collected: Collector) -> dict[str, list[str]]:
+    """A line for each measure, by experiment."""
     found: dict[str, list[str]] = {}
     before = None
     for (claim, measure), figures in sorted(collected.figures.items()):
@@ -113,31 +121,48 @@ def table(collected: Collector, page: str) -> str:
         ]
         found.setdefault(claim, []).append(f"| {' | '.join(cells)} |")
         before = claim
-    found |= kept(page, found.keys())
-    return "\n".join([*HEADER, *(line for _, lines in sorted(found.items()) for line in lines)])
+    return found
 
 
-def report(collected: Collector, flags: argparse.Namespace, page: str) -> str:
-    """The document."""
-    seeds, procedures = flags.seeds, flags.procedures
+def table(found: Mapping[str, Sequence[str]]) -> str:
+    """The lines in the order of the experiments."""
+    return "\n".join([*HEADER, *(line for _, some in sorted(found.items()) for line in some)])
+
+
+def described() -> str:
+    """Where it was measured, and with what."""
     where, what = machine(torch.device("cpu")), versions()
+    return (
+        f"{where['name']}, {where['cores']} cores, {PROCESSES} processes of one thread; Python {what['python']}, "
+        f"torch {what['torch']}, timm {what['timm']}, kdzoo {what['kdzoo']}"
+    )
+
+
+def of_package(collected: Collector, page: str, flags: argparse.Namespace) -> str:
+    """The page with the lines of one package measured anew, and where that was."""
+    before, found, after = taken_apart(page)
+    begin = f"The lines of {flags.package} "
+    new = f"{begin}are of `--seeds {flags.seeds} --package {flags.package}` on: {described()}."
+    kept = [one for one in after if not one.startswith(begin)]
+    return before + "\n\n".join([table(found | lines(collected)), *kept, new]) + "\n"
+
+
+def report(collected: Collector, seeds: int, *, procedures: bool) -> str:
+    """The document."""
     head = PROCEDURES_HEAD if procedures else LOSSES_HEAD
     kind, file = ("--procedures ", "effects-procedures") if procedures else ("", "effects")
-    alone = f"\nThe lines of {flags.package} were measured last, with `--package {flags.package}`.\n"
-    alone = alone if flags.package else ""
     return f"""{head}
 Over {seeds} seeds: mean ± standard deviation, and the smallest difference, paired by seed. The test requires
 the margin for its one seed. Seconds are for one thread and one seed, including the control (median over the seeds).
 
-{table(collected, page)}
+{table(lines(collected))}
 
-{where["name"]}, {where["cores"]} cores, {PROCESSES} processes of one thread; Python {what["python"]}, torch \
-{what["torch"]}, timm {what["timm"]}, kdzoo {what["kdzoo"]}. Made by
+{described()}. Made by
 
 ```sh
 OMP_NUM_THREADS=1 python benchmarks/effects.py {kind}--seeds {seeds} --write docs/benchmarks/{file}.md
 ```
-{alone}"""
+"""
 
 
 def main() -> None:
@@ -172,8 +197,10 @@ def main() -> None:
     ]
     os.environ["KDZOO_TEST_SLOW"] = "1"
     failed = pytest.main([*options, *tests], plugins=[collected])
-    page = flags.write.read_text(encoding="utf-8") if flags.package and flags.write else ""
-    text = report(collected, flags, page)
+    if flags.package:
+        text = of_package(collected, PAGES[flags.procedures].read_text(encoding="utf-8"), flags)
+    else:
+        text = report(collected, flags.seeds, procedures=flags.procedures)
     print(text)
     if flags.write:
         flags.write.parent.mkdir(parents=True, exist_ok=True)

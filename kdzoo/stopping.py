@@ -84,7 +84,7 @@ class Stop:
         if self._once and not first:
             return
         if self._waits and first:
-            if not self._once and os.environ.get("LOCAL_RANK", "0") == "0":
+            if not self._once and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
                 # not print(), which may be what the signal interrupts
                 os.write(2, b"\nkdzoo: stopping after this step; another signal stops at once\n")
             return

@@ -55,6 +55,7 @@ def distill(
     from kdzoo.api.observer import Job  # below what needs no torch
     from kdzoo.backbone import find_model
     from kdzoo.jobs.train import make_fabric, train
+    from kdzoo.processes import launched
     from kdzoo.recipe.identity import Differs
     from kdzoo.recipe.scaling import scaled
     from kdzoo.registry.load import load_registry
@@ -96,7 +97,7 @@ def distill(
         else resolved.roles["student"].model
     )
     job = Job(folder.name, "student", None, (resolved.method or "custom", resolved.data.dataset, pair))
-    fabric = make_fabric(resolved, accelerator=accelerator, devices=devices)
+    fabric = make_fabric(resolved, accelerator=accelerator, devices=devices, launch=launched())
     resolved = scaled(resolved, fabric.world_size)
     stop = Stop()
     try:

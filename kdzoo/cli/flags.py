@@ -64,6 +64,7 @@ FLAGS: Mapping[str, Flag] = {
         Flag("teacher_std", "roles.teacher.std", NETWORKS),
         Flag("teacher_checkpoint", "roles.teacher.checkpoint", NETWORKS),
         Flag("teacher_pretrained", "roles.teacher.pretrained", NETWORKS),
+        Flag("teacher_shard", "roles.teacher.shard", NETWORKS, ("--teacher-shard",), sets=True),
         Flag("teacher_img_size", "roles.teacher.img_size", NETWORKS),
         Flag("teacher_epochs", "roles.teacher.epochs", NETWORKS),
         Flag("teacher_lr", "roles.teacher.lr", NETWORKS),

@@ -31,6 +31,7 @@ from kdzoo.cli.sweep import sweep
 from kdzoo.cli.usage import UsageError, usage_line
 from kdzoo.cli.wandb import wandb
 from kdzoo.errors import KdzooError, shortened
+from kdzoo.processes import rank
 from kdzoo.version import __version__
 
 app = typer.Typer(
@@ -103,5 +104,6 @@ def _refuse(line: str) -> NoReturn:
     shown = "".join(
         letter if letter.isprintable() else "?" for letter in line
     )  # a file's name may contain control characters
-    typer.echo(f"kdzoo: {shown}", err=True)
+    number = rank()
+    typer.echo(f"kdzoo: {f'process {number}: ' if number else ''}{shown}", err=True)
     sys.exit(2)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 SYNC = "sync"
+_AT_ONCE = 500
+"""Folders that one command line names."""
 
 
 def wandb(
@@ -79,7 +81,7 @@ def _log(folder: Path, runs: Sequence[Path], suite: SuiteResults | None) -> None
 
 
 def sync(folders: Sequence[Path]) -> None:
-    """Upload the offline runs below these folders, by ``wandb sync``.
+    """Upload the offline runs below these folders, by ``wandb sync``; those that are still in training later.
 
     Raises:
         KdzooError: there is none, or wandb could not upload all of them.
@@ -91,13 +93,24 @@ def sync(folders: Sequence[Path]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise KdzooError(f"{folder}: no such folder")
-    found = [path for folder in folders for path in offline_runs(folder)]
-    if not found:
+    waiting = [path for folder in folders for path in offline_runs(folder)]
+    if not waiting:
         raise KdzooError(f"{', '.join(map(str, folders))}: no offline run of wandb in it")
-    done = subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, found)], check=False)
-    if done.returncode:
+    training = {run for folder in folders for run in in_training(folder)}
+    found = [path for path in waiting if path.name.rpartition("-")[2] not in training]
+    left = len(waiting) - len(found)
+    failed = False
+    for start in range(0, len(found), _AT_ONCE):
+        paths = map(str, found[start : start + _AT_ONCE])
+        failed |= bool(
+            subprocess.run([sys.executable, "-m", "wandb", "sync", *paths], check=False).returncode
+        )
+    if failed:
         raise KdzooError("wandb sync did not upload all runs; see its lines above, and wandb login")
-    console().print(f"{len(found)} run{'s' * (len(found) > 1)} uploaded", markup=False)
+    later = f", {left} still in training: sync again when they have ended" if left else ""
+    console().print(
+        f"{len(found)} run{'s' * (len(found) != 1)} uploaded{later}", markup=False, soft_wrap=True
+    )
 
 
 def offline_runs(folder: Path) -> list[Path]:
@@ -105,3 +118,17 @@ def offline_runs(folder: Path) -> list[Path]:
     found = [path for path in folder.rglob("offline-run-*") if path.parent.name == "wandb" and path.is_dir()]
     waiting = [path for path in found if not any(path.glob("*.wandb.synced"))]
     return sorted(waiting, key=lambda path: path.name)
+
+
+def in_training(folder: Path) -> set[str]:
+    """The ids of the wandb runs whose run below a folder has an owner: wandb would take them for whole."""
+    from kdzoo.observers.wandb_logged import RUN_ID
+    from kdzoo.owner import Owner
+
+    found = set()
+    for kept in folder.rglob(RUN_ID):
+        owner = Owner(kept.parent)
+        if not owner.await_turn(lambda line: None, seconds=0.0):
+            found.add(kept.read_text(encoding="utf-8").strip())
+        owner.release()
+    return found

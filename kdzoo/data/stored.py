@@ -55,9 +55,13 @@ class Decoded:
         """Check that the file still has its length; reading beyond its end would end the process by SIGBUS.
 
         Raises:
-            KdzooError: it was truncated.
+            KdzooError: it was truncated, or replaced where its server forgets it then.
         """
-        if self.mapping.size() < len(self.mapping):
+        try:
+            whole = self.mapping.size() >= len(self.mapping)
+        except OSError:  # of a network file system: another machine has replaced or removed it
+            whole = False
+        if not whole:
             raise KdzooError(
                 f"{self.path}: the decoded images were cut by another program while they were in use; run again, "
                 "and they are decoded again"

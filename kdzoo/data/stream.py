@@ -153,7 +153,12 @@ class Stream:
 
     def _batches(self) -> Sequence[Tensor]:
         own = torch.arange(len(self.split))[self._share.rank :: self._share.world]
-        return torch.split(own, self._batch_size) if len(own) else ()
+        batches = torch.split(own, self._batch_size) if len(own) else ()
+        most = -(-len(self.split) // self._share.world)
+        if self._batch_size > 1 and len(own) > 1 and len(batches) < -(-most // self._batch_size):
+            # As many in every process, for networks that compute together.
+            return (*batches[:-1], *batches[-1].tensor_split([-1]))
+        return batches
 
     def _shown(self, pieces: Mapping[str, Piece], index: Tensor) -> Views:
         return {name: plain(piece.store, piece.at).permute(0, 3, 1, 2) for name, piece in pieces.items()}

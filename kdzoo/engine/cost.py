@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from kdzoo.engine.sharded import is_sharded
+
 if TYPE_CHECKING:
     from kdzoo.engine.run import TrainingRun
 
@@ -41,8 +43,10 @@ def latency(run: TrainingRun, role: str) -> dict[str, float]:
     """``latency/ROLE_ms``: milliseconds from an image on the run's device to its logits, in the run's precision.
 
     The median of at most 20 repetitions in about 0.1 s, uncompiled, after two that do not count. It depends on what
-    else the machine does.
+    else the machine does. Nothing of a sharded network, which waits for other processes.
     """
+    if is_sharded(run.members[role].module):
+        return {}
     module, seconds = run.members[role].module, []
     with _asked(run, role) as image:
         began = time.perf_counter()

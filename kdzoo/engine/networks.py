@@ -17,9 +17,10 @@ from kdzoo.backbone.adapt import keep_classes, load_origin
 from kdzoo.backbone.memory_format import to_channels_last
 from kdzoo.backbone.origin import FOLDER, TIMM, Origin, describe, origin_of
 from kdzoo.engine.reinforced import AbsentTeacher
+from kdzoo.engine.sharded import processes, shard
 from kdzoo.engine.teacher_classes import own_classes
 from kdzoo.engine.use import student_classes, teacher_use
-from kdzoo.engine.weights import load_weights
+from kdzoo.engine.weights import load_weights, weights_hash
 from kdzoo.errors import KdzooError, shortened
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.roles import RoleConfig
@@ -116,9 +117,16 @@ class Networks:
         else:
             network = self._start(role, config, origin, None if is_own else num_classes)
         self._modalities[network] = config.modality
-        network.to(self._device)
-        if self._recipe.channels_last:
-            to_channels_last(network)
+        if config.shard and not teacher:
+            raise KdzooError(f"roles.{role}.shard: only a frozen teacher is kept in parts")
+        if config.shard and processes() > 1:
+            if self._recipe.data.batch_size == 1:  # not every process would evaluate as many
+                raise KdzooError(f"roles.{role}.shard needs a data.batch_size of 2 or more")
+            shard(network, self._device, weights_hash(network))
+        else:
+            network.to(self._device)
+            if self._recipe.channels_last:
+                to_channels_last(network)
         if self._recipe.compile:
             network.compile()
         return network

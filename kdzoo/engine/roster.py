@@ -12,6 +12,7 @@ from kdzoo.api.batch import Batch, Output
 from kdzoo.api.probe import Probe
 from kdzoo.engine.average import begin_equal
 from kdzoo.engine.role import Role
+from kdzoo.engine.sharded import is_sharded
 from kdzoo.errors import KdzooError
 
 CONNECTORS = "knowledge"
@@ -138,4 +139,5 @@ class Roster:
     def _place(self, member: Role) -> None:
         """Put the module on the device, with the same weights in every process."""
         member.module.to(self.device)
-        begin_equal(self.fabric, member.module)
+        if not is_sharded(member.module):
+            begin_equal(self.fabric, member.module)

@@ -31,9 +31,11 @@ from kdzoo.engine.listeners import Listener, Listeners
 from kdzoo.engine.networks import Networks
 from kdzoo.engine.role import Role
 from kdzoo.engine.roster import Roster
+from kdzoo.engine.sharded import is_sharded
 from kdzoo.engine.store import Replays
 from kdzoo.engine.updates import Updates
 from kdzoo.engine.work import Work
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.optim import OptimConfig
 
@@ -114,6 +116,10 @@ class TrainingRun:
     ) -> nn.Module:
         """See :meth:`kdzoo.api.Run.enroll`."""
         if learns:
+            if is_sharded(module):
+                raise KdzooError(
+                    f"roles.{role}.shard: only a frozen teacher is kept in parts, and this one learns"
+                )
             self.networks.trained_now(module)
         member = Role(
             role,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from kdzoo.api.batch import Batch, Origin, Output
 from kdzoo.api.network import Backbone
 from kdzoo.engine.role import Role
+from kdzoo.engine.sharded import is_sharded
 from kdzoo.engine.stopwatch import Seconds
 from kdzoo.engine.stored_epoch import Epoch, Recording
 from kdzoo.engine.weights import weights_hash
@@ -160,6 +161,8 @@ class Store:
         """The shelf of a role whose answer for this batch is a pure function of what the key names."""
         module = member.module
         if member.learns or member.stored or member.reads or member.probes or module.training:
+            return None
+        if is_sharded(module):  # one process alone cannot ask it, should only its file be damaged
             return None
         if batch.origin is None or not batch.origin.holds(batch, member.modality):
             return None

@@ -12,6 +12,7 @@ from kdzoo.backbone import Backbone
 from kdzoo.backbone.adapt import check_names, keep_classes, see_as
 from kdzoo.backbone.checkpoint import fitting, read_weights, weights_file
 from kdzoo.backbone.origin import describe
+from kdzoo.engine.sharded import whole_hash
 
 
 def load_weights(backbone: Backbone, path: Path, *, resize: bool = True) -> None:
@@ -47,6 +48,8 @@ def weights_hash(module: nn.Module) -> str:
 
     Of an extra state (``nn.Module.get_extra_state``) that is no tensor, its ``repr`` counts.
     """
+    if (known := whole_hash(module)) is not None:
+        return known
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         if not isinstance(tensor, Tensor):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from kdzoo.engine.stored_epoch import Recording
+from kdzoo.owner import Owner
 
 _WAITING = 4
 """Epochs that may wait to be written; beyond them, recording waits."""
@@ -80,14 +78,9 @@ class Writer:
 
 
 def _write(recording: Recording, path: Path) -> None:
-    lock = FileLock(f"{path}.lock", timeout=0)
+    owner = Owner.of(path)
     try:
-        with lock:
-            if not path.exists():
-                recording.write(path)
-            with suppress(OSError):
-                Path(lock.lock_file).unlink(missing_ok=True)
-    except Timeout:
-        pass
-    except NotImplementedError as error:  # a file system without locks
-        raise OSError(str(error)) from None
+        if owner.await_turn(lambda line: None, seconds=0.0) and not path.exists():
+            recording.write(path)
+    finally:
+        owner.release()

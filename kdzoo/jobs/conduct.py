@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from kdzoo.engine.components import components_of
 from kdzoo.engine.listeners import Listener
+from kdzoo.engine.sharded import told_of_copies
 from kdzoo.errors import Damaged, KdzooError, NotFinite
 from kdzoo.jobs.batch_size import as_before
 from kdzoo.jobs.folder import RunFolder, damage, finished
@@ -18,7 +19,6 @@ from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.session import Session
 from kdzoo.jobs.teachers import alone, is_trained
-from kdzoo.owner import Owner
 from kdzoo.recipe.identity import Differs, read_identity
 
 
@@ -59,22 +59,27 @@ def conduct(
                 notes.append(f"{spoilt}; it is written again")
             with Session(planned, place, resources, train_teacher, listeners, notes) as session:
                 session.open()
-                with told_of_memory(planned.job.name, session.recipe, place, resources.fabric.device):
+                memory = told_of_memory(planned.job.name, session.recipe, place, resources.fabric.device)
+                with memory, told_of_copies():
                     while teachers := session.enroll():
                         for teacher in teachers:
-                            train_teacher(teacher, resources)
+                            train_teacher(teacher, resources, session.warn)
                     return session.run()
     finally:
         place.leave()
 
 
-def train_teacher(planned: Planned, resources: Resources) -> None:
+def train_teacher(
+    planned: Planned, resources: Resources, tell: Callable[[str], None] = lambda line: None
+) -> None:
     """Train a teacher unless the cache has it: resume an interrupted run, or restart it if that is damaged.
+
+    If another process trains it, on any machine that shares the cache, this one waits; ``tell`` is told for whom.
 
     Raises:
         KdzooError: bad input, or a teacher's loss that is not finite.
     """
-    with alone(planned, resources):
+    with alone(planned, resources, tell):
         if resources.fabric.broadcast(is_trained(planned)):
             return
         try:
@@ -98,19 +103,18 @@ def _train(planned: Planned, resources: Resources) -> None:
 @contextmanager
 def _owned(place: RunFolder, resources: Resources) -> Iterator[list[str]]:
     """Own the folder in the main process inside the block; gives warnings about it."""
-    owner = Owner(place.path)
     refusal: str | None = None
     try:
         if resources.main:
             try:
-                owner.take()
+                place.owner.take()
             except KdzooError as error:
                 refusal = str(error)
         if (said := resources.fabric.broadcast(refusal)) is not None:
             raise KdzooError(said)
-        yield [owner.note] if owner.note else []
+        yield [place.owner.note] if place.owner.note else []
     finally:
-        owner.release()
+        place.owner.release()
 
 
 def _check_same(planned: Planned, resources: Resources) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from kdzoo.errors import KdzooError
 from kdzoo.files import sha256_of
 from kdzoo.observers.journal import read_journal
+from kdzoo.owner import Owner
 from kdzoo.recipe.identity import IDENTITY_FILE
 
 
@@ -28,6 +29,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint"
         self.student = path / "student"
         self.provenance = path / "provenance.json"
+        self.owner = Owner(path)
         self._made = [one for one in (self.checkpoint, path, *path.parents) if not one.exists()]
         try:
             self.checkpoint.mkdir(parents=True, exist_ok=True)

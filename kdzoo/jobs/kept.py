@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from kdzoo.engine.store import ABOUT
 from kdzoo.errors import KdzooError
 from kdzoo.files import inside
 from kdzoo.jobs.folder import finished
+from kdzoo.owner import Owner
 from kdzoo.places import cache_folder
 from kdzoo.recipe.identity import read_identity
 
@@ -42,20 +41,20 @@ class Kept:
 
     def remove(self) -> bool:
         """Delete it, unless a process makes it at this moment; whether it was deleted."""
-        lock = FileLock(f"{self.paths[0]}.lock", timeout=0)
+        thing = self.paths[0]
+        owner = Owner.of(thing)
         try:
-            with lock:
-                for path in self.paths:
-                    if path.is_dir():
-                        shutil.rmtree(path)
-                    else:
-                        path.unlink(missing_ok=True)
-        except Timeout:
-            return False
+            if not owner.await_turn(lambda line: None, seconds=0.0):
+                return False
+            for path in self.paths:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
         except OSError as error:
-            raise KdzooError(f"{self.paths[0]}: cannot be removed: {error.strerror or error}") from None
-        with suppress(OSError):
-            Path(lock.lock_file).unlink(missing_ok=True)
+            raise KdzooError(f"{thing}: cannot be removed: {error.strerror or error}") from None
+        finally:
+            owner.release()
         return True
 
 

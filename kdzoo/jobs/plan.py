@@ -45,7 +45,7 @@ def teacher_recipe(recipe: Recipe, role: RoleConfig) -> Recipe:
 
     The seed is the role's own: one teacher serves every seed of the students.
     """
-    own = {"head": None, "trust": False, "train": "head" if role.train == "head" else None}
+    own = {"head": None, "trust": False, "shard": False, "train": "head" if role.train == "head" else None}
     as_run = {"epochs": None, "lr": None, "seed": 0, "optim": None, "augment": None}
     alone = role.model_copy(update={**as_run, **own})
     data = recipe.data

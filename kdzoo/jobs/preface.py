@@ -14,8 +14,11 @@ _SHOWN = 6
 """Class names that are listed."""
 
 
-def about_data(data: DataSet, batch_size: int) -> Iterator[str]:
-    """Splits, classes, sizes and steps in one line; and where decoded images were found."""
+def about_data(data: DataSet, batch_size: int, processes: int = 1) -> Iterator[str]:
+    """Splits, classes, sizes and steps in one line; and where decoded images were found.
+
+    ``batch_size`` is that of each of the ``processes``; the line has that of all.
+    """
     splits = {"training": data.training, "validation": data.val, "test": data.test}
     counts = [f"{len(one.split):,} {name}" for name, one in splits.items() if one is not None]
     images = " and ".join(filter(None, [", ".join(counts[:-1]), counts[-1]]))
@@ -25,7 +28,9 @@ def about_data(data: DataSet, batch_size: int) -> Iterator[str]:
     )
     left_out = f"; {len(data.skipped):,} unreadable left out" if data.skipped else ""
     count = 0 if data.training is None else len(data.training)
-    steps = f"; {count:,} step{'s' * (count > 1)} of {batch_size:,} images an epoch" if count else ""
+    size = f"{processes * batch_size:,} images"
+    size += f" ({processes} processes of {batch_size:,})" if processes > 1 else ""
+    steps = f"; {count:,} step{'s' * (count > 1)} of {size} an epoch" if count else ""
     yield f"data: {images} images{classes * bool(data.classes)}, {data.img_size} px{left_out}{steps}"
     if data.found:
         yield f"decoded images found in {cache.folder()}: {', '.join(data.found)}"

@@ -80,14 +80,16 @@ def reinforce(
     Raises:
         KdzooError: the set cannot be made so, or the folder has another one.
     """
+
+    def warn(message: str) -> None:
+        tell(Warned(message))
+
     _check(recipe)
-    data = resources.open(
-        recipe,
-        lambda label, done, total: tell(Preparing(label, done, total)),
-        lambda message: tell(Warned(message)),
-    )
+    data = resources.open(recipe, lambda label, done, total: tell(Preparing(label, done, total)), warn)
     _check_views(data)
-    networks = Networks(recipe, data, resources.fabric.device, _trained(recipe, resources), resources.zoo)
+    networks = Networks(
+        recipe, data, resources.fabric.device, _trained(recipe, resources, warn), resources.zoo
+    )
     teacher = networks.build("teacher").eval().requires_grad_(False)
     if teacher.num_classes != len(data.classes) or columns_of(teacher, data) is not None:
         raise KdzooError(
@@ -101,9 +103,10 @@ def reinforce(
         (wanted.folder / VIEWS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KdzooError(f"{wanted.folder}: cannot be written: {error.strerror or error}") from None
-    with Owner(wanted.folder).held() as note:
+    owner = Owner(wanted.folder)
+    with owner.held() as note:
         if note is not None:
-            tell(Warned(note))
+            warn(note)
         facts = _begun(wanted.folder, facts, tell)
         _pictures(recipe.data, wanted)
         names = wanted.folder / NAMES
@@ -115,6 +118,7 @@ def reinforce(
             tell(Preparing("asking the teacher, views", view, wanted.views))
             if view_file(view) in facts.files:
                 continue
+            owner.check()
             _write(wanted.folder / view_file(view), facts, _answers(data, teacher, view, resources))
             facts = _with(wanted.folder, facts, view_file(view))
         tell(Preparing("asking the teacher, views", wanted.views, wanted.views))
@@ -147,13 +151,15 @@ def _check_views(data: DataSet) -> None:
         raise KdzooError(f"{data.reinforced.folder} is a reinforced set already; take its pictures")
 
 
-def _trained(recipe: Recipe, resources: Resources) -> Callable[[str, RoleConfig], Path]:
+def _trained(
+    recipe: Recipe, resources: Resources, warn: Callable[[str], None]
+) -> Callable[[str, RoleConfig], Path]:
     """Trains a teacher without weights, unless the cache has it."""
 
     def train(role: str, config: RoleConfig) -> Path:
         job = Job(f"{role} {config.model}", "teacher", None, (recipe.data.dataset,))
-        planned = plan_teacher(recipe, config, job, resources)
-        train_teacher(planned, resources)
+        planned = plan_teacher(recipe, config, job, resources, warn=warn)
+        train_teacher(planned, resources, warn)
         return weights_of(planned)
 
     return train

@@ -51,6 +51,7 @@ from kdzoo.jobs.resources import Resources
 from kdzoo.jobs.suspicion import near_chance, warned_or_refused
 from kdzoo.jobs.teachers import is_trained, weights_of, why_anew
 from kdzoo.jobs.unlabelled import check_needs_no_labels, untrained
+from kdzoo.owner import NotOwner
 from kdzoo.recipe.identity import Difference, Differs
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.roles import RoleConfig
@@ -79,7 +80,7 @@ class Session:
         planned: Planned,
         place: RunFolder,
         resources: Resources,
-        train_teacher: Callable[[Planned, Resources], None],
+        train_teacher: Callable[[Planned, Resources, Callable[[str], None]], None],
         listeners: Sequence[Listener] = (),
         notes: Sequence[str] = (),
     ) -> None:
@@ -119,7 +120,7 @@ class Session:
     ) -> None:
         if self.store is not None:
             self.store.close()
-        if error is not None:
+        if error is not None and not isinstance(error, NotOwner):  # else the files are another process's now
             with suppress(OSError, KdzooError):
                 stopped = isinstance(error, Stopped)
                 self.announcer.notify(
@@ -151,7 +152,8 @@ class Session:
         if self.data.unlabelled or not self.data.classes:
             check_needs_no_labels(self.recipe, self.resources.zoo)
         if not self.planned.weights_only:  # the run that needs the teacher has said it
-            for note in (*self.data.notes, *about_data(self.data, self.recipe.data.batch_size)):
+            size, processes = self.recipe.data.batch_size, self.fabric.world_size
+            for note in (*self.data.notes, *about_data(self.data, size, processes)):
                 tell(Noted(note))
             for path, reason in self.data.unreadable.items():
                 tell(Warned(f"{path}: unreadable image, left out: {reason}"))
@@ -230,11 +232,11 @@ class Session:
             self.announcer.notify(Noted(f"stopped after epoch {position.epochs_before}: {why}"))
         if self.recipe.data.class_weights and "class_weights" not in vars(run):
             name = self.recipe.algorithm.name
-            self._warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
+            self.warn(f"data.class_weights had no effect: algorithm {name!r} has a task loss of its own")
         result = measure(run, algorithm, position, self.teacher_accuracy)
         for name, figure in metric_figures(run, self.resources.zoo, self.data.test):
             if isinstance(figure, str):
-                self._warn(f"the metric {name!r} has no figure: {figure}")
+                self.warn(f"the metric {name!r} has no figure: {figure}")
             else:
                 result[f"test/{name}"] = figure
         if not self.planned.tests:
@@ -247,6 +249,7 @@ class Session:
             result |= self.store.figures()
         result |= self.clock.result(self.fabric.device)
         result["plugins"] = distributions(one.plugin for one in self.found if one.kind != "backbone")
+        self.place.owner.check()
         if self.resources.main:
             brought = data_plugins(self.recipe, self.resources.zoo)
             plugins = distributions([*(one.plugin for one in self.found), *brought])
@@ -269,15 +272,17 @@ class Session:
         yield from warned_or_refused(near_chance(self.training, self.teacher_accuracy))
 
     def _notify(self, event: Event) -> None:
+        self.place.owner.check()
         self.announcer.notify(event)
 
     def _open(self, recipe: Recipe) -> DataSet:
-        return self.resources.open(recipe, self._progress, self._warn)
+        return self.resources.open(recipe, self._progress, self.warn)
 
     def _progress(self, label: str, done: int, total: int) -> None:
         self.announcer.notify(Preparing(label, done, total))
 
-    def _warn(self, message: str) -> None:
+    def warn(self, message: str) -> None:
+        """Tell the observers of something that is not as usual; the run goes on."""
         self.announcer.notify(Warned(message))
 
     def _build(self) -> tuple[TrainingRun, Loop]:
@@ -289,7 +294,7 @@ class Session:
         )  # fmt: skip
         scheme, knowledge = scheme_of(recipe, zoo), knowledge_of(recipe, zoo)
         gallery = Gallery(self.place.path, tell, writes=self.resources.main)
-        self.store = open_store(recipe, self.identity, self.data, self.fabric, self._warn)
+        self.store = open_store(recipe, self.identity, self.data, self.fabric, self.warn)
         run = TrainingRun(
             recipe, self.data, self.fabric, scheme, knowledge, self.networks, gallery, self._listeners,
             self.store,
@@ -298,6 +303,7 @@ class Session:
 
     def _bookkeeping(self) -> dict[str, Any]:
         """The content of a checkpoint in addition to the training state."""
+        self.place.owner.check()
         return {
             "journal": self.announcer.position(),
             "seconds": [self.clock.wall, self.clock.process],
@@ -314,13 +320,13 @@ class Session:
             raise untrained(role, config)
         tags = self.planned.job.tags[1:]
         job = Job(f"{role} {config.model}", "teacher", self.planned.job.suite, tags)
-        planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self._warn)
+        planned = plan_teacher(self.recipe, config, job, self.resources, self._progress, self.warn)
         if not is_trained(planned):
             self._new_teachers.add(role)
             if self._missing is not None:
                 self._missing.append(planned)
                 return None
-            self._train_teacher(planned, self.resources)
+            self._train_teacher(planned, self.resources, self.warn)
         weights, self._teacher_folders[role] = weights_of(planned), planned.folder
         now = self._teacher_files[role] = file_digest(weights / "model.safetensors")
         before = (self.saved or {}).get("teachers", {}).get(role, now)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock
-
 from kdzoo.api.observer import Noted, Warned
-from kdzoo.errors import Damaged
+from kdzoo.errors import Damaged, KdzooError
 from kdzoo.jobs.folder import damage, finished
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
+from kdzoo.owner import Owner
 from kdzoo.recipe.identity import CONTENT, Difference, Identity, named, read_identity
+
+_MEETING_SECONDS = 60.0
 
 
 def is_trained(planned: Planned) -> bool:
@@ -31,12 +32,34 @@ def weights_of(planned: Planned) -> Path:
     return planned.folder / "student"
 
 
-def alone(planned: Planned, resources: Resources) -> FileLock | nullcontext[None]:
-    """A lock, so that only one process trains this teacher; in a run of several processes the main one holds it."""
-    if not resources.main:
-        return nullcontext()
-    planned.folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{planned.folder}.lock")
+@contextmanager
+def alone(planned: Planned, resources: Resources, tell: Callable[[str], None]) -> Iterator[None]:
+    """The right to train this teacher; in a run of several processes the main one has it.
+
+    Whoever comes second waits, whatever the machine, and ``tell`` is told for whom.
+
+    Raises:
+        KdzooError: the cache cannot be written.
+    """
+    owner = Owner.of(planned.folder)
+
+    def turn() -> bool:
+        if not resources.main:
+            return True
+        try:
+            planned.folder.parent.mkdir(parents=True, exist_ok=True)
+            return owner.await_turn(tell, _MEETING_SECONDS)
+        except OSError as error:
+            where = planned.folder.parent
+            raise KdzooError(f"{where}: cannot be written: {error.strerror or error}") from None
+
+    try:
+        # The processes of a run meet now and then: none may wait for another one for the hours of a training.
+        while not resources.fabric.broadcast(turn()):
+            pass
+        yield
+    finally:
+        owner.release()
 
 
 def why_anew(planned: Planned, identity: Identity) -> Noted | Warned | None:

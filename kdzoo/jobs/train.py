@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -10,30 +11,59 @@ from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from kdzoo.api.observer import Job
 from kdzoo.engine.listeners import Listener
+from kdzoo.errors import KdzooError
 from kdzoo.jobs.conduct import conduct
 from kdzoo.jobs.freed import keep_freed_memory
+from kdzoo.jobs.launched import Launched
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
+from kdzoo.processes import Launch
 from kdzoo.recipe.model import Recipe
 from kdzoo.stopping import Stop
 from kdzoo.zoo import Zoo
 
 
-def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int = 1) -> Fabric:
-    """Device, precision and processes; launches the other processes if ``devices`` is more than one."""
-    strategy = "ddp" if devices > 1 else "auto"
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+def make_fabric(
+    recipe: Recipe, *, accelerator: str = "auto", devices: int = 1, launch: Launch | None = None
+) -> Fabric:
+    """Device, precision and processes.
+
+    Args:
+        recipe: whose precision it is.
+        accelerator: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: processes of this machine; the others are started, by the same command.
+        launch: the processes that are there already, which join in place of any that would be started.
+
+    Raises:
+        KdzooError: ``devices`` beside ``launch``, or fewer GPUs than processes of this machine.
+    """
+    # Named, for Fabric would take any process in a job of Slurm for one that srun started.
+    environment: ClusterEnvironment = LightningEnvironment()
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say its number
+    nodes, strategy = 1, "ddp" if devices > 1 or launch is not None else "auto"
+    if launch is not None:
+        if devices > 1:
+            raise KdzooError(
+                f"{launch.by} has started {launch.world} processes, and --devices {devices} would start more: "
+                "leave it out"
+            )
+        started = Launched(launch, accelerator)
+        environment, devices, nodes = started, started.devices, launch.nodes
+        os.environ["RANK"] = str(launch.rank)  # as torchrun has it: who speaks for all when a signal comes
+    elif os.environ.get("LOCAL_RANK", "0") != "0":
         threading.Thread(target=_die_with_parent, args=[os.getppid()], daemon=True).start()
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,
+        num_nodes=nodes,
         strategy=strategy,
         precision=recipe.precision,
-        plugins=LightningEnvironment(),  # named, for in a job of Slurm Fabric would wait for processes of srun
+        plugins=environment,
     )
     fabric.launch()
     if fabric.device.type == "cpu":

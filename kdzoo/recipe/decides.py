@@ -37,6 +37,7 @@ EFFECTS: Mapping[str, Effect] = {
     "roles.*.checkpoint": Effect.CONTENT,
     "roles.*.weights": Effect.CONTENT,
     "roles.*.trust": Effect.NOTHING,
+    "roles.*.shard": Effect.NOTHING,
     "roles.*.epochs": Effect.TEACHER,
     "roles.*.seed": Effect.TEACHER,
     "roles.*.lr": Effect.TEACHER,

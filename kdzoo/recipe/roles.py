@@ -60,6 +60,10 @@ class RoleConfig(Section):
         description="subtracted from images in [0, 1]; default: what the weights' config.json or timm says",
     )
     std: Std | None = Field(None, description="divides after that; default: as for mean")
+    shard: bool = Field(
+        False,
+        description="keep a frozen teacher in parts, one in each process, where it does not fit on a device (FSDP)",
+    )
     trust: bool = Field(False, description="use a teacher whose accuracy on validation images is near chance")
     img_size: Side | None = Field(
         None,

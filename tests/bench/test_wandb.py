@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from kdzoo.api.observer import EpochEnded, Job, RunEnded, RunStarted
 from kdzoo.cli.wandb import wandb
 from kdzoo.errors import KdzooError
+from kdzoo.observers.journal import Journal
 from kdzoo.owner import Owner
-from tests.observers.wandb_sandbox import Sandbox, of_type, rows
+from tests.observers.loopback_wandb import LoopbackWandb
+from tests.observers.wandb_sandbox import HANGS, KEY, Sandbox, of_type, rows
 
 
 def test_all_of_a_suite_is_logged(write_suite: Callable[..., Path], tmp_path: Path):
@@ -53,3 +56,37 @@ def test_one_bad_folder_refuses_all(write_suite: Callable[..., Path], monkeypatc
     with pytest.raises(KdzooError, match="WANDB_MODE"):
         wandb([run])
     assert not list(folder.rglob("wandb*"))
+
+
+def test_a_suite_is_uploaded_as_one_group_and_never_twice(tmp_path: Path):
+    """From nodes without a network: runs that have ended at once, those in training when they have."""
+    folder, sandbox = tmp_path / "suite", Sandbox(tmp_path)
+    places = [folder / "jobs" / f"run-{number}" for number in range(3)]
+    for place in places:
+        place.mkdir(parents=True)
+        journal = Journal(place / "metrics.jsonl")
+        journal.observe(RunStarted(place, Job(place.name, suite="cifar"), {"roles": {}}))
+        journal.observe(EpochEnded("distill", 1, {"train/task": 1.0}))
+        journal.observe(RunEnded(place, {"test/last": 80.0}))
+
+    def call(*arguments: str, **env: str) -> str:
+        out, err = (process := sandbox.python("-m", "kdzoo", "wandb", *arguments, **env)).communicate(
+            timeout=HANGS
+        )
+        assert process.returncode == 0, out + err
+        return out
+
+    offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(folder)}
+    call(str(places[0]), str(places[1]), **offline)
+    with LoopbackWandb() as server:
+        online = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+        with Owner(places[1]).held():
+            said = call("sync", str(folder), **online)
+        assert said.splitlines()[-1] == "1 run uploaded, 1 still in training: sync again when they have ended"
+        assert call("sync", str(folder), **online).splitlines()[-1] == "1 run uploaded"
+        call(str(places[2]), **offline)
+        assert call("sync", str(folder), **online).splitlines()[-1] == "1 run uploaded"
+    assert {run.name: run.group for run in server.runs.values()} == {place.name: "cifar" for place in places}
+    for run in server.runs.values():
+        assert [row["epoch"] for row in run.history] == [1]
+        assert run.exit_code == 0

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from kdzoo.jobs.train import train
+from kdzoo.owner import Owner
 from kdzoo.zoo import Zoo
 from tests.jobs.runs import small
 
@@ -60,7 +60,7 @@ def test_what_was_not_used_is_pruned(kdzoo: Callable[..., Any], filled: Path) ->
 
 def test_what_is_being_made_is_left(kdzoo: Callable[..., Any], filled: Path) -> None:
     (teacher,) = (path for path in (filled / "teachers").iterdir() if path.is_dir())
-    with FileLock(f"{teacher}.lock"):
+    with Owner.of(teacher).held():
         kdzoo("cache", "prune", "--all")
         assert (teacher / "student").exists()
 

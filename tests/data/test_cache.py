@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from kdzoo.api import KdzooError
 from kdzoo.data import cache
 from kdzoo.data.open import open_data
+from kdzoo.owner import Owner
 from kdzoo.places import cache_folder
 from kdzoo.recipe.data import DataConfig
 
@@ -65,7 +68,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 
     with pytest.raises(KdzooError, match="too many"):
         fetch(tmp_path, fail)
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
+    assert not any(tmp_path.iterdir())
 
 
 def flip(place):
@@ -200,8 +203,6 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 def test_what_a_cache_holds_is_read_without_writing(tmp_path):
     fetch(tmp_path)
-    for path in tmp_path.glob("*.lock"):
-        path.unlink()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path, *tmp_path.iterdir())}
     fetch(tmp_path, never)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path, *tmp_path.iterdir())} == before
@@ -215,7 +216,7 @@ def test_the_file_system_fails_in_the_middle(tmp_path):
         KdzooError, match=r"cannot write the cache .*: Read-only file system; set KDZOO_CACHE"
     ):
         fetch(tmp_path, fill)
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
+    assert not any(tmp_path.iterdir())
 
 
 class TestPlace:
@@ -307,11 +308,91 @@ def test_processes_at_once(tmp_path):
     assert (tmp_path / "filled").read_text() == "xx"
 
 
+def test_whoever_waits_says_for_whom(tmp_path):
+    owner, told = Owner.of(tmp_path / "a.npy"), []
+    owner.take()
+    threading.Timer(0.5, owner.release).start()
+    fetch(tmp_path, warn=told.append)
+    (line,) = told
+    assert f"a.npy: process {os.getpid()} on" in line
+    assert line.endswith("makes it; waiting")
+
+
+def test_whoever_decoded_on_another_machine_and_died_is_replaced(tmp_path, monkeypatch):
+    with Owner.of(tmp_path / "a.npy").held():
+        told = json.loads((tmp_path / "a.npy.owner").read_text())
+    (tmp_path / "a.npy.owner").write_text(json.dumps({**told, "machine": "another"}))
+    monkeypatch.setenv("KDZOO_STALE_SECONDS", "0.5")
+    assert fetch(tmp_path).images.max() == 47
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npy", "a.json"}
+
+
+def test_who_was_replaced_does_not_replace_the_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDZOO_STALE_SECONDS", "0.3")
+    marker = tmp_path / "a.npy.owner"
+
+    def slow(pixels):
+        told = json.loads(marker.read_text())
+        marker.unlink()
+        marker.write_text(json.dumps({**told, "token": "another"}))
+        time.sleep(1.0)
+        return fill(pixels)
+
+    with pytest.raises(KdzooError, match="has taken it over"):
+        fetch(tmp_path, slow)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npy.owner"}
+
+
+class TestCopy:
+    """A copy on the node."""
+
+    @pytest.fixture(params=["KDZOO_LOCAL_CACHE", "SLURM_TMPDIR"])
+    def near(self, request, tmp_path, monkeypatch):
+        monkeypatch.setenv(request.param, str(tmp_path / "near"))
+        return tmp_path / "near" / ("kdzoo/" * (request.param == "SLURM_TMPDIR")) / "datasets"
+
+    def test_it_is_made_once_and_read(self, near, tmp_path):
+        assert fetch(tmp_path / "far").path == near / "a.npy"
+        assert {path.name for path in near.iterdir()} == {"a.npy", "a.json"}
+        for path in (tmp_path / "far").iterdir():
+            path.unlink()
+        assert fetch(tmp_path / "far", never).images.max() == 47
+
+    def test_the_shared_set_is_copied_not_decoded(self, near, tmp_path, monkeypatch):
+        with monkeypatch.context() as without:
+            without.setenv("KDZOO_LOCAL_CACHE", "")
+            fetch(tmp_path / "far")
+        assert not near.exists()
+        found = fetch(tmp_path / "far", never)
+        assert (found.path, found.images.max()) == (near / "a.npy", 47)
+
+    def test_a_damaged_copy_is_copied_again(self, near, tmp_path):
+        fetch(tmp_path / "far")
+        (near / "a.npy").write_bytes(b"rubbish")
+        told = []
+        assert fetch(tmp_path / "far", never, warn=told.append).images.max() == 47
+        assert told == []
+
+    def test_without_room_the_shared_set_is_read(self, tmp_path, monkeypatch):
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("KDZOO_LOCAL_CACHE", str(tmp_path / "file" / "x"))
+        told = []
+        assert fetch(tmp_path / "far", warn=told.append).path == tmp_path / "far" / "a.npy"
+        (line,) = told
+        assert "cannot be copied there: Not a directory; read from" in line
+
+    def test_a_place_that_is_no_folder_is_refused(self, tmp_path, monkeypatch):
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("KDZOO_LOCAL_CACHE", str(tmp_path / "file"))
+        with pytest.raises(KdzooError, match=r"^KDZOO_LOCAL_CACHE .*file is not a folder$"):
+            fetch(tmp_path / "far")
+
+
 def test_no_room_is_an_error_before_anything_is_decoded(tmp_path):
     """A memory map that finds no room later would be killed by a signal."""
     _, said = start(tmp_path, "full").communicate()
     assert "KdzooError: cannot write the cache of decoded images" in said
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
+    assert not any(tmp_path.iterdir())
 
 
 def test_leftovers_of_long_ago_are_swept(tmp_path):

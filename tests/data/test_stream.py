@@ -120,6 +120,16 @@ def test_processes_share_each_global_batch(make_folder, open_):
     assert [len(part) for part in tests] == [4, 4, 4, 3]
 
 
+def test_every_process_evaluates_as_many_batches(make_folder, open_):
+    """So that networks can compute together in all of them."""
+    folder = make_folder(train=4, test=3)
+    tests = [open_(folder, batch_size=4, world=2, rank=rank).test for rank in (0, 1)]
+    assert [[len(batch) for batch in test] for test in tests] == [[4, 1], [3, 1]]
+    assert [len(test) for test in tests] == [2, 2]
+    assert sorted(row for test in tests for row in indices(test)) == list(range(9))
+    assert [len(batch) for batch in open_(folder, batch_size=3).test] == [3, 3, 3]
+
+
 def test_more_processes_than_test_images(make_folder, open_):
     data = open_(make_folder(train=20, test=1), world=5, rank=4)
     assert len(data.test) == 0

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
@@ -17,6 +18,12 @@ def train_one(recipe: Path, folder: Path) -> None:
     train(resolve(zoo=zoo, registry=load_registry(zoo), file=recipe), folder, zoo=zoo, resume=True)
 
 
+def elements(module: Any) -> int:
+    """How many numbers of the parameters lie in this process."""
+    local = [one.to_local() if hasattr(one, "to_local") else one for one in module.parameters()]
+    return sum(one.numel() for one in local)
+
+
 def train_as_rank(rank: int, port: int, folder: Path, recipes: list[Path]) -> None:
     """Train each recipe as one of two processes; write what every role and connector weighs in the end."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
@@ -28,20 +35,21 @@ def train_as_rank(rank: int, port: int, folder: Path, recipes: list[Path]) -> No
 
     torch.set_num_threads(1)
     weights: dict[str, dict[str, str]] = {}
-    zoo, accuracy = Zoo(), {}
+    zoo, accuracy, held = Zoo(), {}, {}
     for path in recipes:
         recipe = resolve(zoo=zoo, registry=load_registry(zoo), file=path)
         fabric = engine.make_fabric(recipe, accelerator="cpu", devices=2)
         assert fabric.world_size == 2
         keep = KeepRun()
-        result = engine.train(recipe, folder / recipe.method, zoo=zoo, fabric=fabric, listeners=[keep])
-        weights[recipe.method] = weights_of(keep.run)
-        accuracy[recipe.method] = result["test/last"]
+        result = engine.train(recipe, folder / path.stem, zoo=zoo, fabric=fabric, listeners=[keep])
+        weights[path.stem] = weights_of(keep.run)
+        accuracy[path.stem] = result["test/last"]
+        held[path.stem] = elements(keep.run.roles["teacher"]) if "teacher" in keep.run.roles else 0
         reduced = {
             how: float(keep.run.reduce(torch.tensor(1.0 + rank), how)) for how in ("mean", "sum", "max")
         }
     (folder / f"rank{rank}.json").write_text(
-        json.dumps({"weights": weights, "accuracy": accuracy, "reduced": reduced})
+        json.dumps({"weights": weights, "accuracy": accuracy, "reduced": reduced, "held": held})
     )
     torch.distributed.destroy_process_group()
 

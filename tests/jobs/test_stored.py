@@ -231,7 +231,7 @@ def test_a_folder_that_another_process_writes_is_refused_with_its_name(
         for resume in (False, True):
             with pytest.raises(KdzooError, match=r"run: process \d+ on \S+, since 20.* writes this folder"):
                 train(recipe, folder, zoo=Zoo(), resume=resume)
-        assert {path.name for path in folder.iterdir()} == {".lock", ".owner.json"}
+        assert {path.name for path in folder.iterdir()} == {".owner"}
     assert not any(folder.iterdir())
     train(recipe, folder, zoo=Zoo())
     assert not list(folder.glob(".*")), "the lock is gone"

@@ -45,7 +45,7 @@ def test_the_core_imports_no_plugin():
 
 ORDER = (
     ("errors", "markdown", "version", "counter_rng", "deprecation", "cores", "seeds", "stopping"),
-    ("files", "page", "places", "yaml_text"),
+    ("files", "page", "places", "processes", "yaml_text"),
     ("owner",),
     ("recipe",),
     ("api",),

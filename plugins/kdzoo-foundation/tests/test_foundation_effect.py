@@ -29,6 +29,9 @@ ALONE = {"labels_per_class": 0, "algorithm.task_weight": 0.0}
     ("method", "settings"),
     [
         ("features", TRAINED),
+        ("features-dense", TRAINED),
+        ("proteus", TRAINED),
+        ("proxy", {**TRAINED, "roles.proxy.model": "test_resnet"}),
         ("queue", TRAINED),
         ("agglomerate-phi-s", TRAINED),
         ("srd", ALONE),
@@ -36,7 +39,7 @@ ALONE = {"labels_per_class": 0, "algorithm.task_weight": 0.0}
     ],
 )
 def test_features_without_labels_stand_in_for_labels(method, settings, experiment, beats):
-    """A linear classifier on label-free features and 20 labels, against the 20 labels alone"""
+    """kdzoo-foundation: a linear classifier on label-free features and 20 labels, against the 20 labels alone"""
     taught = experiment(method, epochs=8, **settings)
     few = experiment("baseline", epochs=8 * 19, train_per_class=2)
-    beats("accuracy, %", probed(taught, few), few.accuracy, by=10)
+    beats(f"accuracy by `{method}`, %", probed(taught, few), few.accuracy, by=10)
