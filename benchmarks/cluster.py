@@ -42,7 +42,7 @@ SMALL = {
     "epochs": 30,
     "tune": {"kd": [{"knowledge.temperature": 2.0}, {"knowledge.temperature": 8.0}]},
 }
-LONG = {**SMALL, "methods": [], "seeds": [0], "tune": {}, "epochs": 110}
+LONG = {**SMALL, "methods": [], "seeds": [0], "tune": {}, "epochs": 230}
 """One run of more than a minute."""
 
 

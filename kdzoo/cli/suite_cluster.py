@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from kdzoo.bench.crew import Crew
-from kdzoo.bench.executors.cluster import Cluster, patiently
+from kdzoo.bench.executors.cluster import Cluster, is_trained, patiently
 from kdzoo.bench.executors.commands import Command, commands, script
 from kdzoo.bench.executors.config import ClusterConfig
 from kdzoo.bench.executors.plan_file import write_plan
@@ -80,7 +80,8 @@ class ClusterCommand:
             write_settings(folder, self._settings(None))
         schedule = session.schedule
         write_plan(folder, [*schedule.teachers, *schedule.known])
-        return commands(folder, [*schedule.needed, *schedule.waiting])
+        teachers = (task for task in schedule.needed if not is_trained(task))
+        return commands(folder, [*teachers, *schedule.waiting])
 
     def _submit(self, *, retry: bool) -> SuiteSession:
         suite, team = self.suite, self._crew()

@@ -96,7 +96,7 @@ class Cluster:
         submissions = _submissions(batches, since)
         missing = []
         for task in open_:
-            if task.teaches is not None and _is_trained(task):
+            if task.teaches is not None and is_trained(task):
                 continue
             found = read_record(task.folder)
             if retry or found.outcome == "done":  # its run is not what was finished then
@@ -148,7 +148,7 @@ class Cluster:
         self._queue.cancel([job.id for job in coordinators if not job.running])
 
 
-def _is_trained(task: Task) -> bool:
+def is_trained(task: Task) -> bool:
     """Whether the cache has the teacher, undamaged."""
     assert task.teaches is not None
     folder = teacher_folder(task.recipe.roles[task.teaches], task.identity)
