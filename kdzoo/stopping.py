@@ -31,6 +31,11 @@ class Stopped(KeyboardInterrupt):
         return 128 + self.number
 
 
+def was_stopped(code: int | None) -> bool:
+    """Whether a process with this exit code was asked to stop; see :attr:`Stopped.exit_code`."""
+    return code in {one for number in SIGNALS for one in (-number, 128 + number)}
+
+
 class Stop:
     """Whether the work shall stop: at a good moment where somebody looks at :attr:`asked`, elsewhere at once.
 

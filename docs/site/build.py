@@ -35,7 +35,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Start here": ("practitioners", "researchers", "authors"),
     "How to": (
         "compress", "data", "training", "teachers", "which-method", "use", "loops", "python", "store", "figures",
-        "benchmark", "modalities", "wandb",
+        "benchmark", "cluster", "modalities", "wandb",
     ),
     "Your own algorithm": ("tutorial", "hooks", "checks", "reference"),
     "How it is made": ("design", "conformance", "crossings"),

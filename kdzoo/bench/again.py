@@ -21,12 +21,18 @@ def why_again(waiting: Iterable[Task], planned: Iterable[Task]) -> Iterator[str]
     """
     claimed = {task.folder for task in planned}
     runs: dict[str, list[str]] = defaultdict(list)
+    folders: dict[Path, list[Path]] = {}
     for task in waiting:
-        stem = task.folder.name.rpartition("-")[0]
+        stem, parent = f"{task.folder.name.rpartition('-')[0]}-", task.folder.parent
+        if parent not in folders:
+            folders[parent] = sorted(parent.iterdir()) if parent.is_dir() else []
         earlier = (
             task.identity.differences(before)
-            for folder in sorted(task.folder.parent.glob(f"{stem}-*"))
-            if folder not in claimed and (before := read_identity(folder)) is not None and _finished(folder)
+            for folder in folders[parent]
+            if folder.name.startswith(stem)
+            and folder not in claimed
+            and (before := read_identity(folder)) is not None
+            and _finished(folder)
         )
         nearest = min(earlier, key=len, default=())
         if nearest:

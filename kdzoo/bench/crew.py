@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from kdzoo.errors import KdzooError
 
@@ -31,6 +32,11 @@ class Crew:
             dict.fromkeys(names, threads) | ({} if device is None else {"CUDA_VISIBLE_DEVICES": device})
             for device in self.devices
         ]
+
+    def environments_of(self, folder: Path) -> list[Mapping[str, str]]:
+        """The same, with one folder for all wandb runs of the suite in ``folder``: one command uploads them."""
+        place = os.environ.get("WANDB_DIR") or str(folder.resolve())
+        return [{**environment, "WANDB_DIR": place} for environment in self.environments]
 
 
 def crew(

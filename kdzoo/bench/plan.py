@@ -20,7 +20,8 @@ from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.files import folder_name
 from kdzoo.jobs.answers import shared_answers
 from kdzoo.jobs.identity import identity_of
-from kdzoo.jobs.plan import readable, teacher_recipe
+from kdzoo.jobs.plan import teacher_recipe
+from kdzoo.jobs.teacher_folder import readable
 from kdzoo.recipe.data import AUTO, DataConfig
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
@@ -268,9 +269,15 @@ class Planner:
 
     def runs(self, entry: Entry, settings: Mapping[str, Any] | None = None) -> list[Run]:
         """An entry over all seeds, with ``settings`` (dotted keys) in addition to the method's."""
-        return [
-            Run(entry, seed, self._task("jobs", entry, seed, settings or {})) for seed in self.suite.seeds
-        ]
+        first = self._task("jobs", entry, self.suite.seeds[0], settings or {})
+        others = (self._with_seed(first, entry, seed) for seed in self.suite.seeds[1:])
+        tasks = [first, *others]
+        return [Run(entry, seed, task) for seed, task in zip(self.suite.seeds, tasks, strict=True)]
+
+    def _with_seed(self, first: Task, entry: Entry, seed: int) -> Task:
+        """A run of the same recipe with another seed; its teachers are the same, as they have their own."""
+        recipe = first.recipe.model_copy(update={"seed": seed})
+        return self._task_of("jobs", entry, seed, recipe, self._identity(recipe), first.after)
 
     def _search(self, entry: Entry) -> list[Search]:
         tune, seed = self.suite.tune, self.suite.tune_seed
@@ -311,10 +318,21 @@ class Planner:
 
     def _task(self, place: str, entry: Entry, seed: int, settings: Mapping[str, Any]) -> Task:
         recipe = self._recipe(entry, seed, settings)
-        identity = self._identity(recipe)
+        identity, after = self._identity(recipe), frozenset(self._teachers_of(recipe, entry.pair))
+        return self._task_of(place, entry, seed, recipe, identity, after, settings)
+
+    def _task_of(
+        self,
+        place: str,
+        entry: Entry,
+        seed: int,
+        recipe: Recipe,
+        identity: Identity,
+        after: frozenset[str],
+        settings: Mapping[str, Any] | None = None,
+    ) -> Task:
         own = f"{entry.method}-seed{seed}-{identity.key[:8]}"
         key = f"{place}/{_file_name(entry.pair)}/{own}"
-        after = frozenset(self._teachers_of(recipe, entry.pair))
         shared, embeddings = shared_answers(recipe, identity, self._zoo)
         return Task(
             key=key,

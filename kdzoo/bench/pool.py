@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from kdzoo.errors import KdzooError, ending
-from kdzoo.stopping import Stop, Stopped
+from kdzoo.stopping import Stop, Stopped, was_stopped
 from kdzoo.zoo.plugin import first_line
 
 _SECONDS_TO_STOP = 30.0
@@ -46,12 +46,14 @@ class Outcome:
         value: the function's return value; None after a failure.
         error: one line; None without one.
         traceback: the error's traceback as text; empty without one, for example when the process died.
+        stopped: whether the process ended because a signal asked it to save and stop.
     """
 
     key: str
     value: Any = None
     error: str | None = None
     traceback: str = ""
+    stopped: bool = False
 
 
 class Pool:
@@ -82,9 +84,13 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the workers; after an error or Ctrl-C, interrupt their tasks."""
+        self.end(at_once=kind is not None)
+
+    def end(self, *, at_once: bool) -> None:
+        """End the workers: ``at_once``, with tasks interrupted after a step and saved, or when they are idle."""
         try:
             for worker in self._workers:
-                worker.ask_to_end(at_once=kind is not None)
+                worker.ask_to_end(at_once=at_once)
             deadline = time.monotonic() + _SECONDS_TO_STOP
             for worker in self._workers:
                 worker.join(deadline)
@@ -160,7 +166,8 @@ class _Worker:
             if self._pipe.poll():  # otherwise a dead worker's child could block us
                 return Outcome(key, *self._pipe.recv())
         self._process.join()
-        return Outcome(key, error=f"the worker process {ending(self._process.exitcode)}")
+        code = self._process.exitcode
+        return Outcome(key, error=f"the worker process {ending(code)}", stopped=was_stopped(code))
 
     def ask_to_end(self, *, at_once: bool) -> None:
         if self._process is None or self._pipe is None:
@@ -200,10 +207,12 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], log: Path | None) -
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
     threading.Thread(target=_die_with_parent, daemon=True).start()
     if log is not None:
-        _redirect(log)
+        redirect(log)
     faulthandler.enable()
     try:
-        with STOP.listening([signal.SIGTERM]):
+        with STOP.listening(
+            [signal.SIGTERM, signal.SIGUSR1]
+        ):  # schedulers send these to every process of a job
             while (task := pipe.recv()) is not None:
                 pipe.send(_answer(function, task))
     except Stopped as error:
@@ -231,7 +240,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _redirect(log: Path) -> None:
+def redirect(log: Path) -> None:
     """Redirect the output of this process and its libraries to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

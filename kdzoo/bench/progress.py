@@ -86,6 +86,11 @@ class SuiteProgress:
         if error is not None or not self.quiet:
             self._say(line)
 
+    def say(self, text: str) -> None:
+        """Print a line, unless only failures are wanted."""
+        if not self.quiet:
+            self._say(text)
+
     def _say(self, text: str) -> None:
         self.terminal.print(escape(text), soft_wrap=True, highlight=False)
 

@@ -135,6 +135,12 @@ class Machine(_Record):
     cores: Count | None
     threads: Count
 
+    @property
+    def speed(self) -> str:
+        """What decides how long a run takes: the GPU, or the processor with the number of threads."""
+        many = "" if self.threads == 1 else "s"
+        return self.name if self.device != "cpu" else f"{self.name}, {self.threads} thread{many}"
+
 
 class SeenData(_Record):
     """What a run saw.

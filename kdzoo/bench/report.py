@@ -106,13 +106,14 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
     baseline = results.ledger.baseline
     section: dict[str, Any] = {"pair": pair.pair, "rows": pair.rows, "about_teacher": about_teacher(pair)}
     section["replays"] = pair.replays
+    section["costs"] = pair.compares_cost
     if pair.rows:
         bands = _bands(results, pair)
         section["finding"] = finding(pair, baseline)
         section["tests"] = about_differences(pair, baseline)
         section["published"] = about_published(pair, results.ledger.changed)
         section["published_cells"] = {row.entry: published_cell(pair, row) for row in pair.rows}
-        section["cost"] = _cost(results, pair)
+        section["cost"] = _cost(results, pair) if pair.compares_cost else None
         limits = limits_of([*bands.values()], since=_SHOWN_SINCE) if bands else (0.0, 1.0)
         section["panels"] = [
             _panel(name, curve, bands.get(baseline) if name != baseline else None, limits)

@@ -34,6 +34,7 @@ class PairResults:
         reproduced: entry -> the comparison; empty where the runs do not follow the suite's protocol.
         accuracies: entry -> seed -> accuracy at the last epoch.
         inflation: entry -> how much the best epoch is above the last on the validation split, mean over seeds.
+        devices: where the runs were done; times and memory of more than one are not compared.
     """
 
     pair: str
@@ -46,6 +47,12 @@ class PairResults:
     reproduced: Mapping[str, Reproduction] = field(default_factory=dict)
     accuracies: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     inflation: Mapping[str, float] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+
+    @property
+    def compares_cost(self) -> bool:
+        """Whether all runs were done on equal devices, so that their times and memory can be compared."""
+        return len(self.devices) < 2
 
     @property
     def replays(self) -> bool:
@@ -105,13 +112,14 @@ def read_results(folder: Path) -> SuiteResults:
     ledger, tuning = read_ledger(folder)
     runs: dict[str, Recorded] = {}
     left_out: dict[str, str] = {}
-    provenances: list[Provenance] = []
+    origins: dict[str, Provenance] = {}
     for name in dict.fromkeys(run.folder for run in ledger.runs):
         try:
             place = inside(folder, name)
             runs[name] = recorded(place)
             if runs[name].result is not None:
-                provenances += _provenance(place)
+                for one in _provenance(place):
+                    origins[name] = one
         except KdzooError as error:
             left_out[name] = f"The run {shortened(name, quoted=False)} is left out: {error}"
     if left_out and not any(run.result for run in runs.values()):
@@ -141,8 +149,10 @@ def read_results(folder: Path) -> SuiteResults:
                 ledger.columns,
                 **(_comparisons(ledger, pair, scores) if ledger.headline == HEADLINE else {}),
                 inflation=_inflation((run.entry, runs[run.folder]) for run, _ in ended),
+                devices=_devices(origins[run.folder] for run, _ in ended if run.folder in origins),
             )
         )
+    provenances = list(origins.values())
     return SuiteResults(
         folder=folder,
         ledger=ledger,
@@ -172,6 +182,10 @@ def _comparisons(ledger: Ledger, pair: str, scores: Sequence[Score]) -> dict[str
         if not ledger.changed
     }
     return {"accuracies": accuracies, "published": published, "reproduced": reproduced}
+
+
+def _devices(origins: Iterable[Provenance]) -> tuple[str, ...]:
+    return tuple(sorted({one.machine.speed for one in origins}))
 
 
 def _inflation(runs: Iterable[tuple[str, Recorded]]) -> dict[str, float]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from kdzoo.bench.again import why_again
 from kdzoo.bench.crew import Crew
+from kdzoo.bench.executors.executor import Executor
+from kdzoo.bench.executors.local import LocalPool
 from kdzoo.bench.ledger import (
     FailedRun,
     Ledger,
@@ -22,7 +20,6 @@ from kdzoo.bench.ledger import (
     write_ledger,
 )
 from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search
-from kdzoo.bench.pool import Pool
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.recorded import recorded
 from kdzoo.bench.schedule import Schedule
@@ -37,11 +34,6 @@ from kdzoo.recipe.model import Recipe
 from kdzoo.registry.model import Method
 from kdzoo.version import __version__
 
-ERROR_FILE = "error.txt"
-"""The file in a failed run's folder with the traceback of its last attempt."""
-
-_SECONDS_BETWEEN_LOOKS = 1.0
-
 
 class SuiteSession:
     """One call of ``kdzoo bench``: does the tasks that are not finished.
@@ -52,6 +44,7 @@ class SuiteSession:
         crew: the workers.
         command: the command line, for the ledger.
         function: the function that workers call with a task; tests replace it.
+        executor: does the tasks; default: the crew's processes on this machine.
 
     Raises:
         KdzooError: the suite cannot be planned, or its folder cannot be written.
@@ -65,10 +58,12 @@ class SuiteSession:
         *,
         command: str = "",
         function: Callable[[Task], Mapping[str, Any]] = work,
+        executor: Executor | None = None,
     ) -> None:
         self.planner, self.crew = planner, crew
         self.folder = planner.output
-        self._methods, self._command, self._function = methods, command, function
+        self._methods, self._command = methods, command
+        self._executor = executor or LocalPool(self.folder, crew, function)
         self._plan = planner.plan()
         self._seconds: float | None = None
         self._started = datetime.now().astimezone()
@@ -80,39 +75,32 @@ class SuiteSession:
         return frozenset(one.name for run in self.schedule.runs for one in run.task.recipe.observers)
 
     def run(self, progress: SuiteProgress) -> Ledger:
-        """Do all remaining tasks. A failed task is recorded, and the others go on.
+        """Do all remaining tasks, or have them done. A failed task is recorded, and the others go on.
 
         Raises:
-            KdzooError: the folder cannot be written.
+            KdzooError: the folder cannot be written, or the executor refuses.
         """
-        began = time.monotonic()
-        _make(self.folder)
-        with (
-            Owner(self.folder).held() as note,
-            progress,
-            Pool(self._function, self._environments(), logs=self.folder / "logs") as pool,
-        ):
+        self.prepare()
+        with Owner(self.folder).held() as note, progress:
             self._record()
             progress.begin(
                 self.schedule,
                 [*([note] if note else ()), *why_again(self.schedule.waiting, self.schedule.known)],
             )
-            while not self.schedule.over:
-                while pool.idle and (task := self.schedule.take()) is not None:
-                    pool.submit(task.key, task)
-                for outcome in pool.wait(_SECONDS_BETWEEN_LOOKS):
-                    task = self.schedule.settle(outcome.key, outcome.value, outcome.error)
-                    _leave_error(task, outcome.error, outcome.traceback)
-                    progress.settled(task, outcome.value, outcome.error, self.schedule)
-                    self._record()
-                progress.show(self.schedule)
-        self._seconds = time.monotonic() - began
-        return self._record()
+            self._seconds = self._executor.carry_out(self.schedule, progress, self._record)
+            return self._record()
 
-    def _environments(self) -> list[Mapping[str, str]]:
-        """The workers' environments, with one folder for all wandb runs, so that one command uploads them."""
-        place = os.environ.get("WANDB_DIR") or str(self.folder.resolve())
-        return [{**environment, "WANDB_DIR": place} for environment in self.crew.environments]
+    def prepare(self) -> None:
+        """Make the suite's folder.
+
+        Raises:
+            KdzooError: it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = error.strerror or error
+            raise KdzooError(f"{self.folder}: cannot write the output folder: {why}") from None
 
     def _tuned(self, search: Search, choice: Choice) -> list[Run]:
         if choice.chosen is None:
@@ -179,23 +167,6 @@ def finished_earlier(task: Task) -> Mapping[str, Any] | None:
             f"{task.folder}: not the run that the folder's name says: {named(differences)}; remove the folder"
         )
     return result.plain()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise KdzooError(f"{folder}: cannot write the output folder: {error.strerror or error}") from None
-
-
-def _leave_error(task: Task, error: str | None, traceback: str) -> None:
-    place = task.folder / ERROR_FILE
-    if error is None:
-        place.unlink(missing_ok=True)
-        return
-    with suppress(OSError):  # a full disk may be the cause of the failure; the ledger has the error
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(f"{error}\n\n{traceback}", encoding="utf-8")
 
 
 def _note(method: Method, recipe: Recipe) -> MethodNote:

@@ -122,6 +122,36 @@ class Schedule:
             self._settle_searches()
         return task
 
+    @property
+    def needed(self) -> tuple[Task, ...]:
+        """The teachers that tasks wait for which are not started."""
+        keys = dict.fromkeys(key for task in self._waiting.values() for key in task.after)
+        return tuple(
+            self._teachers[key] for key in keys if key not in self.results and key not in self.failures
+        )
+
+    @property
+    def teachers(self) -> tuple[Task, ...]:
+        """The teachers of all known tasks."""
+        return tuple(self._teachers.values())
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """The keys of the trials of searches that are not over."""
+        return tuple(candidate.task.key for search in self._searches for candidate in search.candidates)
+
+    def look_again(self) -> None:
+        """Settle the waiting tasks that others have finished meanwhile."""
+        for task in self.waiting:
+            if (result := self._finished(task)) is not None:
+                self.results[self._waiting.pop(task.key).key] = result
+        self._settle_searches()
+
+    def refuse(self, task: Task, error: str) -> None:
+        """Record a task that others have tried, and that failed."""
+        self._waiting.pop(task.key, None)
+        self._fail(task, error)
+
     def _must_wait(self, task: Task) -> bool:
         """Whether a running task records the answers that this one can replay."""
         running = (one for one in self._running.values() if one.shares == task.shares)
@@ -153,8 +183,8 @@ class Schedule:
 
     def _add(self, tasks: Iterable[Task]) -> None:
         for task in tasks:
-            known = {**self._waiting, **self._running, **self.results, **self.failures}
-            if task.key in known:
+            places = (self._waiting, self._running, self.results, self.failures)
+            if any(task.key in place for place in places):
                 continue
             self.known.append(task)
             result = self._finished(task)

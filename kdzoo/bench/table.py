@@ -30,6 +30,9 @@ HEADINGS = (
 PUBLISHED = HEADINGS[4]
 """The heading of published accuracies: a star marks one that is not said to be of the last epoch."""
 
+COST = HEADINGS[6:9]
+"""The headings of what a run costs, which is compared only among equal devices."""
+
 SAVED = HEADINGS[7]
 """The heading of the seconds that a teacher would have taken for replayed answers."""
 
@@ -79,10 +82,14 @@ def headings(pair: PairResults) -> tuple[str, ...]:
 
 
 def leaderboard_lines(results: PairResults) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The headings and rows of a pair's leaderboard; published accuracies and seconds saved only if there are any."""
+    """The headings and rows of a pair's leaderboard.
+
+    Published accuracies and seconds saved only if there are any, and costs only of runs on equal devices.
+    """
     heads = headings(results)
     lines = [heads, *(cells(row, published_cell(results, row)) for row in results.rows)]
     filled = {PUBLISHED: bool(results.published), SAVED: results.replays}
+    filled |= {} if results.compares_cost else dict.fromkeys(COST, False)
     kept = [place for place, heading in enumerate(heads) if filled.get(heading, True)]
     lines = [tuple(line[place] for place in kept) for line in lines]
     return lines[0], lines[1:]
@@ -180,10 +187,11 @@ def wandb_rows(results: Sequence[PairResults]) -> list[list[Any]]:
             *_numbers(row.last),
             *_numbers(row.difference),
             *_numbers(row.chosen),
-            row.seconds,
-            row.process_seconds,
-            row.saved,
-            row.memory_mb,
+            *(
+                (row.seconds, row.process_seconds, row.saved, row.memory_mb)
+                if one.compares_cost
+                else (None,) * 4
+            ),
             row.parameters,
             row.source,
             *(number for value in row.columns.values() for number in _numbers(value)),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kdzoo.api.observer import Job
 from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.model import Recipe
+
+ERROR_FILE = "error.txt"
+"""The file in a failed run's folder with the traceback of its last attempt."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +45,14 @@ class Task:
     tests: bool = True
     shares: str = ""
     embeddings: bool = False
+
+
+def leave_error(task: Task, error: str | None, traceback: str) -> None:
+    """Write why the task failed into its folder; remove what is there if it did not."""
+    place = task.folder / ERROR_FILE
+    if error is None:
+        place.unlink(missing_ok=True)
+        return
+    with suppress(OSError):  # a full disk may be the cause of the failure; the ledger has the error
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{error}\n\n{traceback}", encoding="utf-8")

@@ -99,6 +99,12 @@ def alerts(results: SuiteResults) -> list[str]:
         found.append(
             "The runs come from more than one machine or version of the code; see the end of this report."
         )
+    found += [
+        f"The runs of {pair.pair} were done on different devices, so times and memory are not compared: "
+        f"{'; '.join(pair.devices)}."
+        for pair in results.pairs
+        if not pair.compares_cost
+    ]
     return found
 
 

@@ -13,6 +13,7 @@ import typer
 
 from kdzoo.bench.crew import Crew, available_gpus, crew, thread_limit
 from kdzoo.bench.data import EMBEDDED, SuiteData
+from kdzoo.bench.executors.executor import Executor
 from kdzoo.bench.plan import Planner
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.publish import publish
@@ -25,6 +26,11 @@ from kdzoo.recipe.layers import Layer
 from kdzoo.registry.model import Registry, Suite
 from kdzoo.stopping import Stop, Stopped
 from kdzoo.zoo import Zoo
+
+
+def command_line() -> str:
+    """What was typed."""
+    return shlex.join(["kdzoo", *sys.argv[1:]])
 
 
 @dataclass(frozen=True)
@@ -63,22 +69,39 @@ class SuiteCommand:
             KdzooError: the suite cannot be planned or its folder written.
         """
         err, team = error_console(), self._crew()
-        command = shlex.join(["kdzoo", *sys.argv[1:]])
-        with closing(Console(err)) as shown:
-            data = self._data(shown)
-            session = SuiteSession(self._planner(team, data), self.registry.methods, team, command=command)
-            data.release()
+        session = self.session(team)
         try:
             with Stop().listening():
-                session.run(SuiteProgress(err, len(team.devices), quiet=self.quiet))
+                session.run(self.progress(team))
         except Stopped as error:
             err.print(
-                f"kdzoo: {error}; the same command continues from here: {command}",
+                f"kdzoo: {error}; the same command continues from here: {command_line()}",
                 soft_wrap=True,
                 markup=False,
             )
             raise typer.Exit(error.exit_code) from None
         return publish(session)
+
+    def session(self, team: Crew, executor: Executor | None = None) -> SuiteSession:
+        """The suite, planned.
+
+        Args:
+            team: the workers, or what stands for them.
+            executor: does the tasks; default: the team's processes on this machine.
+
+        Raises:
+            KdzooError: the suite cannot be planned.
+        """
+        with closing(Console(error_console())) as shown:
+            data = self._data(shown)
+            planner, methods = self._planner(team, data), self.registry.methods
+            session = SuiteSession(planner, methods, team, command=command_line(), executor=executor)
+            data.release()
+        return session
+
+    def progress(self, team: Crew) -> SuiteProgress:
+        """What is said while it runs."""
+        return SuiteProgress(error_console(), len(team.devices), quiet=self.quiet)
 
     def teachers(self) -> Path:
         """Train the teachers alone; returns the path of their index.

@@ -44,8 +44,14 @@ def identity_of(
         },
         processes=processes,
         weights_only=weights_only,
-        notes={name: series(version(name)) for name in _NOTED},
+        notes=_notes(),
     )
+
+
+@cache
+def _notes() -> dict[str, str]:
+    """Asked once: it takes milliseconds, and a suite has thousands of runs."""
+    return {name: series(version(name)) for name in _NOTED}
 
 
 def facts_of(data: DataSet) -> DataFacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from kdzoo.jobs.folder import RunFolder
 from kdzoo.jobs.lineage import lineage_of
 from kdzoo.jobs.probe import by_neighbours
 from kdzoo.jobs.provenance import git_commit, machine, versions
+from kdzoo.jobs.scheduled import scheduled_job
 from kdzoo.jobs.suspicion import answers
 from kdzoo.recipe.evaluation import WHOLE
 from kdzoo.recipe.identity import Identity
@@ -172,6 +174,8 @@ def write_outcome(
             "student_hash": weights_hash(student.module),
             "git": git_commit(),
             "machine": machine(run.device),
+            "node": socket.gethostname(),
+            "job": scheduled_job(),
             "processes": run.fabric.world_size,
             "wall_seconds": result["seconds"],
             "process_seconds": result["process_seconds"],

@@ -11,11 +11,10 @@ from kdzoo.data.decode import Progress
 from kdzoo.engine.components import components_of
 from kdzoo.jobs.identity import facts_of, identity_of
 from kdzoo.jobs.resources import Resources
-from kdzoo.places import cache_folder
+from kdzoo.jobs.teacher_folder import teacher_folder
 from kdzoo.recipe.component import Component
 from kdzoo.recipe.early_stopping import EarlyStoppingConfig
 from kdzoo.recipe.ema import EmaConfig
-from kdzoo.recipe.identity import Identity
 from kdzoo.recipe.model import Recipe
 from kdzoo.recipe.roles import RoleConfig
 
@@ -103,13 +102,3 @@ def plan_teacher(
         weights_only=True,
     )
     return Planned(alone, teacher_folder(role, identity), job, weights_only=True)
-
-
-def teacher_folder(role: RoleConfig, identity: Identity) -> Path:
-    """The cache folder of the teacher with this identity."""
-    return cache_folder() / "teachers" / f"{readable(role.model)}-{identity.key[:16]}"
-
-
-def readable(model: str) -> str:
-    """Letters and digits only, of the last part of a path."""
-    return "".join(letter if letter.isalnum() else "_" for letter in Path(model).name)

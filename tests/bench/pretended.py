@@ -11,6 +11,7 @@ from kdzoo.api.observer import RunEnded
 from kdzoo.bench.task import Task
 from kdzoo.errors import KdzooError
 from kdzoo.jobs.folder import exported
+from kdzoo.jobs.teacher_folder import teacher_folder
 from kdzoo.observers.journal import Journal
 from kdzoo.recipe.writing import write
 
@@ -73,3 +74,23 @@ def pretend(task: Task) -> dict[str, Any]:
     task.identity.write(task.folder)
     Journal(task.folder / "metrics.jsonl").observe(RunEnded(task.folder, result))
     return result
+
+
+def linger(task: Task) -> dict[str, Any]:
+    """A run that does not end by itself; it makes progress if its seed is 1."""
+    checkpoint = task.folder / "checkpoint" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if task.recipe.seed == 1:
+        checkpoint.write_text(f"{time.time_ns():064}")
+    (task.folder / "begun").write_text("")
+    time.sleep(600)
+    return {}
+
+
+def train_teacher(task: Task) -> None:
+    """The files of a teacher in the cache."""
+    assert task.teaches is not None
+    folder = teacher_folder(task.recipe.roles[task.teaches], task.identity)
+    (folder / "student").mkdir(parents=True)
+    (folder / "student" / "model.safetensors").write_text("weights")
+    Journal(folder / "metrics.jsonl").observe(RunEnded(folder, {"files": exported(folder / "student")}))

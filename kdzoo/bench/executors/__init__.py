@@ -1,0 +1,1 @@
+"""Where the tasks of a suite are done: processes of this machine, or jobs of a cluster."""
