@@ -238,3 +238,22 @@ def test_from_show_to_the_card(install, kdzoo, tmp_path):
     card = Path(tmp_path / "run" / "student" / "README.md").read_text()
     assert "\n# test\\_efficientnet, distilled from test\\_resnet\n" in card, "the assistant taught it"
     assert "| network of the role teacher | test\\_vit |" in card
+
+
+def test_a_role_of_the_whole_suite_reaches_the_methods_that_have_it(zoo, tmp_path):
+    def planner(role: str) -> Planner:
+        suite = Suite.model_validate(
+            {
+                "pairs": [PAIR],
+                "methods": ["kd", "row"],
+                "seeds": [0],
+                "recipe": {"roles": {role: {"model": "test_resnet"}}},
+            }
+        )
+        return Planner("mini", suite, output=tmp_path, zoo=zoo, registry=load_registry(zoo))
+
+    recipes = {run.entry.method: run.task.recipe for run in planner("assistant1").plan().runs}
+    assert models(recipes["row"])["assistant1"] == "test_resnet"
+    assert set(recipes["kd"].roles) == {"teacher", "student"}
+    with pytest.raises(KdzooError, match="unknown role in suite mini 'asistant1'; did you mean assistant1"):
+        planner("asistant1")
