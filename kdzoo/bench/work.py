@@ -45,9 +45,14 @@ def ensure_teacher(task: Task) -> dict[str, Any]:
 
     assert task.teaches is not None
     resources = Resources(_zoo(), make_fabric(task.recipe), stop=STOP)
-    planned = plan_teacher(task.recipe, task.recipe.roles[task.teaches], task.job, resources)
-    train_teacher(planned, resources)
+    planned = plan_teacher(task.recipe, task.recipe.roles[task.teaches], task.job, resources, warn=_log)
+    train_teacher(planned, resources, _log)
     return {**(finished(planned.folder) or {}), "folder": str(planned.folder)}
+
+
+def _log(line: str) -> None:
+    """Say it in the log of this worker."""
+    print(line, flush=True)
 
 
 @cache
