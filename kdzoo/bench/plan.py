@@ -377,7 +377,7 @@ class Planner:
                 Layer(f"{source}, tune", dotted(settings)),
                 Layer(source, {"seed": seed}),
             ],
-            spare=tuple({*pair.roles, *self._further}),
+            spare=tuple(pair.roles),
         )
         # workers have no terminal; the parent process shows the progress
         quiet = tuple(one for one in recipe.observers if one.name != "console")
@@ -422,13 +422,12 @@ class Planner:
         return Job(name, "baseline" if plain else "student", self.name, tags)
 
     def _check_roles(self) -> None:
-        """Whether some installed method declares the further roles of suite and pairs, of whatever number.
+        """Whether some installed method declares the further roles of the pairs, of whatever number.
 
         Raises:
             UnknownName: none declares one of them.
         """
-        named = {role: f", pair {name}" for name, pair in self.pairs.items() for role in pair.roles}
-        named |= dict.fromkeys(self._further, "")
+        named = {role: name for name, pair in self.pairs.items() for role in pair.roles}
         if not named:
             return
         known: set[str] = set()
@@ -436,16 +435,9 @@ class Planner:
             if self._zoo.has(*method.packages):
                 with suppress(KdzooError):  # one that cannot be used is refused where it is planned
                     known |= declared_roles(self._zoo, method.components).keys()
-        for role, where in named.items():
+        for role, pair in named.items():
             if role.rstrip(digits) not in {one.rstrip(digits) for one in known}:
-                raise UnknownName(f"role in suite {self.name}{where}", role, known)
-
-    @property
-    def _further(self) -> list[str]:
-        """Roles beside teacher and student that the suite's recipe and the layers above it name for all methods."""
-        given = [self.suite.recipe.get("roles"), *(layer.values.get("roles") for layer in self._layers)]
-        names = {str(role) for roles in given if isinstance(roles, Mapping) for role in roles}
-        return sorted(names - {"teacher", "student"})
+                raise UnknownName(f"role in suite {self.name}, pair {pair}", role, known)
 
     def _named_pairs(self) -> dict[str, Pair]:
         """The pairs after the layers' changes, with unique names."""

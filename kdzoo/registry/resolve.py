@@ -18,7 +18,7 @@ from kdzoo.recipe.reinforced import with_reinforced
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
-from kdzoo.registry.roles import check_named, declared_in, declares, fill_in
+from kdzoo.registry.roles import check_named, declared_in, fill_in
 from kdzoo.version import __version__
 from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
@@ -78,8 +78,7 @@ def resolve(
             roles.pop(name, None)
     fill_in(merged, declared)
     recipe = _checked(merged, zoo)
-    scheme = zoo.find("scheme", recipe.scheme.name).component
-    check_named(declared, recipe.roles, whole=not resuming and declares(scheme))
+    check_named(declared, recipe.roles)
     _check_observers(recipe, merged, zoo, optional=resuming and merged.source("observers") == str(file))
     return recipe
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdzoo.api.declared import DeclaredRole
-from kdzoo.errors import KdzooError, UnknownName
+from kdzoo.errors import KdzooError
 from kdzoo.recipe.component import Component
 from kdzoo.recipe.layers import Merged
 from kdzoo.zoo import Zoo
@@ -106,17 +106,13 @@ def _hand_down(roles: dict[str, Any], like: str, names: Sequence[str]) -> None:
         roles |= {name: {**template, **(one or {})} for name, one in own.items()}
 
 
-def check_named(declared: Declared, roles: Iterable[str], *, whole: bool) -> None:
-    """Whether the recipe names every role that needs a network and, if what is declared is ``whole``, no other.
+def check_named(declared: Declared, roles: Iterable[str]) -> None:
+    """Whether every role that needs a network is among those that the recipe names.
 
     Raises:
-        MissingRole: one is missing.
-        UnknownName: one is declared by nobody.
+        MissingRole: one is not.
     """
     named = set(roles)
-    known = {"student", "teacher", *declared}  # the two of every recipe's flags
-    if whole and (unknown := sorted(named - known)):
-        raise UnknownName("role", unknown[0], known)
     for role, owner in declared.values():
         if role.required and role.name not in named:
             raise MissingRole(role, owner)

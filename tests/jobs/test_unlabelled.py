@@ -56,8 +56,7 @@ def run(method, pictures, folder, **settings):
         "data.data_dir": pictures, "data.batch_size": 12, "data.workers": 0, "observers": [], "epochs": 1,
         "roles.student.model": "test_resnet", **settings,
     }  # fmt: skip
-    layers, spare = [Layer("test", dotted(given))], [f"teacher{number}" for number in (1, 2, 3)]
-    recipe = resolve(zoo=ZOO, registry=REGISTRY, method=method, layers=layers, spare=spare)
+    recipe = resolve(zoo=ZOO, registry=REGISTRY, method=method, layers=[Layer("test", dotted(given))])
     return train(recipe, folder, zoo=ZOO)
 
 
