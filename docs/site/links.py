@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<to>[^)\s]+)\)")
-_FENCE = re.compile(r"^(```.*?^```[^\n]*$)", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(
+    r"^(```.*?^```[^\n]*$|(?<=\n\n) {4}[^\n]*(?:\n(?: {4}[^\n]*)?)*)", re.MULTILINE | re.DOTALL
+)
+"""Between fences, or indented after an empty line."""
+
 _ELSEWHERE = ("http://", "https://", "mailto:")
 
 
@@ -42,5 +46,5 @@ def rewritten(text: str, source: Path, page: str, pages: Mapping[Path, str]) -> 
 
 def outside_code(text: str, change: Callable[[str], str]) -> str:
     """``text`` with ``change`` applied to what is outside of code blocks."""
-    parts = _FENCE.split(text)
-    return "".join(part if part.startswith("```") else change(part) for part in parts)
+    parts = _CODE.split(text)
+    return "".join(part if part.startswith(("```", "    ")) else change(part) for part in parts)
