@@ -15,11 +15,11 @@ from kdzoo.data import color as colors
 from kdzoo.data import crops
 from kdzoo.data.auto_augment import AutoAugment
 from kdzoo.data.blur import blur, reach
-from kdzoo.data.crops import Finish
 from kdzoo.data.erasing import erase
 from kdzoo.data.form import Crop
-from kdzoo.data.planes import change
-from kdzoo.data.threads import one_by_one
+from kdzoo.data.planes import change, in_cache
+from kdzoo.data.threads import one_thread
+from kdzoo.data.unit import Finish, to_unit
 from kdzoo.recipe.augment import AugmentConfig
 
 # each operation has draws of its own, so that turning one on leaves the others as they were
@@ -133,8 +133,9 @@ class Augment:
         side = self._side or store.shape[1]
         found = crops.onto(store.shape[1], crops.centre(sizes), sizes)
         mirrored = torch.zeros_like(at, dtype=torch.bool)
-        shown = crops.resample(store, at, found, side, mirrored, self._config.interpolation, unit=True)
-        return shown.permute(0, 3, 1, 2)
+        return to_unit(crops.resample(store, at, found, side, mirrored, self._config.interpolation)).permute(
+            0, 3, 1, 2
+        )
 
     def crops(self, index: Tensor, sizes: Tensor, epoch: int) -> list[Crop]:
         """The random resized crops of samples (B,) of these true ``sizes`` (B, 2), to be made of opened images."""
@@ -179,9 +180,10 @@ class Augment:
         early = color and resized and not between and self._jitters_each(store, self._side or store.shape[1])
         finish = self._jitter(seeded, index) if early else None
         if cropped:
-            images = crops.to_unit(store, at, finish)
+            with one_thread():  # other processes are opening the next ones
+                images = to_unit(store.index_select(0, at), finish)
         elif config.scale is not None:
-            images = self._resized_crop(store, at, index, seeded, config.scale, sizes, finish)
+            images = to_unit(self._resized_crop(store, at, index, seeded, config.scale, sizes), finish)
         elif config.crop or config.hflip:
             drawn = draws(seeded, index, _GEOMETRY)
             images = crop_and_flip(store, at, config.crop, drawn, config.hflip, config.crop_padding)
@@ -214,16 +216,11 @@ class Augment:
         return rows, uniform(drawn, max(0.0, 1 - self._config.color), 1 + self._config.color)
 
     def _jitter(self, seeded: int, index: Tensor) -> Finish:
-        """Brightness, contrast and saturation of one image of the batch."""
+        """Brightness, contrast and saturation of some images of the batch; a factor of 1 changes nothing."""
         rows, factors = self._factors(seeded, index)
-        numbers = range(len(index)) if rows is None else rows.tolist()
-        changed = dict(zip(numbers, factors.T.tolist(), strict=True))
-
-        def jitter(image: Tensor, number: int) -> None:
-            if number in changed:
-                colors.jitter(image, *changed[number])
-
-        return jitter
+        if rows is not None:
+            factors = factors.new_ones(len(factors), len(index)).index_copy_(1, rows, factors)
+        return lambda images, some: colors.jitter(images, *factors[:, some])
 
     def _color(self, images: Tensor, seeded: int, index: Tensor, jittered: bool) -> None:
         """Colour jitter, unless it is done, grey, blur and solarising, in place."""
@@ -233,7 +230,8 @@ class Augment:
             pass
         elif pixels.is_contiguous() and self._jitters_each(pixels, pixels.shape[1]):
             each = self._jitter(seeded, index)
-            one_by_one(len(pixels), lambda number: each(pixels[number], number))
+            for some in in_cache(pixels):
+                each(pixels[some], some)
         elif config.color or config.hue:
             rows, factors = self._factors(seeded, index)
             turned = draws(seeded, index if rows is None else index[rows], _HUE)[0]
@@ -282,7 +280,6 @@ class Augment:
         seeded: int,
         scale: tuple[float, float],
         sizes: Tensor | None,
-        finish: Finish | None,
     ) -> Tensor:
         height, width = store.shape[1:3]
         if sizes is None:
@@ -292,4 +289,4 @@ class Augment:
             found, mirrored = self._place(index, sizes, seeded, scale)
             found = crops.onto(height, found, sizes)
         side, mode = self._side or height, self._config.interpolation
-        return crops.resample(store, at, found, side, mirrored, mode, unit=True, finish=finish)
+        return crops.resample(store, at, found, side, mirrored, mode)

@@ -33,35 +33,36 @@ def saturate(images: Tensor, factor: Tensor) -> Tensor:
     return images.mul_(_each(factor)).add_(faded).clamp_(0, 1)
 
 
-def jitter(image: Tensor, brightness: float, contrast: float, saturation: float) -> None:
-    """:func:`brighten`, :func:`contrast` and :func:`saturate` one image, up to rounding, in a third of the time.
+def jitter(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> None:
+    """:func:`brighten`, :func:`contrast` and :func:`saturate` images, up to rounding, in a third of the time.
 
     Args:
-        image: (H, W, 3) in [0, 1], contiguous, changed in place.
-        brightness: factor of its values.
-        contrast: factor of their distance from their mean.
-        saturation: factor of their distance from the luma.
+        images: (b, H, W, 3) in [0, 1], contiguous, changed in place.
+        brightness: (b,) factors of an image's values.
+        contrast: (b,) factors of their distance from their mean.
+        saturation: (b,) factors of their distance from the luma.
 
     """
-    height, pixels = image.shape[0], image.view(-1, 3)
-    pixels.mul_(brightness)
-    if brightness > 1:
-        pixels.clamp_(max=1)
+    number, height, width, channels = images.shape
+    rows = images.view(number, -1)
+    rows.mul_(brightness[:, None]).clamp_(max=1)
     # sums of rows do not depend on the number of threads, nor does the sum of a few numbers
-    mean = float(image.view(height, -1).sum(1).numpy().sum(dtype=np.float64)) / image.numel()
-    pixels.mul_(contrast).add_(mean * (1 - contrast)).clamp_(0, 1)
-    together = _TOGETHER if len(pixels) % _TOGETHER == 0 else 1
-    pixels = pixels.view(-1, 3 * together)
-    torch.clamp(pixels @ _saturation(saturation, together), 0, 1, out=pixels)
+    sums = images.view(number * height, -1).sum(1).numpy().reshape(number, height).sum(1, dtype=np.float64)
+    centre = sums / rows.shape[1] * (1 - contrast.numpy().astype(np.float64))
+    rows.mul_(contrast[:, None]).add_(torch.from_numpy(centre.astype(np.float32))[:, None]).clamp_(0, 1)
+    together = _TOGETHER if height * width % _TOGETHER == 0 else 1
+    for image, matrix in zip(images, _saturation(saturation, together), strict=True):
+        pixels = image.view(-1, channels * together)
+        torch.clamp(pixels @ matrix, 0, 1, out=pixels)
 
 
-def _saturation(factor: float, together: int) -> Tensor:
-    """The matrix that pixels of ``together`` colours in a row are multiplied with."""
-    # in numpy, whose small operations keep the interpreter's lock, and so leave other threads alone
+def _saturation(factors: Tensor, together: int) -> Tensor:
+    """The matrices (b, ...) that pixels of ``together`` colours in a row are multiplied with."""
+    factor = factors.numpy().astype(np.float64)[:, None, None]
     luma_of = np.array(_LUMA, np.float32)[:, None]
-    each = luma_of * np.float32(1 - factor) + np.float32(factor) * np.eye(3, dtype=np.float32)
+    each = luma_of * (1 - factor).astype(np.float32) + factor.astype(np.float32) * np.eye(3, dtype=np.float32)
     places = np.eye(together, dtype=np.float32)[:, None, :, None]
-    return torch.from_numpy((places * each[:, None]).reshape(3 * together, -1))
+    return torch.from_numpy((places * each[:, None, :, None]).reshape(len(each), 3 * together, -1))
 
 
 def turn_hue(images: Tensor, shift: Tensor) -> Tensor:

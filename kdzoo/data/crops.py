@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +13,6 @@ from kdzoo.data.listing import Pixels
 from kdzoo.data.threads import one_by_one
 
 _ATTEMPTS = 10
-UNIT = 1 / 255
-"""Brings 8 bits to [0, 1]; a product takes a fifth of the time of a quotient."""
-
-Finish = Callable[[Tensor, int], None]
-"""Takes a view (side, side, C) and its number in the batch."""
-
 DRAWS = 2 * _ATTEMPTS + 2
 """Draws for each sample: area and ratio for each attempt, then the place."""
 
@@ -85,16 +78,7 @@ def onto(canvas: Tensor | int, found: Tensor, sizes: Tensor) -> Tensor:
     return torch.cat([begin, torch.maximum(end - begin, torch.ones_like(end))], 1).to(torch.int64)
 
 
-def resample(
-    store: Tensor,
-    at: Tensor,
-    found: Tensor,
-    side: int,
-    mirrored: Tensor,
-    mode: str,
-    unit: bool = False,
-    finish: Finish | None = None,
-) -> Tensor:
+def resample(store: Tensor, at: Tensor, found: Tensor, side: int, mirrored: Tensor, mode: str) -> Tensor:
     """Parts of stored images, each resized to the view's side, some of them mirrored.
 
     On a CPU image by image, in as many threads as torch has; elsewhere all at once.
@@ -107,27 +91,18 @@ def resample(
         mirrored: (B,) bool.
         mode: ``bilinear`` or ``bicubic``, with antialiasing.
 
-        unit: whether to return numbers in [0, 1].
-        finish: on a CPU, changes each view (side, side, C) in place while it is in the processor's cache.
-
     Returns:
-        (B, side, side, C) uint8, or float32.
+        (B, side, side, C) uint8.
     """
     if store.device.type != "cpu":
-        views = together(store, at, found, side, mirrored, mode)
-        return views.to(torch.float32).mul_(UNIT) if unit else views
-    shape = len(found), side, side, store.shape[3]
-    views = store.new_empty(shape, dtype=torch.float32 if unit else torch.uint8)
+        return together(store, at, found, side, mirrored, mode)
+    views = store.new_empty((len(found), side, side, store.shape[3]))
     positions, boxes, flips = at.tolist(), found.tolist(), mirrored.tolist()
 
     def make(number: int) -> None:
         left, top, wide, tall = boxes[number]
         part = store[positions[number], top : top + tall, left : left + wide]
-        view = views[number].copy_(resized(part, side, mode, flips[number]))
-        if unit:
-            view.mul_(UNIT)
-        if finish:
-            finish(view, number)
+        views[number].copy_(resized(part, side, mode, flips[number]))
 
     one_by_one(len(boxes), make)
     return views
@@ -139,22 +114,6 @@ def resized(part: Tensor, side: int, mode: str, mirrored: bool) -> Tensor:
     planes = part.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
     shown = F.interpolate(planes, (side, side), mode=mode, antialias=True)[0].permute(1, 2, 0)
     return shown.flip(1) if mirrored else shown
-
-
-def to_unit(store: Tensor, at: Tensor, finish: Finish | None = None) -> Tensor:
-    """The stored images (N, H, W, C) uint8 at positions ``at`` (B,), as they are, in [0, 1]; as :func:`resample`."""
-    if store.device.type != "cpu":
-        return store.index_select(0, at).to(torch.float32).mul_(UNIT)
-    views = store.new_empty((len(at), *store.shape[1:]), dtype=torch.float32)
-    positions = at.tolist()
-
-    def make(number: int) -> None:
-        view = views[number].copy_(store[positions[number]]).mul_(UNIT)
-        if finish:
-            finish(view, number)
-
-    one_by_one(len(positions), make)
-    return views
 
 
 def whole(pixels: Pixels, side: int) -> Pixels:

@@ -1,8 +1,8 @@
-"""Work on a batch, a few pictures at a time as contiguous planes, which stay in the processor's cache."""
+"""Work on a batch, a few pictures at a time, which stay in the processor's cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -13,6 +13,17 @@ _NUMBERS = 1 << 18  # one MiB of float32: below the second-level cache of today'
 def some_at_once(images: Tensor) -> int:
     """How many images of ``images`` (B, C, H, W) to work on at a time."""
     return max(1, _NUMBERS // max(1, images[0].numel())) if images.device.type == "cpu" else len(images)
+
+
+def in_cache(images: Tensor) -> Iterator[slice]:
+    """Runs of ``images`` (B, ...) that fit in the caches of all threads together: each takes its part in each pass.
+
+    So a batch changes in a few long calls. Python threads that each take an image spend more time on handing the
+    interpreter's lock to each other than on small images.
+    """
+    step = max(1, some_at_once(images) * torch.get_num_threads())
+    for begin in range(0, len(images), step):
+        yield slice(begin, begin + step)
 
 
 def change(images: Tensor, rows: Tensor | None, how: Callable[[Tensor, Tensor], Tensor]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import torch
 
@@ -24,10 +25,20 @@ def one_by_one(count: int, work: Callable[[int], None]) -> None:
     if threads == 1 or count < 2:
         some()
         return
-    torch.set_num_threads(1)  # threads that begin now have this number
+    with one_thread(), ThreadPoolExecutor(min(threads, count), thread_name_prefix="views") as pool:
+        for done in [pool.submit(some) for _ in range(min(threads, count))]:
+            done.result()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch's operations, and those of threads that begin now, take one thread each.
+
+    Where other processes keep the cores busy, the threads of an operation wait for the one that has no core.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(min(threads, count), thread_name_prefix="views") as pool:
-            for done in [pool.submit(some) for _ in range(min(threads, count))]:
-                done.result()
+        yield
     finally:
         torch.set_num_threads(threads)

@@ -96,12 +96,19 @@ def test_what_an_image_becomes_depends_on_no_other(how, channels):
         assert torch.equal(how(images[rows].clone(), numbers[rows]), whole[rows])
 
 
-def test_one_image_at_a_time_is_the_three_one_after_the_other():
+def test_jitter_is_the_three_one_after_the_other():
     images = torch.rand(4, 3, 70, 80).contiguous(memory_format=torch.channels_last)
     factors = torch.tensor([[0.6, 1.4, 1.0, 1.3], [1.4, 0.6, 1.0, 0.7], [0.0, 1.4, 1.0, 0.6]])
     expected = images.clone(memory_format=torch.contiguous_format)
     for how, numbers in zip((color.brighten, color.contrast, color.saturate), factors, strict=True):
         how(expected, numbers)
-    for image, some in zip(images, factors.T.tolist(), strict=True):
-        color.jitter(image.permute(1, 2, 0), *some)
+    for some in (slice(0, 1), slice(1, 4)):
+        color.jitter(images.permute(0, 2, 3, 1)[some], *factors[:, some])
     torch.testing.assert_close(images, expected, atol=1e-5, rtol=0)
+
+
+def test_factors_of_one_leave_every_bit():
+    images = torch.rand(3, 70, 80, 3)
+    before = images.clone()
+    color.jitter(images, *torch.ones(3, 3))
+    assert torch.equal(images, before)
