@@ -78,12 +78,16 @@ def call(folder: Path, pictures: Path, options: argparse.Namespace, budget: str,
         check=True,
     )
     print(done.stdout, flush=True)
-    shown = [Path(one).name if Path(one).is_absolute() else one for one in arguments]
     return Journey(
         folder,
-        f"kdzoo compress {pictures.name} {shlex.join(shown)}",
+        f"kdzoo compress {pictures.name} {shlex.join(map(shown, arguments))}",
         (options.teacher_weights.absolute().parent,),
     )
+
+
+def shown(argument: str) -> str:
+    """An argument of a command as a reader would type it."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def compared(journey: Journey, pictures: Sequence[Path]) -> str:
@@ -108,11 +112,9 @@ def page(journeys: Sequence[tuple[str, str, Journey, str]], options: argparse.Na
     parts = [
         "# Two journeys: from a folder to a file in use",
         f"Each is one call of [kdzoo compress](../compress.md) on {cores} cores, with `{options.teacher}` "
-        "and its real ImageNet weights as the teacher. The machine had other work at the same time, so the times "
-        "are those of a shared machine, and a quiet one tries more in as long. What follows is what the command "
-        "wrote; it is one measurement of each, not a benchmark of methods.",
-        "    python benchmarks/compress.py --data-dir cifar10 --teacher-weights tf_efficientnet_lite0.safetensors "
-        "--write docs/results/compress.md",
+        "and its real ImageNet weights as the teacher. What follows is what the command wrote; it is one measurement "
+        "of each, not a benchmark of methods.",
+        f"    python benchmarks/compress.py {shlex.join(map(shown, sys.argv[1:]))}",
     ]
     for title, about, journey, again in journeys:
         spent = journey.record["spent"]
@@ -164,12 +166,12 @@ def main() -> None:
     parser.add_argument("--teacher-weights", type=Path, required=True)
     parser.add_argument("--teacher", default="tf_efficientnet_lite0")
     parser.add_argument("--img-size", type=int, default=64)
-    parser.add_argument("--per-class", type=int, default=75)
+    parser.add_argument("--per-class", type=int, default=200)
     parser.add_argument("--test-per-class", type=int, default=100)
-    parser.add_argument("--flat-per-class", type=int, default=60)
-    parser.add_argument("--budget", default="9m")
-    parser.add_argument("--flat-budget", default="2m")
-    parser.add_argument("--first", type=shlex.split, default=["--max-params", "200k", "--methods", "kd,ofa"])
+    parser.add_argument("--flat-per-class", type=int, default=200)
+    parser.add_argument("--budget", default="20m")
+    parser.add_argument("--flat-budget", default="6m")
+    parser.add_argument("--first", type=shlex.split, default=["--max-params", "200k"])
     parser.add_argument("--second", type=shlex.split, default=["--max-params", "400k"], help="further flags")
     parser.add_argument("--journeys", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--keep", type=Path, help="where the folders are left; default: nowhere")
