@@ -13,8 +13,10 @@ from kdzoo_relation.functional.vectors import unit
 class Bank(nn.Module):
     """One unit vector for each sample, in buffers, so that checkpoints hold it.
 
-    Rows are random directions until their sample is seen; until then they are used to estimate the partition
-    but not as negatives. An extra last row takes samples of index -1.
+    Rows are random directions until their sample is seen, and negatives from the first step on. If those that
+    have been seen were the only ones, K times their mean would be the loss: untrained networks answer almost alike
+    to all images, so that a few answers would push as strongly as K different ones. An extra last row takes samples
+    of index -1.
 
     Args:
         size: number of samples.
@@ -34,10 +36,6 @@ class Bank(nn.Module):
         self.register_buffer("partition", torch.zeros((), device=device))
         self.register_buffer("estimated", torch.zeros((), dtype=torch.bool, device=device))
         self._first = True  # per process: later steps skip the estimate
-
-    def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The (N, width) vectors at (N,) indices, and an (N,) mask of the samples seen so far."""
-        return self.rows[index], self.seen[index]
 
     def log_partition(self, scores: Tensor) -> Tensor:
         """The log of the mean of exp(score), estimated from the first scores (B, N) and then fixed."""

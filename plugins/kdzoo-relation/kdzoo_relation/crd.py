@@ -101,17 +101,15 @@ class CRD(Knowledge):
     def _direction(
         self, anchor: Tensor, partner: Tensor, bank: Bank, index: Tensor, rows: Tensor, usable: Tensor
     ) -> Tensor:
-        remembered, known = bank(rows)
-        scores = anchor @ remembered.T / self.temperature
+        scores = anchor @ bank.rows[rows].T / self.temperature
         log_partition = bank.log_partition(scores.detach())
         if self.positive == "bank":
-            before, seen = bank(index)
-            partner = torch.where(seen[:, None], before, partner)
+            partner = torch.where(bank.seen[index][:, None], bank.rows[index], partner)
         positive = (anchor * partner).sum(dim=1) / self.temperature
         return nce_loss(
             positive,
             scores,
-            usable & known,
+            usable,
             negatives=self.negatives,
             log_partition=log_partition,
             reduction="none",

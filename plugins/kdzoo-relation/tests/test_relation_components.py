@@ -174,9 +174,9 @@ def test_a_bank_remembers_with_momentum_and_starts_with_what_it_first_sees():
     index = torch.tensor([2])
     assert not bank.seen.any()
     bank.remember(index, one, 0.75)
-    torch.testing.assert_close(bank(index)[0], one, rtol=0, atol=0)
+    torch.testing.assert_close(bank.rows[index], one, rtol=0, atol=0)
     bank.remember(index, other, 0.75)
-    torch.testing.assert_close(bank(index)[0], unit(torch.tensor([[0.75, 0.25]])))
+    torch.testing.assert_close(bank.rows[index], unit(torch.tensor([[0.75, 0.25]])))
     assert bank.seen.tolist() == [False, False, True, False, False]
     torch.testing.assert_close(bank.rows.norm(dim=1), torch.ones(5))
 
@@ -218,8 +218,8 @@ def test_negatives_are_other_samples_of_other_classes():
     assert not alike[2].any()  # not in the data set
 
 
-def test_crd_is_the_nce_loss_of_what_was_seen_before():
-    """Written out with loops, for a bank that knows samples 0 to 5 from one earlier step."""
+def test_crd_is_the_nce_loss_of_the_bank():
+    """Written out with loops, for a bank that knows samples 0 to 5 from one earlier step, and not the others."""
     student, teacher = output(0, 4), output(1, 9)
     knowledge = built(CRD(negatives=64, width=8, temperature=0.2), student, teacher)
     with torch.no_grad():
@@ -237,7 +237,9 @@ def test_crd_is_the_nce_loss_of_what_was_seen_before():
             expected -= torch.nn.functional.logsigmoid(positive - offset)
             label = LABELS[anchor]
             rows = [
-                row for row in range(6) if row != anchor and (label == UNLABELLED or LABELS[row] != label)
+                row
+                for row in range(len(LABELS))
+                if row != anchor and (label == UNLABELLED or LABELS[row] != label)
             ]
             repelled = [
                 -torch.nn.functional.logsigmoid(offset - answers[mine][anchor] @ ours[other][row] / 0.2)
