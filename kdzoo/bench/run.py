@@ -62,6 +62,7 @@ class SuiteSession:
     ) -> None:
         self.planner, self.crew = planner, crew
         self.folder = planner.output
+        self._owner = Owner(self.folder)
         self._methods, self._command = methods, command
         self._executor = executor or LocalPool(self.folder, crew, function)
         self._plan = planner.plan()
@@ -78,10 +79,10 @@ class SuiteSession:
         """Do all remaining tasks, or have them done. A failed task is recorded, and the others go on.
 
         Raises:
-            KdzooError: the folder cannot be written, or the executor refuses.
+            KdzooError: the folder cannot be written, or another process has it by now; or the executor refuses.
         """
         self.prepare()
-        with Owner(self.folder).held() as note, progress:
+        with self._owner.held() as note, progress:
             self._record()
             progress.begin(
                 self.schedule,
@@ -108,6 +109,7 @@ class SuiteSession:
         return self.planner.runs(search.entry, {**search.kept, **choice.tried[choice.chosen].settings})
 
     def _record(self) -> Ledger:
+        self._owner.check()
         ledger = self._ledger()
         write_ledger(self.folder, ledger, tuple(map(_tuned_entry, self.schedule.choices)))
         return ledger

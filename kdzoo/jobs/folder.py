@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kdzoo.errors import KdzooError
+from kdzoo.errors import Damaged, KdzooError
 from kdzoo.files import sha256_of
 from kdzoo.observers.journal import read_journal
 from kdzoo.owner import Owner
@@ -74,6 +74,15 @@ def damage(path: Path, result: Mapping[str, Any]) -> str | None:
         if not file.resolve().is_relative_to(path.resolve()) or sha256_of(file) != digest:
             return f"{file}: {'damaged' if file.exists() else 'missing'}"
     return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the run in the folder ``path`` is finished, and neither its journal nor its student is damaged."""
+    try:
+        result = finished(path)
+    except Damaged:
+        return False
+    return result is not None and damage(path, result) is None
 
 
 def finished(path: Path) -> dict[str, Any] | None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kdzoo.api.observer import Noted, Warned
-from kdzoo.errors import Damaged, KdzooError
-from kdzoo.jobs.folder import damage, finished
+from kdzoo.errors import KdzooError
+from kdzoo.jobs.folder import is_whole
 from kdzoo.jobs.plan import Planned
 from kdzoo.jobs.resources import Resources
 from kdzoo.owner import Owner
@@ -20,11 +20,7 @@ _MEETING_SECONDS = 60.0
 
 def is_trained(planned: Planned) -> bool:
     """Whether the cache has this teacher, undamaged."""
-    try:
-        result = finished(planned.folder)
-    except Damaged:
-        return False
-    return result is not None and damage(planned.folder, result) is None
+    return is_whole(planned.folder)
 
 
 def weights_of(planned: Planned) -> Path:

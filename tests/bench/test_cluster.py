@@ -1,6 +1,8 @@
 """A suite on a scheduler of this file, whose jobs are pretended: what is submitted, when, and how often."""
 
 import io
+import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.results import read_results
 from kdzoo.bench.run import SuiteSession
 from kdzoo.errors import KdzooError
+from kdzoo.owner import NotOwner
 from kdzoo.recipe.writing import dump
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
@@ -291,3 +294,30 @@ def test_a_folder_without_jobs_says_so(tmp_path: Path) -> None:
 
 def test_the_crew_stands_for_the_jobs() -> None:
     assert Crew(2, (None,)).environments[0]["OMP_NUM_THREADS"] == "2"
+
+
+class Replaced(Scheduler):
+    """As if the machine had slept while it asked, and another one had taken the suite over."""
+
+    left: dict[str, bytes] | None = None
+
+    def jobs(self) -> list[QueuedJob]:
+        owner = self.folder / ".owner"
+        told = json.loads(owner.read_text())
+        owner.unlink()
+        owner.write_text(json.dumps({**told, "token": "another", "host": "node7", "machine": "another"}))
+        self.left = {str(path): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        time.sleep(1.0)
+        return super().jobs()
+
+
+def test_who_was_replaced_leaves_the_suite_alone(
+    submit: Callable[..., SuiteSession], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KDZOO_STALE_SECONDS", "0.6")
+    scheduler = Replaced(tmp_path / "suite")
+    with pytest.raises(NotOwner, match=r"on node7, since .* has taken it over"):
+        submit(scheduler)
+    assert not scheduler.queue
+    now = {str(path): path.read_bytes() for path in scheduler.folder.rglob("*") if path.is_file()}
+    assert now == scheduler.left

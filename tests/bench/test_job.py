@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from kdzoo.bench.executors.config import ClusterConfig
-from kdzoo.bench.executors.job import Pack
+from kdzoo.bench.executors.job import Pack, await_end
 from kdzoo.bench.executors.plan_file import write_plan
 from kdzoo.bench.executors.record import Record, forget, position, read_record, write_record
 from kdzoo.bench.executors.settings import Settings, write_settings
 from kdzoo.bench.plan import Plan, Planner
 from kdzoo.bench.task import Task
+from kdzoo.owner import Owner
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.stopping import Stop, Stopped
@@ -166,3 +167,21 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Task], Ta
 
     monkeypatch.setenv("KDZOO_CACHE", str(tmp_path / "cache"))
     return lambda task: replace(task, folder=tmp_path / task.key)
+
+
+def test_an_attempt_waits_for_the_end_of_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, ended = Owner(tmp_path), []
+    before.take()
+
+    def end() -> None:
+        ended.append(time.monotonic())
+        before.release()
+
+    threading.Timer(0.5, end).start()
+    await_end(tmp_path)
+    assert ended
+    assert f"process {os.getpid()} on " in capsys.readouterr().out
+    with Owner(tmp_path).held() as note:
+        assert note is None

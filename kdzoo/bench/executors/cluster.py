@@ -16,8 +16,8 @@ from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.schedule import Schedule
 from kdzoo.bench.task import Task
 from kdzoo.bench.words import several
-from kdzoo.errors import Damaged, KdzooError
-from kdzoo.jobs.folder import damage, finished
+from kdzoo.errors import KdzooError
+from kdzoo.jobs.folder import is_whole
 from kdzoo.jobs.teacher_folder import teacher_folder
 
 
@@ -151,12 +151,7 @@ class Cluster:
 def is_trained(task: Task) -> bool:
     """Whether the cache has the teacher, undamaged."""
     assert task.teaches is not None
-    folder = teacher_folder(task.recipe.roles[task.teaches], task.identity)
-    try:
-        result = finished(folder)
-    except Damaged:
-        return False
-    return result is not None and damage(folder, result) is None
+    return is_whole(teacher_folder(task.recipe.roles[task.teaches], task.identity))
 
 
 def _submissions(batches: Mapping[str, Batch], since: float) -> Counter[str]:

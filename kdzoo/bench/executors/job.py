@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +15,11 @@ from kdzoo.bench.executors.record import LOG_FILE, Record, read_record, write_re
 from kdzoo.bench.executors.settings import read_settings
 from kdzoo.bench.pool import Outcome, Pool, redirect
 from kdzoo.bench.task import Task, leave_error
+from kdzoo.owner import Owner
 from kdzoo.stopping import Stop, Stopped
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_END = 300.0
 
 Function = Callable[[Task], Mapping[str, Any]]
 
@@ -26,7 +29,15 @@ def work_logged(task: Task) -> Mapping[str, Any]:
     redirect(task.folder / LOG_FILE)
     from kdzoo.bench.work import work
 
+    await_end(task.folder)
     return work(task)
+
+
+def await_end(run: Path) -> None:
+    """Wait for the process of an earlier attempt that still writes the folder of the run, for a few minutes."""
+    owner = Owner(run)
+    if owner.await_turn(partial(print, flush=True), _SECONDS_TO_END):
+        owner.release()
 
 
 class Pack:
