@@ -121,7 +121,7 @@ def _is_ours(row: dict[str, Any], folder: Path) -> bool:
     return row["event"] == "picture" and _within(folder / row["path"], folder)
 
 
-def _networks(folder: Path, begin: dict[str, Any], result: dict[str, Any]) -> dict[str, str]:
+def _networks(folder: Path, begin: dict[str, Any], result: dict[str, Any]) -> dict[str, tuple[str, str]]:
     student, teacher = folder / "student", result.get("teacher_path")
     found = Path(teacher) if isinstance(teacher, str) and _within(Path(teacher), cache_folder()) else None
     return networks_of(

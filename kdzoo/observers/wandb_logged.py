@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from kdzoo.files import write_text
-from kdzoo.observers.wandb_run import close_run, open_run, warn
+from kdzoo.observers.wandb_client import limit
+from kdzoo.observers.wandb_networks import data_name
+from kdzoo.observers.wandb_run import FINISH_SECONDS, close_run, open_run, warn
 
 RUN_ID = "wandb-run-id.txt"
 """The file in a run's folder that holds the id of its wandb run, for a resume."""
 
 
 _LONGEST_ALERT = 500
+_PARTS = 4
+"""One use of an artifact may take this part of the time for the last uploads."""
 
 
 class LoggedRun:
@@ -37,6 +43,7 @@ class LoggedRun:
             config=start["recipe"],
             run_id=run_id,
         )
+        self._data = data_name(start["recipe"])
         write_text(kept, self.run.id + "\n")
         self.run.define_metric("*", step_metric="epoch")
 
@@ -75,22 +82,49 @@ class LoggedRun:
             return
         self.run.log({row["name"]: picture, "epoch": row["epoch"]})
 
-    def _log_networks(self, networks: Mapping[str, str]) -> None:
-        """The student and its teacher, as artifacts. They are read where they lie, also by a later upload."""
+    def _log_networks(self, networks: Mapping[str, tuple[str, str]]) -> None:
+        """The student as an artifact that the run made, its teacher and its data as those that it used.
+
+        Networks are read where they lie, also by a later upload. An offline run can only make artifacts.
+        """
         import wandb
 
-        metadata = _lineage(self._folder)
+        lineage = _lineage(self._folder)
         try:
-            for name, path in networks.items():
-                artifact = wandb.Artifact(name, type="model", metadata=metadata)
+            for role, (name, path) in networks.items():
+                artifact = wandb.Artifact(name, type="model", metadata=lineage)
                 add = artifact.add_dir if Path(path).is_dir() else artifact.add_file
                 add(path, policy="immutable", skip_cache=True)
-                self.run.log_artifact(artifact)
+                if role == "student" or self.run.offline:
+                    self.run.log_artifact(artifact)
+                else:
+                    self._use(artifact)
+            if not self.run.offline and (data := lineage.get("data")):
+                artifact = wandb.Artifact(self._data, type="dataset", metadata={"data": data})
+                with artifact.new_file("data.json", mode="w") as file:
+                    json.dump({"hash": data}, file)
+                self._use(artifact)
         except ConnectionError:  # wandb-core is gone, and all of the run with it
             raise
         except Exception as error:
             # A failed upload of the networks must not lose the metrics; the networks are safe in their folders.
             warn(f"the networks are not logged as artifacts; they are in their folders ({error})")
+
+    def _use(self, artifact: Any) -> None:
+        """Say that the run used it. wandb waits for the server, without a limit; here the run's end comes first."""
+        done: Future[object] = Future()
+
+        def use() -> None:
+            try:
+                done.set_result(self.run.use_artifact(artifact))
+            except Exception as error:
+                done.set_exception(error)
+
+        Thread(target=use, daemon=True).start()
+        try:
+            done.result(limit("WANDB_FINISH_TIMEOUT", FINISH_SECONDS) / _PARTS)
+        except TimeoutError:
+            raise RuntimeError("the server does not answer") from None
 
 
 def _lineage(folder: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 
 def networks_of(
     job: str, recipe: Mapping[str, Any], student: Path | None, teacher: Path | None
-) -> dict[str, str]:
-    """Name of an artifact -> absolute path of a file or a folder.
+) -> dict[str, tuple[str, str]]:
+    """``student`` and ``teacher`` -> name of the artifact and absolute path of a file or a folder.
 
     Args:
         job: the job's name, that of the student's artifact.
@@ -21,13 +21,19 @@ def networks_of(
     """
     networks = {}
     if student is not None:
-        networks[_artifact_name(job)] = str(student.absolute())
+        networks["student"] = artifact_name(job), str(student.absolute())
     if teacher is not None:
         model = recipe.get("roles", {}).get("teacher", {}).get("model", teacher.stem)
-        networks[_artifact_name(f"teacher-{model}")] = str(teacher.absolute())
+        networks["teacher"] = artifact_name(f"teacher-{model}"), str(teacher.absolute())
     return networks
 
 
-def _artifact_name(name: str) -> str:
+def data_name(recipe: Mapping[str, Any]) -> str:
+    """The name of the artifact that stands for the run's data: that of the folder, or of the data set."""
+    data = recipe.get("data", {})
+    return artifact_name(f"data-{Path(data.get('data_dir') or data.get('dataset') or 'unknown').name}")
+
+
+def artifact_name(name: str) -> str:
     """With nothing but the characters that wandb allows."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:128]

@@ -66,8 +66,9 @@ class ReceivedArtifact:
     id: str
     name: str
     type: str
-    run: str
+    run: str | None
     metadata: dict[str, Any]
+    used_by: str | None = None
     files: dict[str, bytes] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
     committed: bool = False
@@ -182,7 +183,7 @@ class LoopbackWandb(ThreadingHTTPServer):
             id=f"artifact-{len(self.artifacts)}",
             name=ask["artifactCollectionName"],
             type=ask["artifactTypeName"],
-            run=ask["runName"],
+            run=ask.get("runName"),
             metadata=json.loads(ask.get("metadata") or "{}"),
         )
         self.artifacts[artifact.name] = artifact
@@ -218,6 +219,42 @@ class LoopbackWandb(ThreadingHTTPServer):
         ask = ask.get("input", ask)
         self._artifact(ask["artifactID"]).committed = True
         return {"commitArtifact": {"artifact": {"id": ask["artifactID"], "digest": ""}}}
+
+    def on_ArtifactByID(self, ask: dict[str, Any]) -> dict[str, Any]:
+        artifact = self._artifact(ask["id"])
+        project = {**self._project("shop"), "internalId": "p", "entity": {"name": ENTITY}}
+        return {
+            "artifact": {
+                "__typename": "Artifact",
+                "id": artifact.id,
+                "artifactSequence": {
+                    "__typename": "ArtifactSequence",
+                    "name": artifact.name,
+                    "project": project,
+                },
+                "versionIndex": 0,
+                "artifactType": {"name": artifact.type},
+                "description": None,
+                "metadata": json.dumps(artifact.metadata),
+                "ttlDurationSeconds": -2,
+                "ttlIsInherited": True,
+                "tags": [],
+                "historyStep": None,
+                "state": "COMMITTED",
+                "size": 1,
+                "digest": "",
+                "commitHash": None,
+                "fileCount": len(artifact.files),
+                "createdAt": "2026-01-01T00:00:00",
+                "updatedAt": None,
+                "aliases": [],
+            }
+        }
+
+    def on_UseArtifact(self, ask: dict[str, Any]) -> dict[str, Any]:
+        ask = ask.get("input", ask)
+        self._artifact(ask["artifactID"]).used_by = ask["runName"]
+        return {"useArtifact": {"artifact": {"id": ask["artifactID"]}}}
 
     def _artifact(self, id: str) -> ReceivedArtifact:
         return next(one for one in self.artifacts.values() if one.id == id)

@@ -43,11 +43,16 @@ def test_all_of_a_run_arrives(sandbox: Sandbox, tmp_path: Path):
     ):
         artifact = server.artifacts[name]
         assert artifact.type == "model"
-        assert artifact.run == run.id
         assert artifact.metadata == {"data": "d1", "teachers": {"teacher": "e2"}, "student": "f3"}
         assert artifact.files["model.safetensors"] == weights
         assert "model.safetensors" in artifact.manifest["contents"]
         assert artifact.committed
+    data = server.artifacts["data-photographs"]
+    assert (data.type, data.metadata) == ("dataset", {"data": "d1"})
+    assert json.loads(data.files["data.json"]) == {"hash": "d1"}
+    made = {name for name, one in server.artifacts.items() if one.run == run.id}
+    used = {name for name, one in server.artifacts.items() if one.used_by == run.id}
+    assert (made, used) == ({"kd-big-small-0"}, {"teacher-big", "data-photographs"}), "W&B's lineage"
 
     assert board.group == JOB.suite
     assert board.job_type == "leaderboard"
@@ -124,3 +129,17 @@ def test_online_without_a_login_warns_and_is_offline(sandbox: Sandbox):
     (warning,) = sandbox.play(epochs=[1], end="failed", WANDB_MODE="online").splitlines()
     assert "wandb login" in warning
     assert [log.name.split("-")[0] for log in sandbox.logs()] == ["offline"]
+
+
+def test_a_server_that_does_not_answer_what_was_used_costs_one_line(sandbox: Sandbox, tmp_path: Path):
+    teacher = tmp_path / "teacher"
+    teacher.mkdir()
+    (teacher / "model.safetensors").write_bytes(b"weights of the teacher")
+    with LoopbackWandb(hang={"ArtifactByID"}) as server:
+        err = sandbox.play(epochs=[1, 2], teacher=teacher, **online(server, WANDB_FINISH_TIMEOUT="4"))
+    (warning,) = err.splitlines()
+    assert "not logged as artifacts" in warning
+    (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history] == [1, 2, 2]
+    assert run.exit_code == 0
+    assert server.artifacts["kd-big-small-0"].committed

@@ -29,7 +29,12 @@ from kdzoo.observers.wandb_logged import RUN_ID
 from kdzoo.observers.wandb_table import log_leaderboard
 
 JOB = Job("kd big>small 0", kind="student", suite="quick", tags=("kd", "digits", "big>small"))
-RECIPE = {"method": "kd", "roles": {"student": {"model": "small"}, "teacher": {"model": "big"}}, "epochs": 3}
+RECIPE = {
+    "method": "kd",
+    "roles": {"student": {"model": "small"}, "teacher": {"model": "big"}},
+    "data": {"data_dir": "/home/me/photographs"},
+    "epochs": 3,
+}
 PROVENANCE = {"data": {"hash": "d1"}, "teachers": {"teacher": {"hash": "e2"}}, "student_hash": "f3"}
 COLUMNS = ["method", "accuracy", "interval"]
 ROWS = [["kd", 91.5, 0.4], ["baseline", 90.0, None]]

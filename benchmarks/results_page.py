@@ -1,0 +1,62 @@
+"""The page of a suite's results: what may be read from them, and the suite's own report.
+
+    kdzoo bench cifar10-attention-tenth --data-dir DIR --set data.train_per_class=250 --set data.test_per_class=200
+    python benchmarks/results_page.py runs/bench/cifar10-attention-tenth --write PAGE
+
+Figures are those of the report; nothing but the places of folders is changed in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import textwrap
+from pathlib import Path
+
+READING = {
+    "cifar10-attention-tenth": """
+        The published figures are those of 200 epochs on all 50,000 images, about 78,000 steps. These runs have 20
+        epochs on 2,500 images, 400 steps, and a teacher that has seen the same 2,500 images. What may be read: the
+        protocol runs as it is written, each method trains under it, and how far seeds lie apart. What may not be
+        read: how good a method is, nor an order of the methods at full length. `kd` and `at-kd` give the labels a
+        tenth of the weight, and after so few steps both follow a teacher that is hardly better than the student;
+        that they are below the baseline here says nothing about a table in which they are above it.
+        """,
+    "cifar10-small-trials": """
+        Some of the methods of the suite, those whose names the command has. Each has the same number of trials, the
+        plain baseline and `kd` too, chosen by Optuna from the learning rate and what the method's hyper-parameters
+        declare, by validation accuracy on a seed that is not reported. What may be read: what tuning is worth to
+        each entry, and whether a method that seems better than the baseline is so when that is tuned as long. The
+        students see 2,000 images for 15 epochs; an order of the methods on more images need not be the same.
+        """,
+}
+
+
+def page(folder: Path) -> str:
+    """The page of the suite in ``folder``."""
+    name = json.loads((folder / "suite.json").read_text(encoding="utf-8"))["suite"]
+    title, _, report = (folder / "report.md").read_text(encoding="utf-8").partition("\n\n")
+    # of a path, the last folder is what a reader may have too
+    report = re.sub(r"(?<![\w.])/(?:[\w.-]+/)+", "", report)
+    reading = " ".join(READING[name].split())
+    about = f"On {os.cpu_count()} cores. Written by `python benchmarks/results_page.py`. {reading}"
+    return f"{title}\n\n{textwrap.fill(about, 118, break_on_hyphens=False)}\n\n{report}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="of the suite")
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    text = page(options.folder)
+    print(text)
+    if options.write:
+        options.write.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
