@@ -33,6 +33,9 @@ from kdzoo.zoo import Zoo
 _OVER = 1.1
 """Times the budget beyond which no further seed is begun."""
 
+_SURE = 0.8
+"""Part of the time that is left that the final is fitted to: a seed too few can cost the verdict."""
+
 _SHORTER = 0.6
 """Part of the planned epochs of the final below which a seed is left out instead."""
 
@@ -251,7 +254,7 @@ class Compression:
         seeds = plan.seeds
         while True:
             needed = partial(self._final_seconds, slower, ratio, seeds, student)
-            epochs = _most(needed, self.left, plan.most)
+            epochs = _most(needed, _SURE * self.left, plan.most)
             if epochs >= wanted or seeds == 1:
                 return seeds, epochs
             seeds -= 1
