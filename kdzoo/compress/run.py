@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -177,7 +176,7 @@ class Compression:
     def _final(self, role: RoleConfig, arm: Arm, ratio: float) -> SuiteResults:
         """The winner and its controls, seed by seed while there is time."""
         student, plan = self._student(arm), self.plan
-        seeds, epochs = self._last(student, ratio)
+        seeds, epochs = final_within(self.left, plan, student, ratio, self._slower())
         longer = max(epochs, round(ratio * epochs))
         suite = suites.final(
             arm, student, role, self.survey.config, epochs, longer, seeds, labelled=plan.labelled
@@ -247,23 +246,32 @@ class Compression:
 
         return _most(needed, self.left, plan.most)
 
-    def _last(self, student: Student, ratio: float) -> tuple[int, int]:
-        """Seeds and epochs of the final."""
-        plan, slower = self.plan, self._slower()
-        wanted = _SHORTER * min(plan.epochs, plan.wanted)
-        seeds = plan.seeds
-        while True:
-            needed = partial(self._final_seconds, slower, ratio, seeds, student)
-            epochs = _most(needed, _SURE * self.left, plan.most)
-            if epochs >= wanted or seeds == 1:
-                return seeds, epochs
-            seeds -= 1
-
-    def _final_seconds(self, slower: float, ratio: float, seeds: int, student: Student, epochs: int) -> float:
-        return slower * self.plan.final_seconds(epochs, seeds, student, ratio)
-
     def _student(self, arm: Arm) -> Student:
         return next(one for one in self.plan.students if one.model == arm.student)
+
+
+def final_within(
+    seconds: float, plan: Plan, student: Student, ratio: float, slower: float
+) -> tuple[int, int]:
+    """Seeds and epochs of the final.
+
+    Args:
+        seconds: that are left.
+        plan: as many seeds as it has, unless the runs would be too short.
+        student: the winner's.
+        ratio: how many times the seconds of plain training an epoch of distillation takes.
+        slower: how many times the expected seconds this machine takes.
+    """
+    wanted = _SHORTER * min(plan.epochs, plan.wanted)
+    for seeds in range(plan.seeds, 0, -1):
+
+        def needed(epochs: int, seeds: int = seeds) -> float:
+            return slower * plan.final_seconds(epochs, seeds, student, ratio)
+
+        epochs = _most(needed, _SURE * seconds, plan.most)
+        if epochs >= wanted:
+            break
+    return seeds, epochs
 
 
 def _most(needed: Callable[[int], float], seconds: float, most: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from kdzoo.compress.plan import LADDER, LEAST_EPOCHS, Plan, Student, fitted, most_epochs
 from kdzoo.compress.request import Request
+from kdzoo.compress.run import final_within
 from kdzoo.compress.teacher import Teacher
 from kdzoo.recipe.data import DataConfig
 
@@ -98,3 +99,19 @@ def test_without_labels_nothing_is_compared() -> None:
     text = " ".join(plan(situation="no-labels").lines())
     assert "plain training" not in text
     assert "the winner" in text
+
+
+@pytest.mark.parametrize("slower", [0.5, 1.0, 3.0])
+def test_a_fifth_of_the_time_is_kept_for_the_last_seed_of_the_final(slower: float) -> None:
+    student, ratio = STUDENTS[0], 1.5
+    seeds, epochs = final_within(900.0, plan(), student, ratio, slower)
+    seconds = [slower * plan().final_seconds(one, seeds, student, ratio) for one in (epochs, epochs + 1)]
+    assert seeds == (3 if slower < 3 else 2)
+    assert seconds[0] <= 720 < seconds[1]
+
+
+def test_a_seed_is_left_out_rather_than_trained_too_shortly() -> None:
+    found = [final_within(seconds, plan(), STUDENTS[0], 1.5, 1.0) for seconds in (900.0, 250.0, 120.0, 1.0)]
+    assert [seeds for seeds, _ in found] == sorted((seeds for seeds, _ in found), reverse=True)
+    assert found[0][0] == 3
+    assert found[-1] == (1, LEAST_EPOCHS)
