@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=200)
     parser.add_argument("--test-per-class", type=int, default=100)
     parser.add_argument("--flat-per-class", type=int, default=200)
-    parser.add_argument("--budget", default="16m")
+    parser.add_argument("--budget", default="14m")
     parser.add_argument("--flat-budget", default="6m")
     parser.add_argument("--first", type=shlex.split, default=["--max-params", "200k"])
     parser.add_argument("--second", type=shlex.split, default=["--max-params", "400k"], help="further flags")
