@@ -176,13 +176,15 @@ class Compression:
     def _final(self, role: RoleConfig, arm: Arm, ratio: float) -> SuiteResults:
         """The winner and its controls, seed by seed while there is time."""
         student, plan = self._student(arm), self.plan
-        seeds, epochs = final_within(self.left, plan, student, ratio, self._slower())
+        slower = self._slower()
+        seeds, epochs = final_within(self.left, plan, student, ratio, slower)
         longer = max(epochs, round(ratio * epochs))
         suite = suites.final(
             arm, student, role, self.survey.config, epochs, longer, seeds, labelled=plan.labelled
         )
         name = "final"
-        with self._stage(name, suite, plan.final_seconds(epochs, seeds, student, ratio)) as stage:
+        expected = slower * plan.final_seconds(epochs, seeds, student, ratio)
+        with self._stage(name, suite, expected) as stage:
             suite = stage.suite
             if stage.seconds is not None:
                 return read_results(self.output / name)
