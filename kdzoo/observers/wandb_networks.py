@@ -30,8 +30,9 @@ def networks_of(
 
 def data_name(recipe: Mapping[str, Any]) -> str:
     """The name of the artifact that stands for the run's data: that of the folder, or of the data set."""
-    data = recipe.get("data", {})
-    return artifact_name(f"data-{Path(data.get('data_dir') or data.get('dataset') or 'unknown').name}")
+    data = recipe.get("data")
+    found = [data.get(key) for key in ("data_dir", "dataset")] if isinstance(data, Mapping) else []
+    return artifact_name(f"data-{Path(str(next(filter(None, found), 'unknown'))).name}")
 
 
 def artifact_name(name: str) -> str:

@@ -81,8 +81,10 @@ def test_only_files_of_the_run_and_teachers_of_the_cache_are_logged(
     (folder / "linked.png").symlink_to(secret)
     (folder / "student").mkdir()
     assert events(rows_to_log(folder)) == ["start", 1, "result"]
-    student = {"kd-big-small-0": str(folder / "student")}
-    assert rows_to_log(folder)[-1]["networks"] == {**student, "teacher-big": str(teacher)}
+    assert rows_to_log(folder)[-1]["networks"] == {
+        "student": ("kd-big-small-0", str(folder / "student")),
+        "teacher": ("teacher-big", str(teacher)),
+    }
 
     (folder / "student" / "model.safetensors").symlink_to(secret)
     monkeypatch.setenv(CACHE, str(tmp_path / "elsewhere"))
