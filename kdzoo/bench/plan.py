@@ -12,6 +12,7 @@ from typing import Any
 
 from kdzoo.api.observer import Job
 from kdzoo.bench.data import SuiteData
+from kdzoo.bench.leaderboard import TUNED
 from kdzoo.bench.task import Task
 from kdzoo.bench.tuning_space import number_at, space_of
 from kdzoo.bench.tuning_trials import proposed, require_optuna
@@ -25,7 +26,7 @@ from kdzoo.jobs.teacher_folder import readable
 from kdzoo.recipe.data import AUTO, DataConfig
 from kdzoo.recipe.decides import DataFacts, is_trained_here
 from kdzoo.recipe.identity import Identity
-from kdzoo.recipe.layers import Layer, Merged, dotted, flattened
+from kdzoo.recipe.layers import Layer, dotted, flattened, models_of
 from kdzoo.recipe.model import Recipe
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
@@ -281,7 +282,7 @@ class Planner:
 
     def _search(self, entry: Entry) -> list[Search]:
         tune, seed = self.suite.tune, self.suite.tune_seed
-        tuned = Entry(f"{entry.method} (tuned)", entry.method, entry.pair)
+        tuned = Entry(entry.method + TUNED, entry.method, entry.pair)
         if isinstance(tune, Budget):
             return self._trials(tuned, tune, seed)
         given = tune.get(entry.method, tune.get(EVERY, ()))
@@ -377,7 +378,7 @@ class Planner:
                 Layer(f"{source}, tune", dotted(settings)),
                 Layer(source, {"seed": seed}),
             ],
-            spare=tuple(pair.roles),
+            spare=tuple(self._further_roles()),
         )
         # workers have no terminal; the parent process shows the progress
         quiet = tuple(one for one in recipe.observers if one.name != "console")
@@ -421,13 +422,25 @@ class Planner:
             tags = (*tags, TUNING)
         return Job(name, "baseline" if plain else "student", self.name, tags)
 
+    def _further_roles(self) -> dict[str, str]:
+        """The roles beside student and teacher, and who names them: pairs and layers do for all methods."""
+        named = {
+            role: f"suite {self.name}, pair {name}"
+            for name, pair in self.pairs.items()
+            for role in pair.roles
+        }
+        for layer in self._layers:
+            roles = layer.values.get("roles")
+            named |= dict.fromkeys(roles, layer.source) if isinstance(roles, Mapping) else {}
+        return {role: source for role, source in named.items() if role not in ("student", "teacher")}
+
     def _check_roles(self) -> None:
-        """Whether some installed method declares the further roles of the pairs, of whatever number.
+        """Whether some installed method declares the further roles, of whatever number.
 
         Raises:
             UnknownName: none declares one of them.
         """
-        named = {role: name for name, pair in self.pairs.items() for role in pair.roles}
+        named = self._further_roles()
         if not named:
             return
         known: set[str] = set()
@@ -435,20 +448,18 @@ class Planner:
             if self._zoo.has(*method.packages):
                 with suppress(KdzooError):  # one that cannot be used is refused where it is planned
                     known |= declared_roles(self._zoo, method.components).keys()
-        for role, pair in named.items():
+        for role, source in named.items():
             if role.rstrip(digits) not in {one.rstrip(digits) for one in known}:
-                raise UnknownName(f"role in suite {self.name}, pair {pair}", role, known)
+                raise UnknownName(f"role in {source}:", role, known)
 
     def _named_pairs(self) -> dict[str, Pair]:
         """The pairs after the layers' changes, with unique names."""
         named: dict[str, Pair] = {}
         for pair in self.suite.pairs:
-            merged = Merged()
-            merged.add(Layer("suite", {"roles": pair.networks}))
-            for layer in self._layers:
-                merged.add(Layer(layer.source, {"roles": layer.values.get("roles", {})}))
-            models = [str(merged.values["roles"][role]["model"]) for role in ("teacher", "student")]
-            own = models == [pair.teacher.model, pair.student.model]
+            changed = models_of(self._layers)
+            usual = {"teacher": pair.teacher.model, "student": pair.student.model}
+            models = [changed.get(role, model) for role, model in usual.items()]
+            own = models == list(usual.values())
             name = pair.name if pair.name and own else ">".join(models)
             alike = sum(one.split(" (")[0] == name for one in named)
             named[f"{name} ({alike + 1})" if alike else name] = pair

@@ -60,6 +60,7 @@ def distill(
     from kdzoo.recipe.scaling import scaled
     from kdzoo.registry.load import load_registry
     from kdzoo.registry.resolve import resolve
+    from kdzoo.registry.roles import unused_teacher
     from kdzoo.stopping import Stop, Stopped
     from kdzoo.zoo import Zoo
 
@@ -83,7 +84,7 @@ def distill(
         layers=given,
         resuming=resume,
     )
-    for model in models_of(given):  # the recipe lacks models of unused roles
+    for model in models_of(given).values():  # the recipe lacks models of unused roles
         find_model(model, zoo)
     if quiet or json:
         kept = tuple(one for one in resolved.observers if one.name != "console")
@@ -102,7 +103,10 @@ def distill(
     stop = Stop()
     try:
         with stop.listening():
-            result = train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric, stop=stop)
+            notes = unused_teacher(resolved, given, zoo)
+            result = train(
+                resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric, stop=stop, notes=notes
+            )
     except Stopped as error:
         if fabric.global_rank != 0:
             raise typer.Exit(error.exit_code) from None

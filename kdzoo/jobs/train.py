@@ -89,6 +89,7 @@ def train(
     listeners: Sequence[Listener] = (),
     stop: Stop | None = None,
     tests: bool = True,
+    notes: Sequence[str] = (),
 ) -> Mapping[str, Any]:
     """Run ``recipe`` to its end in ``folder`` and return its result, the last row of ``metrics.jsonl``.
 
@@ -102,6 +103,7 @@ def train(
         listeners: are told what happens in the run, not in that of a teacher trained for it.
         stop: ask it to save and stop; it listens to signals only where its caller makes it.
         tests: whether the test split may be read; without, nothing is measured but on the validation split.
+        notes: warnings to give at the start.
 
     Raises:
         Differs: the folder holds another run than this recipe's; names what differs.
@@ -110,4 +112,4 @@ def train(
     """
     resources = Resources(zoo, fabric or make_fabric(recipe), stop=stop or Stop())
     planned = Planned(recipe, folder, job or Job(name=folder.name), tests=tests)
-    return conduct(planned, resources, resume=resume, listeners=listeners)
+    return conduct(planned, resources, resume=resume, listeners=listeners, notes=notes)

@@ -16,6 +16,7 @@ from kdzoo.python.load import LoadedRun
 from kdzoo.recipe.layers import Layer, dotted, models_of
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
+from kdzoo.registry.roles import unused_teacher
 from kdzoo.stopping import Stop
 from kdzoo.zoo import Zoo
 
@@ -61,7 +62,7 @@ def distill(
     layers = [*layer(**flags), Layer("settings", dotted(settings or {}))]
     file = None if recipe is None else Path(recipe)
     resolved = resolve(zoo=zoo, registry=methods, method=method, file=file, layers=layers, resuming=resume)
-    for model in models_of(layers):  # the recipe lacks models of unused roles
+    for model in models_of(layers).values():  # the recipe lacks models of unused roles
         find_model(model, zoo)
     if quiet:
         kept = tuple(one for one in resolved.observers if one.name != "console")
@@ -72,5 +73,6 @@ def distill(
     with stop.listening():
         job = Job(folder.name, "student", None, (resolved.method or "custom", resolved.data.dataset))
         fabric = make_fabric(resolved, accelerator=device)
-        train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric, stop=stop)
+        notes = unused_teacher(resolved, layers, zoo)
+        train(resolved, folder, zoo=zoo, job=job, resume=resume, fabric=fabric, stop=stop, notes=notes)
     return LoadedRun(folder)

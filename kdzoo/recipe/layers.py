@@ -132,13 +132,18 @@ def sources_of(layers: Iterable[Layer]) -> dict[str, str]:
     return {key: f"{source} {key}" if source == "--set" else source for key, source in merged.sources.items()}
 
 
-def models_of(layers: Iterable[Layer]) -> list[str]:
-    """The models that the layers name, of whatever role."""
+def models_of(layers: Iterable[Layer]) -> dict[str, str]:
+    """Role -> the model that the layers name for it; what is no role's settings is left to the recipe to refuse."""
     merged = Merged()
     for layer in layers:
         merged.add(layer)
-    roles = merged.values.get("roles", {}).values()
-    return [str(role["model"]) for role in roles if isinstance(role, dict) and role.get("model") is not None]
+    roles = merged.values.get("roles")
+    named = roles.items() if isinstance(roles, dict) else ()
+    return {
+        role: str(one["model"])
+        for role, one in named
+        if isinstance(one, dict) and one.get("model") is not None
+    }
 
 
 def _component(old: Any, new: Any) -> Any:

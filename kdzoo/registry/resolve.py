@@ -18,7 +18,7 @@ from kdzoo.recipe.reinforced import with_reinforced
 from kdzoo.recipe.scaling import scaled
 from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Registry
-from kdzoo.registry.roles import check_named, declared_in, fill_in
+from kdzoo.registry.roles import check_known, check_named, declared_in, fill_in, nameable
 from kdzoo.version import __version__
 from kdzoo.yaml_text import read_yaml
 from kdzoo.zoo import Zoo
@@ -71,7 +71,7 @@ def resolve(
     declared = declared_in(merged, zoo)
     roles = merged.values.get("roles")
     if isinstance(roles, dict):
-        unused = [name for name in spare if name not in declared]
+        unused = [name for name in spare if name not in nameable(declared)]
         if not merged.values.get("knowledge") and not _reads_teacher(merged, zoo):
             unused += [] if "teacher" in declared and not declared["teacher"][0].optional else ["teacher"]
         for name in unused:
@@ -79,6 +79,8 @@ def resolve(
     fill_in(merged, declared)
     recipe = _checked(merged, zoo)
     check_named(declared, recipe.roles)
+    if not resuming:  # a run that was begun is ended, whatever it names besides
+        check_known(declared, recipe)
     _check_observers(recipe, merged, zoo, optional=resuming and merged.source("observers") == str(file))
     return recipe
 

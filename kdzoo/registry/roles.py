@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from string import digits
 from typing import Any
 
 from pydantic import ValidationError
 
 from kdzoo.api.declared import DeclaredRole
-from kdzoo.errors import KdzooError
+from kdzoo.errors import KdzooError, UnknownName
 from kdzoo.recipe.component import Component
-from kdzoo.recipe.layers import Merged
+from kdzoo.recipe.layers import Layer, Merged, models_of
+from kdzoo.recipe.model import Recipe
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.hyperparameters import validate
 from kdzoo.zoo.zoo import Kind
@@ -104,6 +106,51 @@ def _hand_down(roles: dict[str, Any], like: str, names: Sequence[str]) -> None:
     if isinstance(template, dict) and template.get("model") is None and named:
         del roles[like]
         roles |= {name: {**template, **(one or {})} for name, one in own.items()}
+
+
+def nameable(declared: Declared) -> set[str]:
+    """The names under which a recipe may give networks to these roles; ``student`` and ``teacher`` always are.
+
+    A numbered role may have those of its name without the number, and one like another those of the other.
+    """
+    return {"student", "teacher"} | _nameable(declared)
+
+
+def _nameable(declared: Declared) -> set[str]:
+    names = set(declared)
+    for name, (role, _) in declared.items():
+        if role.default is None:  # its own network would win
+            names |= {name.rstrip(digits), role.like or name}
+    return names
+
+
+def unused_teacher(recipe: Recipe, layers: Iterable[Layer], zoo: Zoo) -> list[str]:
+    """A warning where the layers name a teacher and nothing in the recipe has one; else none."""
+    model = models_of(layers).get("teacher")
+    if model is None or _has_teacher(recipe, zoo):
+        return []
+    what = f"method {recipe.method!r}" if recipe.method else f"scheme {recipe.scheme.name!r}"
+    return [f"{what} has no teacher: {model} is not used"]
+
+
+def _has_teacher(recipe: Recipe, zoo: Zoo) -> bool:
+    scheme = zoo.find("scheme", recipe.scheme.name).component
+    undeclared = scheme.kind == "offline" and not declares(scheme)
+    declared = _nameable(declared_roles(zoo, recipe.components))
+    return "teacher" in recipe.roles and ("teacher" in declared or undeclared)
+
+
+def check_known(declared: Declared, recipe: Recipe) -> None:
+    """Whether every role that the recipe names has a part in it: one that has none would be ignored.
+
+    Raises:
+        UnknownName: one has none.
+    """
+    known = nameable(declared)
+    for role in recipe.roles:
+        if role not in known:
+            of = f"scheme {recipe.scheme.name!r} with algorithm {recipe.algorithm.name!r}"
+            raise UnknownName("role", role, known, of=of)
 
 
 def check_named(declared: Declared, roles: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from kdzoo.recipe.layers import Layer, parse_set
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.model import Suite
 from kdzoo.registry.resolve import resolve
+from kdzoo.registry.roles import unused_teacher
 from kdzoo.zoo import Zoo
 from tests.conftest import Install
 
@@ -137,11 +138,41 @@ def test_what_the_recipe_says_wins_over_the_default(zoo):
         ("scheme.own=false", r"a recipe needs the role 'student': pass --student MODEL"),
         ("scheme.assistants=-1", r"--set: scheme.assistants \(assistants\): .* not -1"),
         ("roles.assistant1.modle=x", "unknown key 'roles.assistant1.modle'; did you mean"),
+        (
+            "roles.asistant1=test_vit",
+            "unknown role 'asistant1' of scheme 'assistants' with algorithm 'in-turn'; did you mean assistant1",
+        ),
+        ("roles.assistant2=test_vit", "unknown role 'assistant2' .* did you mean assistant1"),
     ],
 )
 def test_errors(zoo, assign, says):
     with pytest.raises(KdzooError, match=says):
         resolved(zoo, assign)
+
+
+def test_a_number_more_is_known_where_it_is_declared(zoo):
+    assert "assistant2" in resolved(zoo, "scheme.assistants=2", "roles.assistant2=test_resnet").roles
+
+
+def test_a_run_that_was_begun_goes_on_whatever_it_names_besides(zoo):
+    assert "asistant1" in resolved(zoo, "roles.asistant1=test_vit", resuming=True).roles
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [("byot", ["method 'byot' has no teacher: test_resnet is not used"]), ("kd", []), ("row", [])],
+)
+def test_a_teacher_without_a_part_is_said(zoo, method, says):
+    given = [Layer("--teacher", {"roles": {"teacher": "test_resnet", "student": "test_vit"}})]
+    recipe = resolve(zoo=zoo, registry=load_registry(zoo), method=method, layers=given)
+    assert unused_teacher(recipe, given, zoo) == says
+
+
+def test_online_peers_have_no_teacher_but_may_all_have_one_network(zoo):
+    peers = ("roles.student=test_vit", "roles.teacher=test_resnet", "roles.peer=test_efficientnet")
+    recipe = resolved(zoo, *peers, method="dml")
+    assert models(recipe)["peer"] == "test_efficientnet", "a number is left out for all of them"
+    assert unused_teacher(recipe, [Layer("--set", parse_set(peers))], zoo)
 
 
 def test_a_role_without_a_default_is_asked_for(zoo):
@@ -209,9 +240,33 @@ def test_a_pair_with_a_role_that_no_method_has_is_refused(zoo, tmp_path):
         {"pairs": [{**PAIR, "roles": {"asistant2": "test_vit"}}], "methods": ["kd"], "seeds": [0]}
     )
     with pytest.raises(
-        KdzooError, match=r"unknown role in suite mini, pair .* 'asistant2'; did you mean assistant1"
+        KdzooError, match=r"unknown role in suite mini, pair .*: 'asistant2'; did you mean assistant1"
     ):
         Planner("mini", suite, output=tmp_path, zoo=zoo, registry=load_registry(zoo))
+
+
+@pytest.mark.parametrize(
+    ("assign", "says"),
+    [
+        ("roles.asistant1=test_vit", "unknown role in --set: 'asistant1'; did you mean assistant1"),
+        ("roles.student=5", "--set: roles.student: .* not 5"),
+        ("roles=5", "--set: roles: .* not 5"),
+    ],
+)
+def test_a_role_that_a_suite_is_given_wrong(zoo, tmp_path, assign, says):
+    suite = Suite.model_validate({"pairs": [PAIR], "methods": ["kd"], "seeds": [0]})
+    layers = [Layer("--set", parse_set([assign]))]
+    with pytest.raises(KdzooError, match=says):
+        Planner("mini", suite, output=tmp_path, zoo=zoo, registry=load_registry(zoo), layers=layers).plan()
+
+
+def test_a_suite_hands_a_role_to_the_methods_that_have_it(zoo, tmp_path):
+    suite = Suite.model_validate({"pairs": [PAIR], "methods": ["kd", "row"], "seeds": [0]})
+    layers = [Layer("--set", parse_set(["roles.assistant1=test_resnet"]))]
+    planner = Planner("mini", suite, output=tmp_path, zoo=zoo, registry=load_registry(zoo), layers=layers)
+    recipes = {run.entry.method: run.task.recipe for run in planner.plan().runs}
+    assert models(recipes["row"])["assistant1"] == "test_resnet"
+    assert set(recipes["kd"].roles) == {"teacher", "student"}
 
 
 def test_from_show_to_the_card(install, kdzoo, tmp_path):

@@ -132,7 +132,7 @@ def make_run(zoo, registry, teacher_file) -> Callable[..., TrainingRun]:
     ) -> TrainingRun:
         flags = layer(teacher="test_resnet", teacher_checkpoint=teacher_file, student=student, epochs=1)
         extra = Layer("test", dotted({"observers": [], **settings}))
-        recipe = resolve(zoo=zoo, registry=registry, method=method, layers=[*flags, extra])
+        recipe = resolve(zoo=zoo, registry=registry, method=method, layers=[*flags, extra], spare=["peer"])
         fabric = Fabric(accelerator="cpu", devices=1, precision=recipe.precision)
         data = MadeUpData()
         networks = Networks(recipe, data, fabric.device, lambda role, config: teacher_file)
