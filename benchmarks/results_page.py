@@ -25,9 +25,9 @@ READING = {
         that they are below the baseline here says nothing about a table in which they are above it.
         """,
     "cifar10-small-trials": """
-        Some of the methods of the suite, those whose names the command has. Each has the same number of trials, the
-        plain baseline and `kd` too, chosen by Optuna from the learning rate and what the method's hyper-parameters
-        declare, by validation accuracy on a seed that is not reported. What may be read: what tuning is worth to
+        Each method of the table has the same number of trials, the plain baseline and `kd` too, chosen by Optuna from
+        the learning rate and what the method's hyper-parameters declare, by validation accuracy on a seed that is
+        not reported. What may be read: what tuning is worth to
         each entry, and whether a method that seems better than the baseline is so when that is tuned as long. The
         students see 2,000 images for 15 epochs; an order of the methods on more images need not be the same.
         """,

@@ -1,7 +1,9 @@
 """Comparisons between methods, and with published figures: tests, correction for many methods, groups, power.
 
-All tests are two-sided t tests on differences that are paired by seed, or by pair of networks. Differences between
-methods have the seeds' common variation taken out; those to a published mean do not, since its runs are not known.
+All tests are two-sided. Within a pair of networks they are those of a table of entries and seeds, each with a mean of
+its own: what seeds have in common is taken out, and the deviation that is left is pooled over all entries, since
+three seeds alone say little of it. Over pairs they are t tests on one difference for each pair. Those against a
+published mean keep the seeds' variation, since its runs are not known.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from statistics import fmean, stdev, variance
+from statistics import fmean, stdev
 from typing import Literal
+
+import numpy as np
 
 LEVEL = 0.05
 """Significance level of every statement."""
@@ -20,6 +23,12 @@ POWER = 0.8
 """Probability with which a difference that is there is seen."""
 
 _MOST_SEEDS = 1000
+
+_EXACT = 1e-9
+"""Points below which a difference is one of rounding."""
+
+Accuracies = Mapping[str, Mapping[int, float]]
+"""Entry -> seed -> accuracy in percent."""
 
 Verdict = Literal["within", "above", "below", "one run"]
 
@@ -74,41 +83,83 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def groups(accuracies: Mapping[str, Mapping[int, float]]) -> tuple[tuple[str, ...], ...]:
+@dataclass(frozen=True)
+class Residual:
+    """How entries vary from seed to seed beyond what all have in common.
+
+    Attributes:
+        deviation: in points, the same for all entries.
+        freedom: its degrees of freedom.
+    """
+
+    deviation: float
+    freedom: int
+
+    def error(self, seeds: int) -> float:
+        """Standard error of a difference that is paired over ``seeds``."""
+        return self.deviation * math.sqrt(2 / seeds)
+
+
+def residual(accuracies: Accuracies) -> Residual | None:
+    """What is left of accuracies when each entry and each seed has its own mean, by least squares.
+
+    None where nothing is left to measure it by: one entry, or one seed.
+    """
+    cells = [(entry, seed, value) for entry, one in accuracies.items() for seed, value in one.items()]
+    columns: dict[tuple[str, object], int] = {}
+    for entry, seed, _ in cells:
+        columns.setdefault(("entry", entry), len(columns))
+        columns.setdefault(("seed", seed), len(columns))
+    design = np.zeros((len(cells), len(columns)))
+    for row, (entry, seed, _) in enumerate(cells):
+        design[row, [columns["entry", entry], columns["seed", seed]]] = 1
+    values = np.array([value for _, _, value in cells])
+    fitted, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    freedom = len(cells) - int(rank)
+    if freedom < 1:
+        return None
+    squares = float(np.sum((values - design @ fitted) ** 2))
+    deviation = math.sqrt(squares / freedom)
+    return Residual(deviation if deviation > _EXACT else 0.0, freedom)
+
+
+def pooled_p(differences: Sequence[float], spread: Residual | None) -> float | None:
+    """P value of no difference over common seeds, with the pooled deviation; None for fewer than two seeds."""
+    n = len(differences)
+    if n < 2 or spread is None:
+        return None
+    return _p(fmean(differences), spread.error(n), spread.freedom)
+
+
+def groups(accuracies: Accuracies) -> tuple[tuple[str, ...], ...]:
     """Entries that cannot be told apart: the largest sets, neighbours by mean, in which no two differ.
 
-    Two entries differ if the paired t test over their common seeds says so at the level, after Holm's correction for
-    all pairs of entries. Entries with fewer than two common seeds are never told apart.
+    Two entries differ if Tukey's test over their common seeds says so at the level: it allows for all pairs.
+    Entries with fewer than two common seeds are never told apart.
 
     Args:
         accuracies: entry -> seed -> accuracy.
     """
     ordered = sorted(accuracies, key=lambda name: -fmean(accuracies[name].values()))
-    p_values = {}
-    for one, other in combinations(ordered, 2):
+    spread = residual(accuracies)
+    critical = math.inf if spread is None else _tukey(len(ordered), spread.freedom)
+
+    def differ(one: str, other: str) -> bool:
         common = accuracies[one].keys() & accuracies[other].keys()
-        p = paired_p([accuracies[one][seed] - accuracies[other][seed] for seed in sorted(common)])
-        if p is not None:
-            p_values[f"{one}\0{other}"] = p
-    told = {pair for pair, p in holm(p_values).items() if p <= LEVEL}
+        if len(common) < 2 or spread is None:
+            return False
+        gap = abs(fmean(accuracies[one][seed] - accuracies[other][seed] for seed in common))
+        return gap > max(critical * spread.error(len(common)), _EXACT)
+
     found: list[tuple[str, ...]] = []
     for first in range(len(ordered)):
         end = first + 1
-        while end < len(ordered) and not any(f"{one}\0{ordered[end]}" in told for one in ordered[first:end]):
+        while end < len(ordered) and not any(differ(one, ordered[end]) for one in ordered[first:end]):
             end += 1
         group = tuple(ordered[first:end])
         if not found or not set(group) <= set(found[-1]):
             found.append(group)
     return tuple(found)
-
-
-def pooled_deviation(differences: Sequence[Sequence[float]]) -> float | None:
-    """Standard deviation of paired differences over seeds, pooled over methods; None if no method has two seeds."""
-    usable = [one for one in differences if len(one) > 1]
-    if not usable:
-        return None
-    freedom = sum(len(one) - 1 for one in usable)
-    return math.sqrt(sum((len(one) - 1) * variance(one) for one in usable) / freedom)
 
 
 def seeds_needed(points: float, deviation: float) -> int | None:
@@ -152,3 +203,10 @@ def _quantile(freedom: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 1 - LEVEL / 2))
+
+
+def _tukey(entries: int, freedom: int) -> float:
+    """The largest difference of so many means, in its standard errors, that chance exceeds at the level."""
+    from scipy.stats import studentized_range  # type: ignore[import-untyped]  # and a second to import
+
+    return float(studentized_range.ppf(1 - LEVEL, max(entries, 2), freedom)) / math.sqrt(2)

@@ -112,8 +112,8 @@ def _after(band: Band, epoch: int, since: float) -> bool:
 
 
 @_styled
-def difference_figure(rows: Sequence[Row], baseline: str, headline: str = HEADLINE) -> Drawing:
-    """Each entry's difference to the baseline with its 95% interval, best first; filled if it excludes 0."""
+def difference_figure(rows: Sequence[Row], headline: str = HEADLINE) -> Drawing:
+    """Each entry's difference to its baseline with its 95% interval, best first; filled if it excludes 0."""
     shown = [row for row in rows if row.difference is not None]
     figure, axes = _figure(420, 46 + 22 * len(shown))
     axes.axvline(0, color=OTHER, linewidth=1.2, dashes=(3, 2))
@@ -132,7 +132,8 @@ def difference_figure(rows: Sequence[Row], baseline: str, headline: str = HEADLI
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     what = "percentage points" if headline == HEADLINE else headline
-    axes.set_xlabel(f"{what}, minus {baseline}", color=MUTED)
+    baselines = " or ".join(dict.fromkeys(row.against for row in shown if row.against is not None))
+    axes.set_xlabel(f"{what}, minus {baselines}", color=MUTED)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
     _grid(axes, "x")
     return _drawing(figure, "Differences to the baseline with their 95% intervals")

@@ -8,12 +8,15 @@ are computed per seed and then treated in the same way (the paired t interval).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
 from kdzoo.bench.recorded import HEADLINE, Result
 from kdzoo.errors import KdzooError, UnknownName
+
+TUNED = " (tuned)"
+"""The end of a tuned entry's name; before it stands the method's."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ class Row:
         seeds: the finished seeds.
         last: the headline, usually the accuracy at the last epoch.
         chosen: accuracy at the epoch chosen by validation; None unless every seed has it.
-        difference: ``last`` minus the baseline's, over the common seeds; None for the baseline.
+        difference: ``last`` minus that of ``against``, over the common seeds; None for the baseline.
+        against: the entry that it is compared with; see :func:`reference`.
         seconds: wall time, mean over the runs.
         process_seconds: processor time, mean over the runs.
         memory_mb: largest peak memory of the runs.
@@ -139,6 +143,17 @@ class Row:
     source: str = ""
     columns: Mapping[str, Estimate | None] = field(default_factory=dict)
     saved: float = 0.0
+    against: str | None = None
+
+
+def reference(entry: str, entries: Collection[str], baseline: str) -> str | None:
+    """The baseline that ``entry`` is compared with; None for the baseline itself, and where there is none.
+
+    A tuned entry is compared with the tuned baseline, which had the same trials, where the suite has one.
+    """
+    tuned = baseline + TUNED
+    fair = tuned if entry.endswith(TUNED) and entry != tuned and tuned in entries else baseline
+    return fair if fair in entries and fair != entry else None
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -156,13 +171,12 @@ def leaderboard(scores: Sequence[Score], baseline: str) -> list[Row]:
 
     Args:
         scores: the finished runs of one pair.
-        baseline: the entry that is subtracted in differences.
+        baseline: the entry that is subtracted in differences; of tuned entries, the tuned baseline.
     """
     by_entry: dict[str, dict[int, Score]] = {}
     for score in scores:
         by_entry.setdefault(score.entry, {})[score.seed] = score
-    reference = by_entry.get(baseline, {})
-    rows = [_row(entry, runs, reference) for entry, runs in by_entry.items()]
+    rows = [_row(entry, by_entry, reference(entry, by_entry, baseline)) for entry in by_entry]
     return sorted(rows, key=lambda row: -row.last.mean)
 
 
@@ -172,16 +186,17 @@ def teacher_accuracy(scores: Sequence[Score]) -> float | None:
     return fmean(found) if found else None
 
 
-def _row(entry: str, runs: Mapping[int, Score], reference: Mapping[int, Score]) -> Row:
+def _row(entry: str, by_entry: Mapping[str, Mapping[int, Score]], against: str | None) -> Row:
+    runs, others = by_entry[entry], by_entry[against] if against is not None else {}
     ordered = [runs[seed] for seed in sorted(runs)]
     chosen = [score.chosen for score in ordered if score.chosen is not None]
-    paired = [score.last - reference[score.seed].last for score in ordered if score.seed in reference]
+    paired = [score.last - others[score.seed].last for score in ordered if score.seed in others]
     return Row(
         entry,
         tuple(score.seed for score in ordered),
         last=estimate([score.last for score in ordered]),
         chosen=estimate(chosen) if len(chosen) == len(ordered) else None,
-        difference=estimate(paired) if paired and reference is not runs else None,
+        difference=estimate(paired) if paired else None,
         seconds=fmean(score.seconds for score in ordered),
         process_seconds=fmean(score.process_seconds for score in ordered),
         memory_mb=max(score.memory_mb for score in ordered),
@@ -189,6 +204,7 @@ def _row(entry: str, runs: Mapping[int, Score], reference: Mapping[int, Score]) 
         source=_source(ordered),
         columns={name: _column(ordered, name) for name in ordered[0].columns},
         saved=fmean(score.saved for score in ordered),
+        against=against,
     )
 
 

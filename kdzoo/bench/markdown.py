@@ -32,10 +32,10 @@ def suite_markdown(results: SuiteResults) -> str:
     for pair in results.pairs:
         parts.append(f"## {markdown_text(pair.pair)}")
         if pair.rows:
-            parts.append(markdown_text(finding(pair, ledger.baseline)))
+            parts.append(markdown_text(finding(pair)))
             parts.append(table(*leaderboard_lines(pair)))
             parts.append(markdown_text(about_teacher(pair)))
-            parts.append(markdown_text(" ".join(about_differences(pair, ledger.baseline))))
+            parts.append(markdown_text(" ".join(about_differences(pair))))
             parts += [f"- {markdown_text(one)}" for one in about_published(pair, ledger.changed)]
     ranked = over_pairs(results)
     if ranked:

@@ -19,13 +19,13 @@ SUITE = (
     "The main column is the accuracy after the last epoch. Intervals are 95% intervals of Student's t over seeds: "
     "they cover the variation over seeds, not over test images. With few seeds they are wide. They are not corrected "
     "for the number of methods, so among many methods one may seem to differ by chance; the tests below the "
-    "leaderboard are corrected.",
+    "leaderboard are corrected. They pool the deviation of all entries, for that of a few seeds is hardly known.",
 )
 
 OVER_PAIRS = (
-    "Entries that all pairs have. The difference to the baseline is paired by seed, averaged over the seeds of a "
-    "pair, and then taken as one value for each pair: intervals and t tests are over pairs, p values are corrected "
-    "by Holm's method."
+    "Entries that all pairs have. The difference to the baseline, of tuned entries to the tuned one, is paired by "
+    "seed, averaged over the seeds of a pair, and then taken as one value for each pair: intervals and t tests are "
+    "over pairs, p values are corrected by Holm's method."
 )
 
 OVER_PAIRS_HEADINGS = ("method", "mean rank", "minus baseline", "p")

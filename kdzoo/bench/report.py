@@ -19,7 +19,16 @@ from kdzoo.bench.single import SingleRun, read_run
 from kdzoo.bench.table import published_cell
 from kdzoo.bench.tuning_words import WORTH_HEADINGS, about_tuning, worth
 from kdzoo.bench.verdicts import about_differences, about_published, over_pairs, pair_rows
-from kdzoo.bench.words import about_data, about_teacher, alerts, finding, number, same_runs, several
+from kdzoo.bench.words import (
+    about_data,
+    about_teacher,
+    alerts,
+    finding,
+    number,
+    references,
+    same_runs,
+    several,
+)
 from kdzoo.errors import KdzooError
 from kdzoo.files import write_text
 from kdzoo.page import render_page
@@ -109,8 +118,9 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
     section["costs"] = pair.compares_cost
     if pair.rows:
         bands = _bands(results, pair)
-        section["finding"] = finding(pair, baseline)
-        section["tests"] = about_differences(pair, baseline)
+        section["finding"] = finding(pair)
+        section["baselines"] = references(pair.rows) or [baseline]
+        section["tests"] = about_differences(pair)
         section["published"] = about_published(pair, results.ledger.changed)
         section["published_cells"] = {row.entry: published_cell(pair, row) for row in pair.rows}
         section["cost"] = _cost(results, pair) if pair.compares_cost else None
@@ -120,7 +130,7 @@ def _section(results: SuiteResults, pair: PairResults) -> dict[str, Any]:
             for name, curve in bands.items()
         ]
         compared = any(row.difference is not None for row in pair.rows)
-        section["differences"] = difference_figure(pair.rows, baseline, pair.headline) if compared else None
+        section["differences"] = difference_figure(pair.rows, pair.headline) if compared else None
     return section
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kdzoo.bench.leaderboard import estimate
+from kdzoo.bench.leaderboard import TUNED, estimate
 from kdzoo.bench.ledger import TunedEntry
 from kdzoo.bench.results import SuiteResults
 from kdzoo.bench.table import percent
 from kdzoo.bench.words import several
-
-TUNED = " (tuned)"
-"""The end of a tuned entry's name; before it stands the method's."""
 
 WORTH_HEADINGS = ("method", "pair", "own settings", "tuned", "tuned minus own")
 

@@ -13,45 +13,52 @@ from kdzoo.bench.compare import (
     holm,
     mean_ranks,
     paired_p,
-    pooled_deviation,
+    pooled_p,
+    residual,
     seeds_needed,
 )
 from kdzoo.bench.leaderboard import Estimate, estimate
 from kdzoo.bench.results import PairResults, SuiteResults
-from kdzoo.bench.words import number, several
+from kdzoo.bench.words import number, references, several
 from kdzoo.registry.published import Terms
 
 POINTS = 0.3
 """The difference in points that many papers claim."""
 
+_NAMED = 4
+"""A longer group is named by its ends, which stand in the table."""
 
-def about_differences(pair: PairResults, baseline: str) -> list[str]:
+
+def about_differences(pair: PairResults) -> list[str]:
     """The tests of one pair's leaderboard; empty with one entry, or with one seed."""
-    differences = _differences(pair, baseline)
-    p_values = {entry: p for entry, one in differences.items() if (p := paired_p(one)) is not None}
-    if not p_values:
+    spread = residual(pair.accuracies)
+    differences = _differences(pair)
+    p_values = {entry: p for entry, one in differences.items() if (p := pooled_p(one, spread)) is not None}
+    if not p_values or spread is None:
         return []
     adjusted = holm(p_values)
-    differ = [f"{entry} (p {_p(p)})" for entry, p in adjusted.items() if p <= LEVEL]
-    said = f"differs from {baseline}" if len(differ) == 1 else f"differ from {baseline}"
+    told = list(_told(pair, adjusted))
     sentences = [
-        f"Paired t tests over seeds, corrected for {several(len(adjusted), 'comparison')} by Holm's method: "
-        + (f"{', '.join(differ)} {said} at the 5% level." if differ else "none differs at the 5% level.")
+        "Tests over seeds, with the deviation pooled over all entries, which are taken to vary alike; corrected for "
+        f"{several(len(adjusted), 'comparison')} by Holm's method, at the 5% level: "
+        + (f"{'; '.join(told)}." if told else "none differs.")
     ]
     together = groups(pair.accuracies)
     if len(together) == 1:
-        sentences.append("No two entries can be told apart.")
+        sentences.append("No two entries can be told apart (Tukey's test).")
     else:
-        listed = "; ".join(", ".join(group) for group in together)
-        sentences.append(f"Groups whose entries cannot be told apart from each other: {listed}.")
-    deviation = pooled_deviation(list(differences.values()))
-    if deviation is not None:
-        needed = seeds_needed(POINTS, deviation)
-        count = "more than 1000 seeds" if needed is None else several(needed, "seed")
+        listed = "; ".join(map(_group, together))
         sentences.append(
-            f"The paired differences deviate by {number(deviation)} points from seed to seed; with that it takes "
-            f"{count} to see a difference of {POINTS} points with a probability of 80%."
+            "Groups whose entries cannot be told apart from each other (Tukey's test), in the order of the table: "
+            f"{listed}."
         )
+    deviation = spread.error(1)
+    needed = seeds_needed(POINTS, deviation)
+    count = "more than 1000 seeds" if needed is None else several(needed, "seed")
+    sentences.append(
+        f"The paired differences deviate by {number(deviation)} points from seed to seed; with that it takes "
+        f"{count} to see a difference of {POINTS} points with a probability of 80%."
+    )
     if pair.inflation:
         worst = max(pair.inflation, key=lambda entry: pair.inflation[entry])
         sentences.append(
@@ -60,6 +67,27 @@ def about_differences(pair: PairResults, baseline: str) -> list[str]:
             f"{worst}, measured on the validation split, since the test split is read once."
         )
     return sentences
+
+
+def _told(pair: PairResults, p_values: Mapping[str, float]) -> Iterator[str]:
+    """Which entries are above, and which below, what they are compared with."""
+    for against in references(pair.rows):
+        for word, sign in (("above", 1), ("below", -1)):
+            found = [
+                f"{row.entry} (p {_p(p_values[row.entry])})"
+                for row in pair.rows
+                if row.against == against
+                and row.difference is not None
+                and row.difference.mean * sign > 0
+                and p_values.get(row.entry, 1.0) <= LEVEL
+            ]
+            if found:
+                yield f"{', '.join(found)} {'is' if len(found) == 1 else 'are'} {word} {against}"
+
+
+def _group(names: Sequence[str]) -> str:
+    """Every name, or the ends of a long list."""
+    return ", ".join(names) if len(names) <= _NAMED else f"{names[0]} to {names[-1]} ({len(names)})"
 
 
 def about_published(pair: PairResults, changed: Sequence[str]) -> list[str]:
@@ -120,11 +148,10 @@ def over_pairs(results: SuiteResults) -> list[OverPairs]:
     boards = [{row.entry: row.last.mean for row in pair.rows} for pair in results.pairs if pair.rows]
     if len(boards) < 2:
         return []
-    baseline = results.ledger.baseline
     ranks = mean_ranks(boards)
     means: dict[str, list[float]] = {}
     for pair in results.pairs:
-        for entry, one in _differences(pair, baseline).items():
+        for entry, one in _differences(pair).items():
             means.setdefault(entry, []).append(fmean(one))
     p_values = {entry: p for entry in ranks if (p := paired_p(means.get(entry, ()))) is not None}
     adjusted = holm(p_values)
@@ -143,15 +170,16 @@ def pair_rows(rows: Sequence[OverPairs]) -> Iterator[tuple[str, ...]]:
         yield row.entry, number(row.rank), mean + width, "" if row.p is None else _p(row.p)
 
 
-def _differences(pair: PairResults, baseline: str) -> dict[str, list[float]]:
-    """Entry -> differences to the baseline over the common seeds."""
-    reference: Mapping[int, float] = pair.accuracies.get(baseline, {})
-    return {
-        entry: found
-        for entry, values in pair.accuracies.items()
-        if entry != baseline
-        and (found := [values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())])
-    }
+def _differences(pair: PairResults) -> dict[str, list[float]]:
+    """Entry -> differences over the common seeds to the entry that it is compared with."""
+    found = {}
+    for row in pair.rows:
+        values = pair.accuracies.get(row.entry, {})
+        others = pair.accuracies.get(row.against, {}) if row.against is not None else {}
+        common = sorted(values.keys() & others.keys())
+        if common:
+            found[row.entry] = [values[seed] - others[seed] for seed in common]
+    return found
 
 
 def _p(value: float) -> str:

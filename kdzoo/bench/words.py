@@ -14,6 +14,10 @@ _REPLAYED = (
     "Runs replay answers of the teacher that another run recorded: seconds and teacher seconds saved together are "
     "what a run costs alone."
 )
+_FAIR = (
+    "Tuned entries are compared with the tuned baseline, which had the same trials; all others, and the tuned "
+    "baseline itself, with the baseline's own settings."
+)
 _SURE = "the 95% interval of the difference excludes 0"
 
 
@@ -22,7 +26,7 @@ def number(value: float, signed: bool = False) -> str:
     return (f"{value:+.2f}" if signed else f"{value:.2f}").replace("-", "−")
 
 
-def finding(pair: PairResults, baseline: str) -> str:
+def finding(pair: PairResults) -> str:
     """What the leaderboard shows: the best mean, and differences whose interval excludes 0."""
     best, unit = pair.rows[0], " %" if pair.headline == HEADLINE else f" ({pair.headline})"
     sentences = [f"{best.entry} has the highest mean, {number(best.last.mean)}{unit}."]
@@ -31,20 +35,23 @@ def finding(pair: PairResults, baseline: str) -> str:
         return sentences[0]
     if all(row.last.half_width is None for row in pair.rows):
         return f"{sentences[0]} With one seed the differences cannot be told from chance."
-    above = [
-        row for row in compared if row.difference and row.difference.excludes_zero and row.difference.mean > 0
-    ]
-    below = [
-        row for row in compared if row.difference and row.difference.excludes_zero and row.difference.mean < 0
-    ]
-    if above:
-        sentences.append(f"{_names(above)} {_verb(above)} above {baseline}: {_SURE}.")
-    if below:
-        sentences.append(f"{_names(below)} {_verb(below)} below {baseline}: {_SURE}.")
-    rest = len(compared) - len(above) - len(below)
+    sure = [row for row in compared if row.difference and row.difference.excludes_zero]
+    for against in references(pair.rows):
+        for word, sign in (("above", 1), ("below", -1)):
+            rows = [row for row in sure if row.against == against and _sign(row) == sign]
+            if rows:
+                sentences.append(f"{_names(rows)} {_verb(rows)} {word} {against}: {_SURE}.")
+    rest = len(compared) - len(sure)
     if rest:
         sentences.append(f"The 95% interval includes 0 for {_count(rest, len(compared))}.")
+    if len(references(pair.rows)) > 1:
+        sentences.append(_FAIR)
     return " ".join(sentences)
+
+
+def references(rows: Sequence[Row]) -> list[str]:
+    """The entries that others are compared with: the baseline, and the tuned one where the suite has it."""
+    return list(dict.fromkeys(row.against for row in rows if row.against is not None))
 
 
 def about_teacher(pair: PairResults) -> str:
@@ -114,6 +121,10 @@ def _count(part: int, whole: int) -> str:
     if part == whole:
         return "both others" if whole == 2 else f"all {whole} others"
     return "one of the others" if part == 1 else f"{part} of the {whole} others"
+
+
+def _sign(row: Row) -> int:
+    return 0 if row.difference is None else 1 if row.difference.mean > 0 else -1
 
 
 def _names(rows: Sequence[Row]) -> str:

@@ -1,5 +1,7 @@
 """The tests between methods, against values of scipy.stats and of a calculation by hand."""
 
+from random import Random
+
 import pytest
 from scipy import stats
 
@@ -8,8 +10,9 @@ from kdzoo.bench.compare import (
     holm,
     mean_ranks,
     paired_p,
-    pooled_deviation,
+    pooled_p,
     reproduction,
+    residual,
     seeds_needed,
 )
 
@@ -75,9 +78,58 @@ def test_seeds_that_it_takes() -> None:
     assert (seeds_needed(0.3, 0.01) or 0) <= 3
 
 
-def test_the_deviation_is_pooled_over_methods() -> None:
-    assert pooled_deviation([[1.0, 3.0], [5.0, 5.0, 8.0]]) == pytest.approx(((2 + 6) / 3) ** 0.5)
-    assert pooled_deviation([[1.0]]) is None
+def test_the_deviation_is_that_of_a_table_of_entries_and_seeds() -> None:
+    table = {"a": {0: 1.0, 1: 2.0, 2: 6.0}, "b": {0: 3.0, 1: 2.0, 2: 7.0}}
+    differences = [table["b"][seed] - table["a"][seed] for seed in range(3)]
+    found = residual(table)
+    assert found is not None
+    assert found.freedom == 2
+    assert found.error(3) == pytest.approx(stats.sem(differences)), "of two entries, that of the paired test"
+    assert pooled_p(differences, found) == pytest.approx(stats.ttest_1samp(differences, 0.0).pvalue)
+    assert pooled_p(differences[:1], found) is None
+    assert residual({"a": {0: 1.0, 1: 2.0}}) is None, "one entry"
+    assert residual({"a": {0: 1.0}, "b": {0: 2.0}}) is None, "one seed"
+    shifted = residual({name: {seed: one[seed] + 5 * seed for seed in one} for name, one in table.items()})
+    assert shifted is not None
+    assert shifted.deviation == pytest.approx(found.deviation), "what seeds have in common is no deviation"
+
+
+def test_entries_that_lack_a_seed_count_with_those_that_they_have() -> None:
+    whole = {
+        name: {seed: 70.0 + seed + 0.1 * number * (-1) ** seed for seed in range(4)}
+        for number, name in enumerate("abc")
+    }
+    found, part = residual(whole), residual({**whole, "c": {1: 71.3}})
+    assert found is not None
+    assert part is not None
+    assert (found.freedom, part.freedom) == (6, 3)
+
+
+def test_groups_are_those_of_tukeys_test() -> None:
+    """Without anything in common between seeds, scipy's test of one-way tables is nearly that of two ways."""
+    accuracies = {
+        "a": {0: 71.0, 1: 72.0, 2: 71.5, 3: 71.5},
+        "b": {0: 71.4, 1: 71.6, 2: 70.9, 3: 72.1},
+        "c": {0: 69.0, 1: 68.2, 2: 68.8, 3: 68.0},
+    }
+    told = stats.tukey_hsd(*(list(one.values()) for one in accuracies.values())).pvalue < 0.05
+    assert told.tolist() == [[False, False, True], [False, False, True], [True, True, False]]
+    assert [set(group) for group in groups(accuracies)] == [{"a", "b"}, {"c"}]
+
+
+def test_groups_of_runs_that_do_not_vary() -> None:
+    same = {"a": {0: 80.0, 1: 81.0}, "b": {0: 80.0, 1: 81.0}, "c": {0: 79.0, 1: 80.0}}
+    assert [set(group) for group in groups(same)] == [{"a", "b"}, {"c"}]
+
+
+def test_few_seeds_tell_entries_apart_only_when_many_share_a_deviation() -> None:
+    """Thirty entries with three seeds each: ten points apart, with a deviation of one."""
+    random = Random(0)
+    accuracies = {
+        f"{number}": {seed: (50.0 if number else 60.0) + random.gauss(0, 1) for seed in range(3)}
+        for number in range(30)
+    }
+    assert groups(accuracies)[0] == ("0",)
 
 
 def test_ranks_over_pairs_with_a_tie() -> None:

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from kdzoo.bench.leaderboard import Estimate, Score, estimate, leaderboard, teacher_accuracy
+from kdzoo.bench.leaderboard import Estimate, Score, estimate, leaderboard, reference, teacher_accuracy
 from kdzoo.bench.recorded import Result
 from kdzoo.bench.results import PairResults
 from kdzoo.bench.table import cells, headings, terminal_table, wandb_columns, wandb_rows
@@ -96,6 +96,18 @@ def test_cost_is_the_mean_time_and_the_largest_memory() -> None:
     ]
     row = leaderboard(scores, "a")[0]
     assert (row.seconds, row.memory_mb) == (12.0, 700.0)
+
+
+def test_a_tuned_entry_is_compared_with_the_tuned_baseline_where_there_is_one() -> None:
+    names = {"base", "kd", "kd (tuned)", "base (tuned)"}
+    assert {name: reference(name, names, "base") for name in names} == {
+        "base": None,
+        "kd": "base",
+        "kd (tuned)": "base (tuned)",
+        "base (tuned)": "base",
+    }
+    assert reference("kd (tuned)", {"base", "kd (tuned)"}, "base") == "base"
+    assert reference("kd", {"kd"}, "base") is None
 
 
 def test_the_teacher_is_reported_where_there_is_one() -> None:

@@ -244,12 +244,35 @@ def test_the_tests_between_entries_are_reported(write_suite: Callable[..., Path]
     folder = write_suite({"baseline": [88.0, 88.5, 89.0], "kd": [91.0, 91.6, 91.9], "at": [88.1, 88.3, 89.2]})
     write_report(folder)
     text = (folder / "report.md").read_text()
-    assert "corrected for 2 comparisons by Holm's method: kd (p &lt; 0.001) differs from baseline" in text
-    assert "Groups whose entries cannot be told apart from each other: kd; at, baseline." in text
+    assert (
+        "corrected for 2 comparisons by Holm's method, at the 5% level: kd (p &lt; 0.001) is above baseline."
+        in text
+    )
+    assert "(Tukey's test), in the order of the table: kd; at, baseline." in text
     assert "seeds to see a difference of 0.3 points" in text
     assert "measured on the validation split" in text
     assert "published" not in text
     assert "corrected for 2 comparisons" in (folder / "report.html").read_text()
+
+
+def test_tuned_entries_are_compared_with_the_tuned_baseline(write_suite: Callable[..., Path]) -> None:
+    folder = write_suite(
+        {
+            "baseline": [80.0, 80.5, 81.0],
+            "kd": [83.0, 83.6, 84.0],
+            "baseline (tuned)": [86.0, 86.4, 87.0],
+            "kd (tuned)": [85.9, 86.5, 86.9],
+        }
+    )
+    write_report(folder)
+    text = (folder / "report.md").read_text()
+    assert "baseline (tuned) and kd are above baseline: the 95% interval" in text, (
+        "and kd (tuned) above neither"
+    )
+    assert "Tuned entries are compared with the tuned baseline" in text
+    assert "baseline (tuned) (p &lt; 0.001), kd (p &lt; 0.001) are above baseline." in text
+    assert "(Tukey's test), in the order of the table: baseline (tuned), kd (tuned); kd; baseline." in text
+    assert "minus<br>baseline or baseline (tuned)" in (folder / "report.html").read_text()
 
 
 def test_published_accuracies_are_a_column_and_a_verdict(write_suite: Callable[..., Path]) -> None:
