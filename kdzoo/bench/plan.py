@@ -423,13 +423,13 @@ class Planner:
         return Job(name, "baseline" if plain else "student", self.name, tags)
 
     def _further_roles(self) -> dict[str, str]:
-        """The roles beside student and teacher, and who names them: pairs and layers do for all methods."""
-        named = {
-            role: f"suite {self.name}, pair {name}"
-            for name, pair in self.pairs.items()
-            for role in pair.roles
-        }
-        for layer in self._layers:
+        """The roles beside student and teacher that all methods are given, and who names them."""
+        layers = [Layer(f"suite {self.name}", self.suite.recipe)]
+        for name, pair in self.pairs.items():
+            source = f"suite {self.name}, pair {name}"
+            layers += [Layer(source, {"roles": pair.roles}), Layer(source, pair.recipe)]
+        named: dict[str, str] = {}
+        for layer in (*layers, *self._layers):
             roles = layer.values.get("roles")
             named |= dict.fromkeys(roles, layer.source) if isinstance(roles, Mapping) else {}
         return {role: source for role, source in named.items() if role not in ("student", "teacher")}

@@ -51,12 +51,16 @@ def teacher(tmp_path_factory):
     return find
 
 
+TEACHERS = ("teacher1", "teacher2", "teacher3")
+
+
 def run(method, pictures, folder, **settings):
     given = {
         "data.data_dir": pictures, "data.batch_size": 12, "data.workers": 0, "observers": [], "epochs": 1,
         "roles.student.model": "test_resnet", **settings,
     }  # fmt: skip
-    recipe = resolve(zoo=ZOO, registry=REGISTRY, method=method, layers=[Layer("test", dotted(given))])
+    layers = [Layer("test", dotted(given))]
+    recipe = resolve(zoo=ZOO, registry=REGISTRY, method=method, layers=layers, spare=TEACHERS)
     return train(recipe, folder, zoo=ZOO)
 
 
@@ -64,8 +68,7 @@ def run(method, pictures, folder, **settings):
 def test_a_method_that_needs_no_labels_learns_without(method, pictures, teacher, tmp_path):
     small = REGISTRY.methods[method].small
     model = f"local-dir:{teacher(small.get('roles.teacher.model', 'test_resnet'))}"
-    roles = ("teacher", "teacher1", "teacher2", "teacher3")
-    settings = {**small, **{f"roles.{role}.model": model for role in roles}}
+    settings = {**small, **{f"roles.{role}.model": model for role in ("teacher", *TEACHERS)}}
     result = run(method, pictures, tmp_path / "run", **settings)
     rows = read_journal(tmp_path / "run" / "metrics.jsonl")
     metrics = [row["metrics"] for row in rows if row["event"] == "epoch"][-1]

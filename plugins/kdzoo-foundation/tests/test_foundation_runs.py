@@ -55,7 +55,8 @@ def recipe(method, teachers, **settings):
         }
     keys = {**SMALL, **named, **settings}
     registry = load_registry(ZOO)
-    return resolve(zoo=ZOO, registry=registry, method=method, layers=[Layer("test", dotted(keys))])
+    layers = [Layer("test", dotted(keys))]
+    return resolve(zoo=ZOO, registry=registry, method=method, layers=layers, spare=["teacher2"])
 
 
 def run(folder, method, teachers, **settings):
