@@ -13,7 +13,16 @@ import json
 import os
 import re
 import textwrap
+from collections.abc import Collection
 from pathlib import Path
+
+from kdzoo.registry.load import load_registry
+from kdzoo.zoo import Zoo
+
+CANDIDATES = re.compile(
+    r"^### (.*) \(tuned\), .*: candidates on seed \d+\n\n((?:[^#\n].*\n|\n)*)", re.MULTILINE
+)
+"""The section of a tuned entry."""
 
 READING = {
     "cifar10-attention-tenth": """
@@ -36,13 +45,35 @@ READING = {
 
 def page(folder: Path) -> str:
     """The page of the suite in ``folder``."""
-    name = json.loads((folder / "suite.json").read_text(encoding="utf-8"))["suite"]
+    ledger = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
+    name = ledger["suite"]
     title, _, report = (folder / "report.md").read_text(encoding="utf-8").partition("\n\n")
     # of a path, the last folder is what a reader may have too
     report = re.sub(r"(?<![\w.])/(?:[\w.-]+/)+", "", report)
-    reading = " ".join(READING[name].split())
+    reading = " ".join([*READING[name].split(), *not_run(name, ledger["entries"])])
     about = f"On {os.cpu_count()} cores. Written by `python benchmarks/results_page.py`. {reading}"
-    return f"{title}\n\n{textwrap.fill(about, 118, break_on_hyphens=False)}\n\n{report}"
+    return f"{title}\n\n{textwrap.fill(about, 118, break_on_hyphens=False)}\n\n{condensed(report).rstrip()}\n"
+
+
+def condensed(report: str) -> str:
+    """The report with one table of the chosen candidates in place of a list of all for each tuned entry."""
+    chosen = []
+    for name, rows in CANDIDATES.findall(report):
+        settings, accuracy = re.findall(r"^\| (.*) \| ([\d.]+) \| chosen \|$", rows, re.MULTILINE)[0]
+        chosen.append(f"| {name} | {settings} | {accuracy} |")
+    first = CANDIDATES.search(report)
+    if first is None:
+        return report
+    table = "\n".join(["| method | chosen settings | validation accuracy, % |", "|---|---|---:|", *chosen])
+    rest = CANDIDATES.sub("", report[first.start() :])
+    return f"{report[: first.start()]}{table}\n\nThe report of the suite has every candidate.\n\n{rest}"
+
+
+def not_run(name: str, entries: Collection[str]) -> list[str]:
+    """A sentence with the methods of the suite that the command left out, if any."""
+    methods = load_registry(Zoo()).suites[name].methods
+    left = [f"`{one}`" for one in methods if one not in entries]
+    return [f"Not run: {', '.join(left)}."] if left else []
 
 
 def main() -> None:
