@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from string import digits
 from typing import Any
 
 from kdzoo.api.observer import Job
 from kdzoo.bench.data import SuiteData
+from kdzoo.bench.further_roles import check_further_roles, further_roles
 from kdzoo.bench.leaderboard import TUNED
 from kdzoo.bench.task import Task
 from kdzoo.bench.tuning_space import number_at, space_of
@@ -32,7 +31,6 @@ from kdzoo.registry.load import find_method
 from kdzoo.registry.model import Pair, Registry, Suite
 from kdzoo.registry.published import RecordedFigure, figures_of_table, recorded_figure
 from kdzoo.registry.resolve import resolve
-from kdzoo.registry.roles import declared_roles
 from kdzoo.registry.tuning import EVERY, Budget
 from kdzoo.seeds import derive_seed
 from kdzoo.zoo import Zoo
@@ -180,7 +178,8 @@ class Planner:
                 if key in layer.values:
                     raise KdzooError(f"{layer.source}: {key}: a suite decides it; see --seeds and --methods")
         self.pairs = self._named_pairs()
-        self._check_roles()
+        self._further = further_roles(name, suite, self.pairs, self._layers)
+        check_further_roles(self._further, registry, zoo)
         self._teachers: dict[str, Task] = {}
 
     @property
@@ -378,7 +377,7 @@ class Planner:
                 Layer(f"{source}, tune", dotted(settings)),
                 Layer(source, {"seed": seed}),
             ],
-            spare=tuple(self._further_roles()),
+            spare=tuple(self._further),
         )
         # workers have no terminal; the parent process shows the progress
         quiet = tuple(one for one in recipe.observers if one.name != "console")
@@ -421,36 +420,6 @@ class Planner:
             )
             tags = (*tags, TUNING)
         return Job(name, "baseline" if plain else "student", self.name, tags)
-
-    def _further_roles(self) -> dict[str, str]:
-        """The roles beside student and teacher that all methods are given, and who names them."""
-        layers = [Layer(f"suite {self.name}", self.suite.recipe)]
-        for name, pair in self.pairs.items():
-            source = f"suite {self.name}, pair {name}"
-            layers += [Layer(source, {"roles": pair.roles}), Layer(source, pair.recipe)]
-        named: dict[str, str] = {}
-        for layer in (*layers, *self._layers):
-            roles = layer.values.get("roles")
-            named |= dict.fromkeys(roles, layer.source) if isinstance(roles, Mapping) else {}
-        return {role: source for role, source in named.items() if role not in ("student", "teacher")}
-
-    def _check_roles(self) -> None:
-        """Whether some installed method declares the further roles, of whatever number.
-
-        Raises:
-            UnknownName: none declares one of them.
-        """
-        named = self._further_roles()
-        if not named:
-            return
-        known: set[str] = set()
-        for method in self._registry.methods.values():
-            if self._zoo.has(*method.packages):
-                with suppress(KdzooError):  # one that cannot be used is refused where it is planned
-                    known |= declared_roles(self._zoo, method.components).keys()
-        for role, source in named.items():
-            if role.rstrip(digits) not in {one.rstrip(digits) for one in known}:
-                raise UnknownName(f"role in {source}:", role, known)
 
     def _named_pairs(self) -> dict[str, Pair]:
         """The pairs after the layers' changes, with unique names."""
