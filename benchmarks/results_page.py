@@ -63,8 +63,8 @@ def condensed(report: str) -> str:
     """The report with one table of the chosen candidates in place of a list of all for each tuned entry."""
     chosen = []
     for name, rows in CANDIDATES.findall(report):
-        settings, accuracy = re.findall(r"^\| (.*) \| ([\d.]+) \| chosen \|$", rows, re.MULTILINE)[0]
-        chosen.append(f"| {name} | {settings} | {accuracy} |")
+        for settings, accuracy in re.findall(r"^\| (.*) \| ([\d.]+) \| chosen \|$", rows, re.MULTILINE):
+            chosen.append(f"| {name} | {settings} | {accuracy} |")
     first = CANDIDATES.search(report)
     if first is None:
         return report
@@ -78,7 +78,7 @@ def tuned_and_own(results: SuiteResults) -> list[str]:
     (pair, *others) = results.pairs
     means = {row.entry: row.last.mean for row in pair.rows}
     methods = [one for one in means if one not in ("baseline", "kd") and one + TUNED in means]
-    if others or not methods:
+    if others or not methods or "kd" + TUNED not in means:
         return []
     plain, tuned_plain, tuned_kd = means["baseline"], means["baseline" + TUNED], means["kd" + TUNED]
     own, tuned = [means[one] for one in methods], [means[one + TUNED] for one in methods]

@@ -21,7 +21,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from kdzoo.bench.curves import Band
-from kdzoo.bench.leaderboard import Row
+from kdzoo.bench.leaderboard import Row, references
 from kdzoo.bench.recorded import HEADLINE
 
 INK, MUTED, GRID, ACCENT, OTHER = "#000001", "#000002", "#000003", "#000004", "#000005"
@@ -132,8 +132,7 @@ def difference_figure(rows: Sequence[Row], headline: str = HEADLINE) -> Drawing:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     what = "percentage points" if headline == HEADLINE else headline
-    baselines = " or ".join(dict.fromkeys(row.against for row in shown if row.against is not None))
-    axes.set_xlabel(f"{what}, minus {baselines}", color=MUTED)
+    axes.set_xlabel(f"{what}, minus {' or '.join(references(shown))}", color=MUTED)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
     _grid(axes, "x")
     return _drawing(figure, "Differences to the baseline with their 95% intervals")

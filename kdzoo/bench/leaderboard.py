@@ -149,11 +149,16 @@ class Row:
 def reference(entry: str, entries: Collection[str], baseline: str) -> str | None:
     """The baseline that ``entry`` is compared with; None for the baseline itself, and where there is none.
 
-    A tuned entry is compared with the tuned baseline, which had the same trials, where the suite has one.
+    A tuned entry is compared with the tuned baseline, where the suite has one.
     """
     tuned = baseline + TUNED
     fair = tuned if entry.endswith(TUNED) and entry != tuned and tuned in entries else baseline
     return fair if fair in entries and fair != entry else None
+
+
+def references(rows: Sequence[Row]) -> list[str]:
+    """The entries that others are compared with: the baseline, and the tuned one where the suite has it."""
+    return list(dict.fromkeys(row.against for row in rows if row.against is not None))
 
 
 def estimate(values: Sequence[float]) -> Estimate:

@@ -11,6 +11,7 @@ from typing import Any
 from kdzoo.bench import protocol
 from kdzoo.bench.curves import VALIDATION, Band, band, series
 from kdzoo.bench.figures import Drawing, cost_figure, curve_panel, difference_figure, limits_of
+from kdzoo.bench.leaderboard import references
 from kdzoo.bench.ledger import SUITE_FILE
 from kdzoo.bench.markdown import run_markdown, suite_markdown
 from kdzoo.bench.progress import duration
@@ -25,7 +26,6 @@ from kdzoo.bench.words import (
     alerts,
     finding,
     number,
-    references,
     same_runs,
     several,
 )

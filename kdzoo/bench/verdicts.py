@@ -17,9 +17,9 @@ from kdzoo.bench.compare import (
     residual,
     seeds_needed,
 )
-from kdzoo.bench.leaderboard import Estimate, estimate
+from kdzoo.bench.leaderboard import Estimate, estimate, references
 from kdzoo.bench.results import PairResults, SuiteResults
-from kdzoo.bench.words import number, references, several
+from kdzoo.bench.words import number, several
 from kdzoo.registry.published import Terms
 
 POINTS = 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kdzoo.bench.leaderboard import Row
+from kdzoo.bench.leaderboard import Row, references
 from kdzoo.bench.ledger import Ledger, TunedEntry
 from kdzoo.bench.recorded import HEADLINE
 from kdzoo.bench.results import PairResults, SuiteResults
@@ -15,8 +15,8 @@ _REPLAYED = (
     "what a run costs alone."
 )
 _FAIR = (
-    "Tuned entries are compared with the tuned baseline, which had the same trials; all others, and the tuned "
-    "baseline itself, with the baseline's own settings."
+    "Tuned entries are compared with the tuned baseline; all others, and the tuned baseline itself, with the "
+    "baseline's own settings."
 )
 _SURE = "the 95% interval of the difference excludes 0"
 
@@ -47,11 +47,6 @@ def finding(pair: PairResults) -> str:
     if len(references(pair.rows)) > 1:
         sentences.append(_FAIR)
     return " ".join(sentences)
-
-
-def references(rows: Sequence[Row]) -> list[str]:
-    """The entries that others are compared with: the baseline, and the tuned one where the suite has it."""
-    return list(dict.fromkeys(row.against for row in rows if row.against is not None))
 
 
 def about_teacher(pair: PairResults) -> str:
