@@ -10,15 +10,10 @@ import time
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from kdzoo.api import KdzooError
 from kdzoo.data import cache
-from kdzoo.data.open import open_data
 from kdzoo.owner import Owner
-from kdzoo.places import cache_folder
-from kdzoo.recipe.data import DataConfig
 
 ROWS, SIDE = (0, 3, 5, 6), 2
 
@@ -219,56 +214,6 @@ def test_the_file_system_fails_in_the_middle(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-class TestPlace:
-    def test_the_place(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("KDZOO_CACHE", str(tmp_path))
-        assert cache.folder() == tmp_path / "datasets"
-        assert cache.folder(tmp_path / "here") == tmp_path / "here"
-
-    def test_home_relative_and_empty(self, monkeypatch, tmp_path):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
-        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-        monkeypatch.setenv("KDZOO_CACHE", "~/x")
-        assert cache_folder() == tmp_path / "home" / "x"
-        monkeypatch.setenv("KDZOO_CACHE", "x")
-        assert cache_folder() == tmp_path / "x"
-        monkeypatch.setenv("KDZOO_CACHE", "")
-        usual = cache_folder()
-        monkeypatch.delenv("KDZOO_CACHE")
-        assert cache_folder() == usual != tmp_path
-
-    @pytest.mark.parametrize(
-        ("chosen", "said"),
-        [
-            ("~nobody-has-this-name/x", "no such user has a home folder"),
-            ("/dev/null", "is not a folder"),
-            ("a-file", "is not a folder"),
-        ],
-    )
-    def test_refused(self, chosen, said, monkeypatch, tmp_path):
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "a-file").write_text("")
-        monkeypatch.setenv("KDZOO_CACHE", chosen)
-        with pytest.raises(KdzooError, match=f"^KDZOO_CACHE {chosen}:? {said}$"):
-            cache_folder()
-
-    @pytest.mark.parametrize("chosen", ["/dev/null", "/dev/null/x", "/proc/x", "x" * 300])
-    def test_nothing_is_asked_of_it_before_something_is_decoded(self, chosen, monkeypatch, make_folder):
-        monkeypatch.setenv("KDZOO_CACHE", chosen)
-        folder = make_folder(train=4, test=2)
-
-        def opened(**given):
-            config = DataConfig(data_dir=folder, batch_size=8, workers=0, **given)
-            return open_data(config, seed=0, device=torch.device("cpu"))
-
-        assert len(list(opened(cache_gb=0).test)) == 1
-        with pytest.raises(
-            KdzooError, match=r"^(KDZOO_CACHE|cannot write the cache of decoded images) [^\n]*$"
-        ):
-            opened()
-
-
 SCRIPT = textwrap.dedent("""
     import os, resource, sys, time
     from pathlib import Path
@@ -401,107 +346,3 @@ def test_leftovers_of_long_ago_are_swept(tmp_path):
         os.utime(tmp_path / name, (0, (tmp_path / name).stat().st_mtime - age * 86400))
     fetch(tmp_path)
     assert [path.name for path in tmp_path.glob("*.part")] == ["new.part"]
-
-
-class TestKey:
-    @pytest.fixture
-    def decoded(self, make_folder, open_):
-        """The images that each opening decodes."""
-        folder = make_folder(train=4, test=2)
-
-        def open_again(**config):
-            seen = []
-            open_(folder, progress=lambda label, done, total: seen.append((label, done, total)), **config)
-            return {label: total for label, done, total in seen if done == total}
-
-        assert open_again() == {"decoding train": 12, "decoding test": 6}
-        return folder, open_again
-
-    def test_nothing_changed(self, decoded):
-        _, open_again = decoded
-        assert open_again() == {}
-        assert open_again(train_per_class=2, split_seed=3, batch_size=1, augment={"crop": 1}) == {}
-
-    def test_another_size(self, decoded):
-        assert decoded[1](img_size=9) == {"decoding train": 12, "decoding test": 6}
-
-    def test_a_file_changed(self, decoded):
-        folder, open_again = decoded
-        victim = folder / "train" / "cat" / "000.png"
-        Image.new("RGB", (8, 8), (41, 0, 0)).save(victim)
-        assert open_again() == {"decoding train": 12}
-
-    def test_a_file_was_written_again_with_the_same_size(self, decoded):
-        folder, open_again = decoded
-        victim = folder / "test" / "cat" / "000.png"
-        victim.write_bytes(victim.read_bytes())
-        os.utime(victim, ns=(0, victim.stat().st_mtime_ns + 1))
-        assert open_again() == {"decoding test": 6}
-
-    def test_a_file_was_added_or_removed(self, decoded):
-        folder, open_again = decoded
-        new = folder / "train" / "owl" / "new.png"
-        Image.new("RGB", (8, 8)).save(new)
-        assert open_again() == {"decoding train": 13}
-        new.unlink()
-        (folder / "train" / "owl" / "001.png").unlink()
-        assert open_again() == {"decoding train": 11}
-
-
-def test_of_a_set_too_large_only_what_is_needed_is_decoded(make_folder, open_):
-    folder, seen = make_folder(train=20, test=10), []
-    budget = 3 * (6 + 3) * 8 * 8 * 3 / 1e9
-    data = open_(
-        folder, cache_gb=budget, train_per_class=5, test_per_class=3, val_fraction=0.1, augment={},
-        progress=lambda label, done, total: seen.append((label, total)),
-    )  # fmt: skip
-    assert set(seen) == {("decoding train", 18), ("decoding test", 9)}
-    whole = open_(folder, train_per_class=5, test_per_class=3, val_fraction=0.1, augment={})
-    for split in ("train", "val", "test"):
-        for batch, same in zip(getattr(data, split), getattr(whole, split), strict=True):
-            assert batch.index.tolist() == same.index.tolist()
-            assert np.array_equal(batch.inputs["image"], same.inputs["image"])
-
-
-CUT = textwrap.dedent("""
-    import os, sys
-    from pathlib import Path
-    import torch
-    from kdzoo.data.open import open_data
-    from kdzoo.errors import KdzooError
-    from kdzoo.recipe.data import DataConfig
-    place = Path(sys.argv[2])
-    config = DataConfig(data_dir=sys.argv[1], batch_size=8)
-    data = open_data(config, seed=0, device=torch.device("cpu"), cache_dir=place)
-    batches = iter(data.train)
-    next(batches)
-    for path in place.glob("train-*.npy"):
-        os.truncate(path, 100)
-    for read in (lambda: next(batches), lambda: data.fetch(data.train.split.index[:2])):
-        try:
-            read()
-        except KdzooError as error:
-            print(error)
-""")
-
-
-def test_a_set_that_is_cut_under_a_run_is_an_error_and_no_signal(make_folder, tmp_path):
-    command = [
-        sys.executable,
-        "-c",
-        CUT,
-        str(make_folder(size=32, train=20, test=1)),
-        str(tmp_path / "cache"),
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout.count("were cut by another program")) == (0, 2), ended.stderr
-
-
-def test_a_stored_set_says_where_it_comes_from(make_folder, open_, tmp_path):
-    folder = make_folder(train=3, test=2)
-    open_(folder)
-    stored = {
-        path.name.partition("-")[0]: json.loads(path.read_text())["source"]
-        for path in (tmp_path / "cache").glob("*.json")
-    }
-    assert stored == {split: str(folder / split) for split in ("train", "test")}
