@@ -77,7 +77,8 @@ def pair(flags: argparse.Namespace, data_dir: Path, folder: Path) -> list[str]:
     }
     return [
         f"Teacher {flags.teacher}, student {flags.student}, {bench.steps * flags.batch} images of 32x32, batch "
-        f"{flags.batch}, {flags.epochs} epochs in each of {flags.rounds} rounds in which the loops take turns.",
+        f"{flags.batch}, {flags.epochs} epoch{'s' * (flags.epochs != 1)} in each of {flags.rounds} rounds in which "
+        "the loops take turns.",
         "",
         "| loop | ms per step (median of epochs) | fastest to slowest |",
         "|---|---:|---:|",
