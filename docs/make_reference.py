@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 from make_fields import RECIPE, REGISTRY, tables
 
@@ -48,6 +48,7 @@ SECTIONS = {
         "Noise",
         "Backbone",
         "Samples",
+        "AutoAugmentName",
         "OptimConfig",
         "Tune",
         "KdzooError",
@@ -104,6 +105,8 @@ TESTING = ("examine", "subjects", "Finding")
 
 CONSTANTS = {
     "UNLABELLED": "The class id of a sample whose label is withheld; the task loss leaves such samples out.",
+    "AutoAugmentName": "Text that names automatic augmentation, such as `rand-m9-mstd0.5-inc1` or `fixmatch`; see "
+    "[views](data.md#views).",
     "Reduction": '`"none"` for the loss of each sample, `"mean"` for the mean over the batch.',
 }
 
@@ -137,7 +140,8 @@ def _hooks() -> Iterator[str]:
 def _entry(name: str, thing: Any) -> Iterator[str]:
     """One name: what it is, its attributes, its methods."""
     if name in CONSTANTS:
-        yield f"### `{name} = {thing!r}`\n\n{CONSTANTS[name]}\n"
+        plain = get_args(thing)[0].__name__ if get_origin(thing) is Annotated else repr(thing)
+        yield f"### `{name} = {plain}`\n\n{CONSTANTS[name]}\n"
         return
     if not inspect.isclass(thing):
         yield f"### `{name}{_signature(thing)}`\n\n{_prose(inspect.getdoc(thing))}\n"

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from kdzoo.api.several_teachers import SeveralTeachers
     from kdzoo.api.source import DataSource, Samples
     from kdzoo.api.taps import Taps
+    from kdzoo.recipe.augment import AutoAugmentName
     from kdzoo.recipe.optim import OptimConfig
     from kdzoo.seeds import seeded
 
@@ -76,6 +77,7 @@ _LAZY = {
     "api.several_teachers": ("SeveralTeachers",),
     "api.source": ("DataSource", "Samples"),
     "api.taps": ("Taps",),
+    "recipe.augment": ("AutoAugmentName",),
     "recipe.optim": ("OptimConfig",),
     "seeds": ("seeded",),
 }
@@ -85,6 +87,7 @@ __all__ = [
     "UNLABELLED",
     "Algorithm",
     "Assembled",
+    "AutoAugmentName",
     "Backbone",
     "Batch",
     "Data",

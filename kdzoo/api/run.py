@@ -89,7 +89,12 @@ class Data(Protocol):
         """
 
     def fetch(
-        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+        self,
+        index: Tensor,
+        view: int | None = 0,
+        weak: bool = False,
+        epoch: int | None = None,
+        auto_augment: str | None = None,
     ) -> Batch:
         """Training samples by their index, augmented as in the current epoch, or as in another one.
 
@@ -104,6 +109,9 @@ class Data(Protocol):
             weak: crop and flip alone, those of the view of this number; no other operation of the recipe.
             epoch: counted from 0 over all phases, as in :meth:`Stream.set_epoch`: recalls what an earlier epoch
                 showed of these samples, or looks ahead. Default: the current one.
+            auto_augment: a name as in ``data.augment.auto_augment``: the samples are cropped and flipped as the
+                view of this number, and varied by these operations alone, whatever the recipe says. So a method
+                has a strong view of its own beside the protocol's batches.
 
         Raises:
             KdzooError: the data set is streamed, since it is too large for memory.

@@ -160,14 +160,15 @@ class Augment:
         weak: bool = False,
         sizes: Tensor | None = None,
         cropped: bool = False,
+        automatic: AutoAugment | None = None,
     ) -> Tensor:
         """The views of the samples ``index`` (B,), which lie at ``at`` (B,) in ``store`` (N, H, W, C) uint8.
 
         ``view`` 0 is what training sees; each other number draws everything anew. Without ``color`` nothing but
         the geometry changes: so another modality of the same samples stays in its place below the first. A ``weak``
-        view is cropped and flipped as the view of that number, and varied no further. ``sizes`` (B, 2) are the true
-        widths and heights of pictures that the store has squashed; those that are ``cropped`` come from
-        :meth:`crops`.
+        view is cropped and flipped as the view of that number, and varied no further; with ``automatic`` by that
+        alone. ``sizes`` (B, 2) are the true widths and heights of pictures that the store has squashed; those that
+        are ``cropped`` come from :meth:`crops`.
 
         Returns:
             (B, C, H, W) float in [0, 1], in channels_last memory unless an operation left it otherwise.
@@ -176,6 +177,7 @@ class Augment:
         config = self._config
         seeded = self._key(epoch, view)
         resized = cropped or config.scale is not None
+        weak = weak or automatic is not None
         between = weak or config.vflip or config.rotate or self._automatic
         early = color and resized and not between and self._jitters_each(store, self._side or store.shape[1])
         finish = self._jitter(seeded, index) if early else None
@@ -193,7 +195,7 @@ class Augment:
         if config.vflip:
             images = flip_rows(images, draws(seeded, index, _VERTICAL)[0], config.vflip)
         if weak:
-            return images
+            return automatic(images, seeded, index, color) if automatic else images
         if config.rotate:
             images = rotate(images, draws(seeded, index, _ANGLE), config.rotate)
         if self._automatic:

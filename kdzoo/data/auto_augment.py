@@ -1,11 +1,13 @@
 """Automatic augmentation: a few operations, chosen at random for each image, at strengths drawn for it.
 
-RandAugment as timm has it, TrivialAugmentWide (Müller & Hutter 2021, arXiv 2103.10158) as torchvision has it, and the
-choice of 3-Augment (Touvron et al. 2022, arXiv 2204.07118). Images are brought to 8 bits before each operation.
+RandAugment as timm has it, TrivialAugmentWide (Müller & Hutter 2021, arXiv 2103.10158) as torchvision has it, the
+choice of 3-Augment (Touvron et al. 2022, arXiv 2204.07118), and the strong view of FixMatch (Sohn et al. 2020, arXiv
+2001.07685) as code in PyTorch has it. Images are brought to 8 bits before each operation.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,12 +20,14 @@ from torch import Tensor
 from kdzoo.counter_rng import below, draws, normal, uniform
 from kdzoo.data import eight_bit, warp
 from kdzoo.data.blur import blur, reach
+from kdzoo.data.cutout import cutout
 from kdzoo.data.planes import change
-from kdzoo.recipe.auto_augment import MOST_LAYERS, TRIVIAL, RandAugment, parse
+from kdzoo.recipe.auto_augment import FIXMATCH, MOST_LAYERS, THREE, TRIVIAL, RandAugment, parse
 
 _FIRST = 160  # number of its first draw
 _EACH = 4  # draws of a layer: the operation, whether it happens, its strength, its sign
 _SAMPLING = _FIRST + _EACH * MOST_LAYERS  # a draw of each layer
+_CUTOUT = _SAMPLING + MOST_LAYERS
 _FULL = 10  # the magnitude of timm that stands for strength 1
 _BINS = 31  # strengths of TrivialAugmentWide
 _GREY = 128  # outside the image, in timm where the network's mean is not known
@@ -151,6 +155,37 @@ def three_operations() -> tuple[Operation, ...]:
     )
 
 
+def fixmatch_operations() -> tuple[Operation, ...]:
+    """FixMatch's operations in the order of its code, at strengths from weakest to strongest; black outside."""
+
+    def between(low: float, high: float) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda strength, sign: low + (high - low) * strength
+
+    def moved(name: str, how: Warp, largest: float) -> Operation:
+        apply = partial(how, fill=0, mode="nearest")
+        return Operation(name, apply, between(-largest, largest), geometric=True)
+
+    return (
+        Operation("AutoContrast", eight_bit.auto_contrast),
+        Operation("Brightness", eight_bit.brightness, between(0.05, 0.95)),
+        Operation("Color", eight_bit.color, between(0.05, 0.95)),
+        Operation("Contrast", eight_bit.contrast, between(0.05, 0.95)),
+        Operation("Equalize", eight_bit.equalize),
+        Operation("Identity", lambda images, number: images),
+        Operation("Posterize", eight_bit.posterize, lambda strength, sign: (4 + 4 * strength).floor()),
+        moved("Rotate", warp.rotate, 30),
+        Operation("Sharpness", eight_bit.sharpness, between(0.05, 0.95)),
+        moved("ShearX", warp.shear_x, 0.3),
+        moved("ShearY", warp.shear_y, 0.3),
+        Operation("Solarize", eight_bit.solarize, between(0, 256)),
+        moved("TranslateX", _part_of_width, 0.3),
+        moved("TranslateY", _part_of_height, 0.3),
+    )
+
+
+_OTHERS = {TRIVIAL: trivial_operations, THREE: three_operations, FIXMATCH: fixmatch_operations}
+
+
 @dataclass(frozen=True)
 class Layer:
     """What is drawn for each image (B,): an operation's place, whether it happens, strength, sign, how to sample."""
@@ -169,19 +204,16 @@ class AutoAugment:
         asked = parse(name)
         self._rand = asked if isinstance(asked, RandAugment) else None
         self._bins = _BINS if asked == TRIVIAL else None
+        self._count = asked.layers if isinstance(asked, RandAugment) else 2 if asked == FIXMATCH else 1
+        self._cutout = asked == FIXMATCH
         self.operations: Sequence[Operation] = (
-            rand_operations(self._rand.increasing)
-            if self._rand
-            else trivial_operations()
-            if self._bins
-            else three_operations()
+            rand_operations(asked.increasing) if isinstance(asked, RandAugment) else _OTHERS[asked]()
         )
 
     def layers(self, seeded: int, index: Tensor) -> list[Layer]:
         """What is drawn for the samples ``index`` (B,), on the CPU: the host chooses the operations."""
-        count = self._rand.layers if self._rand else 1
-        drawn = draws(seeded, index, range(_FIRST, _FIRST + _EACH * count)).cpu()
-        sampling = draws(seeded, index, range(_SAMPLING, _SAMPLING + count)).cpu()
+        drawn = draws(seeded, index, range(_FIRST, _FIRST + _EACH * self._count)).cpu()
+        sampling = draws(seeded, index, range(_SAMPLING, _SAMPLING + self._count)).cpu()
         return [self._layer(*one) for one in zip(torch.split(drawn, _EACH), sampling, strict=True)]
 
     def __call__(self, images: Tensor, seeded: int, index: Tensor, color: bool = True) -> Tensor:
@@ -205,7 +237,7 @@ class AutoAugment:
                         number = operation.number(layer.strength[rows], layer.sign[rows]).to(images.device)
                         how = partial(_apply, apply or operation.apply, number)
                         change(images, rows.to(images.device), how)
-        return images
+        return cutout(images, seeded, index, _CUTOUT) if self._cutout else images
 
     def _layer(self, drawn: Tensor, sampling: Tensor) -> Layer:
         chosen = below(drawn[0], len(self.operations))
@@ -222,6 +254,10 @@ class AutoAugment:
             strength = below(drawn[2], self._bins).to(torch.float64) / (self._bins - 1)
         sign = (1 - 2 * below(drawn[3], 2)).to(torch.float64)
         return Layer(chosen, happens, strength, sign, below(sampling, 2) == 1)
+
+
+named = functools.cache(AutoAugment)
+"""The automatic augmentation of a name, made once."""
 
 
 def _apply(how: Callable[[Tensor, Tensor], Tensor], number: Tensor, part: Tensor, some: Tensor) -> Tensor:

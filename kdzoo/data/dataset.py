@@ -103,10 +103,15 @@ class DataSet:
         return self.train.select(index)
 
     def fetch(
-        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+        self,
+        index: Tensor,
+        view: int | None = 0,
+        weak: bool = False,
+        epoch: int | None = None,
+        auto_augment: str | None = None,
     ) -> Batch:
         """Training samples by their index; see :meth:`kdzoo.api.run.Data.fetch`."""
-        return self.train.fetch(index, view, weak, epoch)
+        return self.train.fetch(index, view, weak, epoch, auto_augment)
 
 
 def hashes(

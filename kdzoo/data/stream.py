@@ -13,6 +13,7 @@ from torch import Tensor
 from kdzoo.api.batch import UNLABELLED, Batch, Origin
 from kdzoo.counter_rng import key, permutation
 from kdzoo.data.augment import Augment, plain
+from kdzoo.data.auto_augment import named
 from kdzoo.data.listing import digest
 from kdzoo.data.mix import Mix
 from kdzoo.data.sampling import balanced
@@ -273,12 +274,17 @@ class TrainStream(Stream):
         return found
 
     def fetch(
-        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+        self,
+        index: Tensor,
+        view: int | None = 0,
+        weak: bool = False,
+        epoch: int | None = None,
+        auto_augment: str | None = None,
     ) -> Batch:
         """These samples (B,), varied as in the present ``epoch``; another ``view`` varies them otherwise, None not.
 
-        A ``weak`` view is cropped and flipped as that view, and varied no further. They keep their class ids where
-        the epoch's batches are mixed.
+        A ``weak`` view is cropped and flipped as that view, and varied no further; with ``auto_augment`` by that
+        alone. They keep their class ids where the epoch's batches are mixed.
 
         Raises:
             KdzooError: the images stream, or (on the CPU; elsewhere the device stops) a row is not in the split.
@@ -294,9 +300,9 @@ class TrainStream(Stream):
         pieces = {name: images.pick(chosen) for name, images in self._images.items()}
         at = self.epoch if epoch is None else self._repeated(epoch)
         if self._pick is None:
-            views = self._shown(pieces, index, view, weak, at)
+            views = self._shown(pieces, index, view, weak, at, auto_augment)
         else:
-            views = self._shown(pieces, self._picked(index, at), view, weak)
+            views = self._shown(pieces, self._picked(index, at), view, weak, auto_augment=auto_augment)
         return self._batch(index, views, self.labels.index_select(0, index))
 
     def __len__(self) -> int:
@@ -377,15 +383,17 @@ class TrainStream(Stream):
         view: int | None = 0,
         weak: bool = False,
         epoch: int | None = None,
+        auto_augment: str | None = None,
     ) -> Views:
         sizes = pieces[IMAGE].sizes  # partners are cropped where the image is
         if view is None:
             return {name: self._augment.plain(piece.store, piece.at, sizes) for name, piece in pieces.items()}
         epoch = self._views_epoch if epoch is None else epoch
+        automatic = named(auto_augment) if auto_augment else None
         return {
             name: self._augment(
                 piece.store, piece.at, index, epoch, view, color=name == IMAGE, weak=weak, sizes=sizes,
-                cropped=piece.cropped,
+                cropped=piece.cropped, automatic=automatic,
             )
             for name, piece in pieces.items()
         }  # fmt: skip

@@ -115,9 +115,14 @@ class OutsideData:
         raise KdzooError("this method goes over the training set by itself: run it with kdzoo distill")
 
     def fetch(
-        self, index: Tensor, view: int | None = 0, weak: bool = False, epoch: int | None = None
+        self,
+        index: Tensor,
+        view: int | None = 0,
+        weak: bool = False,
+        epoch: int | None = None,
+        auto_augment: str | None = None,
     ) -> Batch:
-        """A view that came with the batch, or what the training set's own function returns.
+        """A view that came with the batch, or what the training set's own function returns; how strong, is theirs.
 
         Raises:
             KdzooError: there is neither, or the images are asked for with another augmentation than training's.

@@ -27,6 +27,7 @@ def _automatic(name: str) -> str:
 
 
 AutoAugmentName = Annotated[str, AfterValidator(_automatic)]
+"""A name of automatic augmentation, such as ``rand-m9-mstd0.5-inc1``, ``trivial-augment`` or ``fixmatch``."""
 
 
 class AugmentConfig(Section):
@@ -55,7 +56,7 @@ class AugmentConfig(Section):
     rotate: NonNegativeFloat = Field(0.0, description="largest rotation in degrees")
     auto_augment: AutoAugmentName | None = Field(
         None,
-        description="RandAugment in timm's notation (rand-m9-mstd0.5-inc1), trivial-augment or 3-augment",
+        description="RandAugment in timm's notation (rand-m9-mstd0.5-inc1), trivial-augment, 3-augment or fixmatch",
     )
     color: NonNegativeFloat = Field(0.0, description="strength of brightness, contrast and saturation jitter")
     hue: Annotated[float, Field(ge=0, le=0.5)] = Field(

@@ -1,4 +1,4 @@
-"""Automatic augmentation by name: timm's notation for RandAugment, TrivialAugmentWide and 3-Augment."""
+"""Automatic augmentation by name: timm's notation for RandAugment, TrivialAugmentWide, 3-Augment, FixMatch's."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 import re
 from dataclasses import dataclass
 
-TRIVIAL, THREE = "trivial-augment", "3-augment"
+TRIVIAL, THREE, FIXMATCH = "trivial-augment", "3-augment", "fixmatch"
 
 MOST_LAYERS = 16
 """Operations of an image at most."""
 
 _UNIFORM = 100  # timm takes a greater mstd for a uniform distribution
 _FORM = re.compile(r"(mstd|mmax|inc|m|n|p)(\d+(?:\.\d+)?)", re.ASCII)
-_EXAMPLE = "expected rand-m9-mstd0.5-inc1 and the like, trivial-augment or 3-augment"
+_EXAMPLE = "expected rand-m9-mstd0.5-inc1 and the like, trivial-augment, 3-augment or fixmatch"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def parse(text: str) -> RandAugment | str:
     Raises:
         ValueError: it is none, or has a part that is unknown, twice there or out of range.
     """
-    if text in (TRIVIAL, THREE):
+    if text in (TRIVIAL, THREE, FIXMATCH):
         return text
     kind, *parts = text.split("-")
     if kind != "rand":

@@ -9,13 +9,14 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydantic import ValidationError
 from timm.data import auto_augment as timm
 from torchvision.transforms import TrivialAugmentWide
 
-from kdzoo.counter_rng import key
+from kdzoo.counter_rng import draws, key, uniform
 from kdzoo.data.auto_augment import AutoAugment, rand_operations
+from kdzoo.data.cutout import cutout
 from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.auto_augment import RandAugment, parse
 
@@ -191,7 +192,7 @@ def test_3_augment_takes_one_of_three_and_blurs_by_0_1_to_2_pixels():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["rand-m9-n3-p1-mstd0.5-inc1", "trivial-augment", "3-augment"])
+@pytest.mark.parametrize("name", ["rand-m9-n3-p1-mstd0.5-inc1", "trivial-augment", "3-augment", "fixmatch"])
 def test_a_view_is_a_function_of_its_own_sample(name, channels):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 24, 20, channels), generator=generator).div(255).permute(0, 3, 1, 2)
@@ -222,3 +223,65 @@ def test_without_colour_the_geometry_alone_changes(name):
     assert moved.any() == (name != "3-augment")
     if moving:
         assert (still != 1).flatten(1).any(1)[moved].float().mean() > 0.8
+
+
+FIXMATCH = {
+    "AutoContrast": (),
+    "Brightness": (0.05, 0.95),
+    "Color": (0.05, 0.95),
+    "Contrast": (0.05, 0.95),
+    "Equalize": (),
+    "Identity": (),
+    "Posterize": (4, 7),
+    "Rotate": (-30, 30),
+    "Sharpness": (0.05, 0.95),
+    "ShearX": (-0.3, 0.3),
+    "ShearY": (-0.3, 0.3),
+    "Solarize": (0, 256),
+    "TranslateX": (-0.3, 0.3),
+    "TranslateY": (-0.3, 0.3),
+}
+"""The strengths of the authors' table 12; whole bits of what is drawn between 4 and 8."""
+
+
+def test_fixmatch_takes_two_operations_at_uniform_strengths():
+    numbers, layers = drawn("fixmatch")
+    assert layers == 2
+    assert list(FIXMATCH) == [one.name for one in AutoAugment("fixmatch").operations]
+    expected = 2 * COUNT / 14
+    assert sum((len(one) - expected) ** 2 / expected for one in numbers.values()) < 34.5  # 99.9 %, 13 degrees
+    for name, limits in FIXMATCH.items():
+        if not limits:
+            continue
+        (low, high), found = limits, np.array(numbers[name])
+        assert (found.min(), found.max()) == pytest.approx(limits, abs=0.01 * (high - low)), name
+        if name == "Posterize":
+            assert set(found) == {4, 5, 6, 7}
+        else:
+            spread = (high - low) / math.sqrt(12 * len(found))
+            assert abs(found.mean() - (low + high) / 2) < 4 * spread, name
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fixmatch_ends_with_the_square_that_pillow_draws(channels):
+    index, height, width = torch.arange(500), 20, 24
+    black = cutout(torch.zeros(500, channels, height, width), KEY, index, 7)
+    side, x, y = uniform(draws(KEY, index, range(7, 10))).double()
+    colour = (125, 123, 114) if channels == 3 else 123
+    for row, (v, across, down) in enumerate(zip(side * 0.5 * width, x * width, y * height, strict=True)):
+        left, top = (int(max(0, float(middle - v / 2))) for middle in (across, down))
+        shown = Image.new("RGB" if channels == 3 else "L", (width, height))
+        box = (left, top, min(width, left + float(v)), min(height, top + float(v)))
+        ImageDraw.Draw(shown).rectangle(box, colour)
+        pixels = np.asarray(shown).reshape(height, width, channels)
+        assert np.array_equal((black[row] * 255).round().permute(1, 2, 0).numpy(), pixels), (v, across, down)
+
+
+def test_the_square_is_in_every_modality_alike():
+    images = torch.rand(20, 3, 16, 16)
+    index = torch.arange(20)
+    grey = torch.tensor([125, 123, 114]).view(3, 1, 1) / 255
+    one, other = (AutoAugment("fixmatch")(images.clone(), KEY, index, color=color) for color in (True, False))
+    squares = [(shown == grey).all(1) for shown in (one, other)]
+    assert torch.equal(*squares)
+    assert squares[0].any()

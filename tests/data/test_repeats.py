@@ -96,3 +96,18 @@ def test_a_weak_view_is_cropped_and_flipped_as_the_strong_one_and_no_further(mak
             assert not torch.equal(found.inputs["image"], one.inputs["image"])
             second = data.fetch(one.index, view=1, weak=True).inputs["image"]
             assert torch.equal(second, weak.fetch(one.index, view=1).inputs["image"])
+
+
+def test_a_method_has_a_strong_view_of_its_own(make_folder, open_):
+    """Cropped and flipped as the view of that number, then its own operations and none of the recipe's."""
+    folder = make_folder(size=12, train=10, test=1)
+    own = {**GEOMETRY, "color": 0.4, "erase": 1.0}
+    data, strong = open_(folder, augment=own), open_(folder, augment={**GEOMETRY, "auto_augment": "fixmatch"})
+    for number in range(2):
+        for one, other in zip(epoch(data.train, number), epoch(strong.train, number), strict=True):
+            found = data.fetch(one.index, auto_augment="fixmatch")
+            assert torch.equal(found.inputs["image"], other.inputs["image"])
+            assert torch.equal(found.target, one.target)
+            second = data.fetch(one.index, view=1, auto_augment="fixmatch").inputs["image"]
+            assert torch.equal(second, strong.fetch(one.index, view=1).inputs["image"])
+            assert not torch.equal(second, found.inputs["image"])

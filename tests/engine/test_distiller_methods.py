@@ -68,6 +68,8 @@ TAKEN = [
     "mgd",
     "mhgd",
     "mlkd",
+    "mlkd-ls",
+    "mlkd-views",
     "nkd",
     "nst",
     "ofa",
@@ -206,6 +208,8 @@ def in_the_engine(subject, steps=4):
         own = student.input_size == (data.img_size, data.img_size)
         return {name: one if own else student.prepare(one) for name, one in batch.inputs.items()}
 
+    augmented = recipe.algorithm.settings.get("strong")
+    strong = {"auto_augment": augmented} if augmented else {}
     data.train.set_epoch(0)
     phases = algorithm_of(recipe, ZOO).phases(run)
     phase = next(phases)
@@ -214,7 +218,7 @@ def in_the_engine(subject, steps=4):
     for number, batch in zip(range(steps), data.train, strict=False):
         batch = run.begin_step(number, batch)
         try:
-            views = [in_size(run.data.fetch(batch.index, view=view)) for view in (1, 2, 3)]
+            views = [in_size(run.data.fetch(batch.index, view=view, **strong)) for view in (1, 2, 3)]
         except KdzooError:
             views = []
         torch.manual_seed(number)

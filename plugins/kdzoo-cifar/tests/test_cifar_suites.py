@@ -44,7 +44,6 @@ NOT_HERE = {
         "kd++",
         "kd-dot",
         "kd-zero",
-        "mlkd-ls",
         "norm",
         "norm-kd",
         "pad-l2",
@@ -132,6 +131,36 @@ def test_review_has_the_weights_of_its_authors_script():
     assert found["reviewkd", "vgg13>vgg8"].knowledge[0].settings["stages"] == (-5, -4, -3, -2, -1)
 
 
+def test_logit_standardisation_has_what_the_names_of_its_authors_logs_say():
+    """For each pair a temperature, a weight, and for dkd a beta that the weight multiplies."""
+    found = recipes("cifar100-crd", methods=("kd-ls", "dkd-ls"))
+    kd, dkd = {}, {}
+    for (method, pair), recipe in found.items():
+        for one in recipe.knowledge:
+            assert one.settings["standardize"]
+            first = one.settings["temperature"]
+            if method == "kd-ls":
+                kd[pair] = first, recipe.algorithm.settings["teach_weight"]
+            else:
+                dkd[pair] = first, one.settings["alpha"], one.settings["beta"] / one.settings["alpha"]
+    others = dict.fromkeys(kd, (2, 9))
+    assert kd == others | {
+        "r110>r20": (4, 12), "vgg13>vgg8": (3, 9), "vgg13>mbv2": (3, 9), "r50>mbv2": (3, 1),
+    }  # fmt: skip
+    assert dkd == dict.fromkeys(dkd, (2, 9, 8)) | {
+        "w40-2>w16-2": (2, 12, 2), "w40-2>w40-1": (2, 12, 2), "r56>r20": (3, 12, 2), "r110>r20": (2, 15, 2),
+        "r110>r32": (2, 15, 2), "vgg13>vgg8": (2, 15, 2), "vgg13>mbv2": (3, 9, 2), "r50>mbv2": (2, 15, 2),
+    }  # fmt: skip
+    strong = recipes("cifar100-kd-strong", methods=("mlkd-ls",))
+    weights = {
+        pair: one.algorithm.settings["teach_weight"]
+        for (method, pair), one in strong.items()
+        if method == "mlkd-ls"
+    }
+    six = ("vgg13>vgg8", "vgg13>mbv2", "r32x4>snv2")
+    assert weights == dict.fromkeys(weights, 9) | dict.fromkeys(six, 6)
+
+
 def test_the_tenth_is_a_tenth_of_the_length():
     whole, tenth = (REGISTRY.suites[f"cifar10-attention{end}"] for end in ("", "-tenth"))
     assert whole.epochs == 10 * tenth.epochs == 10 * tenth.pairs[0].teacher.epochs
@@ -199,7 +228,7 @@ RUNS = {
     "cifar100-crd": (100, "at", "r56>r20", "data.dataset=folder", "roles.teacher.model=cifar_resnet8"),
     "cifar100-kd-strong": (
         100,
-        "mlkd",
+        "mlkd-ls",
         "r32x4>r8x4",
         "data.dataset=folder",
         "roles.teacher.model=cifar_resnet8x4",

@@ -27,3 +27,11 @@ def kdzoo_schemes() -> dict[str, str]:
     return {
         "experts": "kdzoo_response.experts:Experts",
     }
+
+
+@hookimpl
+def kdzoo_algorithms() -> dict[str, str]:
+    """A second, strongly varied view of every image."""
+    return {
+        "two-views": "kdzoo_response.two_views:TwoViews",
+    }

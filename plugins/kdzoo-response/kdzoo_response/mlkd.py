@@ -20,7 +20,7 @@ class MLKD(Knowledge):
         classes: weight of the difference of the classes' inner products.
         temperatures: every term is summed over these.
         masked: use only the half of the samples, and of the classes, on which the teacher is least confident.
-        standardize: standardise each row of logits to mean 0 and standard deviation 1 first.
+        standardize: in the divergence, standardise each row of logits to mean 0 and standard deviation 1 first.
     """
 
     name = "mlkd"

@@ -46,6 +46,7 @@ def batch(target=None, progress=0.5):
 def test_the_plugin_announces_itself_without_torch():
     assert list(kdzoo_response.kdzoo_knowledge()) == METHODS
     assert list(kdzoo_response.kdzoo_schemes()) == ["experts"]
+    assert list(kdzoo_response.kdzoo_algorithms()) == ["two-views"]
     script = "import sys, kdzoo_response; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

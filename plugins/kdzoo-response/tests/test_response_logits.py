@@ -245,7 +245,7 @@ def test_equal_logits_become_zeros_without_nan():
 
 @pytest.mark.parametrize("name", STANDARDIZED)
 def test_standardised_losses_are_those_of_standardised_logits(name, student, teacher):
-    """The parts that are not softened (the target's in nkd, the weights of wsld) keep the raw logits."""
+    """What is not softened (the target's in nkd, the weights of wsld) and mlkd's similarities keep the raw logits."""
     loss = ALL[name](student, teacher, standardize=True)
     if name == "nkd":
         target = nkd_loss(student, teacher, TARGET, gamma=0.0)
@@ -257,6 +257,9 @@ def test_standardised_losses_are_those_of_standardised_logits(name, student, tea
         ours, theirs = standardized(student) / 4, standardized(teacher) / 4
         each = 16 * torch.nn.functional.cross_entropy(ours, theirs.softmax(1), reduction="none")
         torch.testing.assert_close(loss, (wsld_weight(student, teacher, TARGET) * each).mean())
+    elif name == "mlkd":
+        divergence = mlkd_loss(standardized(student), standardized(teacher), batch=0.0, classes=0.0)
+        torch.testing.assert_close(loss, divergence + mlkd_loss(student, teacher, instance=0.0))
     else:
         torch.testing.assert_close(loss, ALL[name](standardized(student), standardized(teacher)))
     assert (loss - ALL[name](student, teacher)).abs() > 1e-4
@@ -266,7 +269,8 @@ def test_standardised_losses_are_those_of_standardised_logits(name, student, tea
 def test_standardised_students_need_not_match_the_teachers_scale(name, teacher):
     """Sun et al.: a student whose logits are a shifted and scaled copy has nothing left to learn."""
     student = 0.1 * teacher + 5
-    assert ALL[name](student, teacher, standardize=True).item() == pytest.approx(0, abs=1e-5)
+    settings = {"batch": 0.0, "classes": 0.0} if name == "mlkd" else {}
+    assert ALL[name](student, teacher, standardize=True, **settings).item() == pytest.approx(0, abs=1e-5)
     assert ALL[name](student, teacher).item() > 0.01
 
 

@@ -36,8 +36,8 @@ def mlkd_loss(
         classes: weight of the third term, ≥ 0.
         temperatures: all > 0.
         masked: use only the half of the samples, and of the classes, on which the teacher is least confident.
-        standardize: standardise each row of logits to mean 0 and standard deviation 1 first (Sun et al.
-            2024).
+        standardize: of the first term alone, standardise each row of logits to mean 0 and standard deviation 1
+            first, as in the code of Sun et al. 2024.
 
     Returns:
         A scalar.
@@ -45,11 +45,12 @@ def mlkd_loss(
     Raises:
         ValueError: the shapes differ.
     """
-    raw, (student, teacher) = pair(student, teacher)[1], pair(student, teacher, standardize)
-    samples, columns = _masks(raw) if masked else (1.0, 1.0)
+    student, teacher = pair(student, teacher)
+    divergent = pair(student, teacher, standardize)
+    samples, columns = _masks(teacher) if masked else (1.0, 1.0)
     losses = []
     for temperature in temperatures:
-        divergence = (samples * softened_kl(student, teacher, temperature)).mean()
+        divergence = (samples * softened_kl(*divergent, temperature)).mean()
         ours, theirs = ((logits / temperature).softmax(dim=1) for logits in (student, teacher))
         alike = (samples * (ours @ ours.T - theirs @ theirs.T).square().sum(dim=1)).mean()
         together = (columns * (ours.T @ ours - theirs.T @ theirs).square().sum(dim=1)).mean()
