@@ -111,6 +111,7 @@ def test_the_protocol_of_crd_is_to_the_letter():
     for method, weight in weights.items():
         assert found[method, "r32x4>r8x4"].algorithm.settings["teach_weight"] == weight
         assert found[method, "r32x4>r8x4"].algorithm.settings["task_weight"] == (0.1 if method == "kd" else 1)
+    assert found["dist", "r56>r20"].knowledge[0].settings["temperature"] == 4  # 1 on ImageNet
     betas = {
         pair: recipe.knowledge[0].settings["beta"]
         for (method, pair), recipe in found.items()
