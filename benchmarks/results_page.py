@@ -3,7 +3,8 @@
     kdzoo bench cifar10-attention-tenth --data-dir DIR --set data.train_per_class=250 --set data.test_per_class=200
     python benchmarks/results_page.py runs/bench/cifar10-attention-tenth --write PAGE
 
-Figures are those of the report; nothing but the places of folders is changed in it.
+A suite that was run in two parts, in two folders, has two pages: --others names the other one. Figures are those of
+the report; nothing but the places of folders is changed in it.
 """
 
 from __future__ import annotations
@@ -46,15 +47,16 @@ READING = {
 }
 
 
-def page(folder: Path) -> str:
-    """The page of the suite in ``folder``."""
+def page(folder: Path, others: str | None = None) -> str:
+    """The page of the suite in ``folder``; the methods that were not run there are on the page ``others``."""
     ledger = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
     name = ledger["suite"]
     title, _, report = (folder / "report.md").read_text(encoding="utf-8").partition("\n\n")
     # of a path, the last folder is what a reader may have too
     report = re.sub(r"(?<![\w.])/(?:[\w.-]+/)+", "", report)
     counts = tuned_and_own(read_results(folder))
-    reading = " ".join([*READING[name].split(), *counts, *not_run(name, ledger["entries"])])
+    left = [f"The suite's other methods are on [a page of their own]({others})."] if others else []
+    reading = " ".join([*READING[name].split(), *counts, *(left or not_run(name, ledger["entries"]))])
     about = f"On {os.cpu_count()} cores. Written by `python benchmarks/results_page.py`. {reading}"
     return f"{title}\n\n{textwrap.fill(about, 118, break_on_hyphens=False)}\n\n{condensed(report).rstrip()}\n"
 
@@ -108,9 +110,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="of the suite")
+    parser.add_argument("--others", help="the page with the suite's other methods, as a link")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    text = page(options.folder)
+    text = page(options.folder, options.others)
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
