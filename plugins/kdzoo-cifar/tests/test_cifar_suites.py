@@ -193,6 +193,8 @@ def test_published_figures_name_methods_of_the_registry():
     (kd,) = REGISTRY.figures(method="kd", suite="cifar100-crd", pair="r32x4>r8x4")
     assert (kd.value, kd.of) == (73.33, "last epoch, mean of 5 runs")
     assert [one.value for one in REGISTRY.figures(method="fsp", pair="w40-2>w40-1")] == []
+    assert not REGISTRY.figures(method="srrl", suite="cifar100-crd")
+    assert [one.value for one in REGISTRY.figures(method="srrl-kd", pair="r32x4>r8x4")] == [75.39]
 
 
 @pytest.fixture(scope="module")
