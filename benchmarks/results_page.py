@@ -27,6 +27,10 @@ CANDIDATES = re.compile(
 )
 """The section of a tuned entry."""
 
+OTHERS = (
+    "The suite's other methods are on [a page of their own]({}). `baseline` and `kd` were run for both; another kind "
+    "of processor rounds otherwise, so compare an entry with those of its own page."
+)
 READING = {
     "cifar10-attention-tenth": """
         The published figures are those of 200 epochs on all 50,000 images, about 78,000 steps. These runs have 20
@@ -55,7 +59,7 @@ def page(folder: Path, others: str | None = None) -> str:
     # of a path, the last folder is what a reader may have too
     report = re.sub(r"(?<![\w.])/(?:[\w.-]+/)+", "", report)
     counts = tuned_and_own(read_results(folder))
-    left = [f"The suite's other methods are on [a page of their own]({others})."] if others else []
+    left = [OTHERS.format(others)] if others else []
     reading = " ".join([*READING[name].split(), *counts, *(left or not_run(name, ledger["entries"]))])
     about = f"On {os.cpu_count()} cores. Written by `python benchmarks/results_page.py`. {reading}"
     return f"{title}\n\n{textwrap.fill(about, 118, break_on_hyphens=False)}\n\n{condensed(report).rstrip()}\n"
