@@ -3,7 +3,7 @@
     kdzoo bench cifar10-attention-tenth --data-dir DIR --set data.train_per_class=250 --set data.test_per_class=200
     python benchmarks/results_page.py runs/bench/cifar10-attention-tenth --write PAGE
 
-A suite that was run in two parts, in two folders, has two pages: --others names the other one. Figures are those of
+A suite that was run in two parts, in two folders, has two pages: --others names the other. Figures are those of
 the report; nothing but the places of folders is changed in it.
 """
 
@@ -26,6 +26,9 @@ CANDIDATES = re.compile(
     r"^### (.*) \(tuned\), .*: candidates on seed \d+\n\n((?:[^#\n].*\n|\n)*)", re.MULTILINE
 )
 """The section of a tuned entry."""
+
+ENTRY = re.compile(r"^\| ([\w-]+) \| \d+ \|", re.MULTILINE)
+"""A row of a leaderboard, of an entry with its own settings."""
 
 OTHERS = (
     "The suite's other methods are on [a page of their own]({}). `baseline` and `kd` were run for both; another kind "
@@ -51,16 +54,20 @@ READING = {
 }
 
 
-def page(folder: Path, others: str | None = None) -> str:
-    """The page of the suite in ``folder``; the methods that were not run there are on the page ``others``."""
+def page(folder: Path, others: Path | None = None) -> str:
+    """The page of the suite in ``folder``; methods that were not run there may be on the page ``others``."""
     ledger = json.loads((folder / "suite.json").read_text(encoding="utf-8"))
     name = ledger["suite"]
     title, _, report = (folder / "report.md").read_text(encoding="utf-8").partition("\n\n")
     # of a path, the last folder is what a reader may have too
     report = re.sub(r"(?<![\w.])/(?:[\w.-]+/)+", "", report)
     counts = tuned_and_own(read_results(folder))
-    left = [OTHERS.format(others)] if others else []
-    reading = " ".join([*READING[name].split(), *counts, *(left or not_run(name, ledger["entries"]))])
+    run, elsewhere = set(ledger["entries"]), []
+    if others:
+        title += ", the slow methods"
+        elsewhere = [OTHERS.format(others.name)]
+        run |= set(ENTRY.findall(others.read_text(encoding="utf-8")))
+    reading = " ".join([*READING[name].split(), *counts, *elsewhere, *not_run(name, run)])
     about = f"On {os.cpu_count()} cores. Written by `python benchmarks/results_page.py`. {reading}"
     return f"{title}\n\n{textwrap.fill(about, 118, break_on_hyphens=False)}\n\n{condensed(report).rstrip()}\n"
 
@@ -114,7 +121,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="of the suite")
-    parser.add_argument("--others", help="the page with the suite's other methods, as a link")
+    parser.add_argument(
+        "--others", type=Path, help="the page with the suite's other methods, beside this one"
+    )
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     text = page(options.folder, options.others)
