@@ -1,22 +1,22 @@
 """Every image twice, as training varies it and strongly varied."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import timm
 import torch
 
 import kdzoo
-from kdzoo.api import KdzooError
+from kdzoo.api import Batch, KdzooError
 from kdzoo.cli.flags import layer
-from kdzoo.data.dataset import DataSet
-from kdzoo.engine.listeners import Listener
 from kdzoo.jobs.train import train
 from kdzoo.recipe.layers import Layer, dotted
 from kdzoo.registry.load import load_registry
 from kdzoo.registry.resolve import resolve
 from kdzoo.zoo import Zoo
 from kdzoo_response.functional import mlkd_loss
+from kdzoo_response.two_views import TwoViews
 
 WEIGHTS = {"algorithm.weak_weight": 0.5, "algorithm.strong_weight": 2.0}
 
@@ -61,26 +61,39 @@ def test_each_view_is_a_batch_with_a_task_and_a_lesson(method):
         torch.testing.assert_close(mine, theirs)
 
 
-def test_the_second_view_has_another_crop_and_its_own_operations(tmp_path, monkeypatch):
-    asked, steps = [], []
-    fetch = DataSet.fetch
+class Lent:
+    """What the algorithm asks of a run, written down."""
 
-    def note(data, index, **how):
-        asked.append(how)
-        return fetch(data, index, **how)
+    def __init__(self, batch):
+        self.recipe = SimpleNamespace(data=SimpleNamespace(augment=None), epochs=3)
+        self.data = SimpleNamespace(train=[batch], fetch=self.fetch)
+        self.students = ("student",)
+        self.asked = []
 
-    class Seen(Listener):
-        def step_began(self, run, batch, moment):
-            steps.append((batch, fetch(run.data, batch.index, view=1, auto_augment="trivial-augment")))
+    def fetch(self, index, **how):
+        self.asked.append((index, how))
+        return "second"
 
-    monkeypatch.setattr(DataSet, "fetch", note)
-    strong = recipe("mlkd-views", **{"algorithm.strong": "trivial-augment"})
-    train(strong, tmp_path, zoo=Zoo(), listeners=[Seen()])
-    assert asked == [{"view": 1, "auto_augment": "trivial-augment"}] * len(steps)
-    for first, second in steps:
-        assert torch.equal(first.target, second.target)
-        changed = (first.inputs["image"] != second.inputs["image"]).flatten(1).any(1)
-        assert changed.float().mean() > 0.9
+    def task(self, role, view):
+        return torch.tensor(2.0 if view == "second" else 1.0)
+
+    def teach(self, view):
+        return torch.tensor(20.0 if view == "second" else 10.0)
+
+    def update(self, loss, *roles):
+        self.updated = loss.item(), roles
+
+
+def test_the_second_view_has_another_crop_and_its_own_operations():
+    batch = Batch(torch.arange(4), {"image": torch.zeros(4, 3, 8, 8)}, None, 0.0)
+    run = Lent(batch)
+    algorithm = TwoViews(strong="trivial-augment", weak_weight=0.5, task_weight=3.0, teach_weight=4.0)
+    (phase,) = algorithm.phases(run)
+    assert phase.epochs == 3
+    losses = phase.step(batch)
+    assert run.asked == [(batch.index, {"view": 1, "auto_augment": "trivial-augment"})]
+    assert run.updated == (3.0 * (1 + 2) + 4.0 * (0.5 * 10 + 20), ("student", "knowledge"))
+    assert (losses["task"], losses["teach"]) == (3, 25)
 
 
 def test_the_second_view_is_not_replayed_as_the_first(tmp_path, monkeypatch):
