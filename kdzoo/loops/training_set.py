@@ -122,7 +122,9 @@ class OutsideData:
         epoch: int | None = None,
         auto_augment: str | None = None,
     ) -> Batch:
-        """A view that came with the batch, or what the training set's own function returns; how strong, is theirs.
+        """A view that came with the batch, or what the training set's own function returns.
+
+        A strong view comes with the batch alone: the function has one augmentation, training's.
 
         Raises:
             KdzooError: there is neither, or the images are asked for with another augmentation than training's.
@@ -137,6 +139,11 @@ class OutsideData:
             return replace(self._example, index=index, inputs=inputs, target=None)
         if index is batch.index and view <= len(self._views):
             return replace(batch, inputs=self._views[view - 1])
+        if auto_augment:
+            raise KdzooError(
+                f"this method looks at a strongly varied view of each image, such as {auto_augment}: pass "
+                "views=[...] of this batch's images"
+            )
         if self._given is None or self._given.fetch is None:
             raise KdzooError(
                 "this method looks at images with another augmentation: pass views=[...] of this batch's images, or "

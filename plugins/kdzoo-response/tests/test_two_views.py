@@ -61,6 +61,17 @@ def test_each_view_is_a_batch_with_a_task_and_a_lesson(method):
         torch.testing.assert_close(mine, theirs)
 
 
+def test_the_training_sets_own_function_does_not_stand_for_the_strong_view():
+    networks = [timm.create_model(name, num_classes=5) for name in ("test_efficientnet", "test_resnet")]
+    images, target = torch.randn(8, 3, 32, 32), torch.arange(8) % 5
+    data = kdzoo.TrainingSet(target, lambda index: images[index])
+    distiller = kdzoo.Distiller(*networks, method="mlkd-views", example=images, data=data).train()
+    with pytest.raises(
+        KdzooError, match=r"a strongly varied view of each image, such as fixmatch: pass views="
+    ):
+        distiller(images, target, index=torch.arange(8))
+
+
 class Lent:
     """What the algorithm asks of a run, written down."""
 
