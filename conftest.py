@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 # Before torch is imported, here and in every child: threads of several processes on the same cores wait for
 # each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +35,27 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow; set KDZOO_TEST_SLOW=1"))
+
+
+_BEGAN = time.monotonic()
+_LATE = "slow, and KDZOO_TEST_SLOW_MINUTES are over"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """With KDZOO_TEST_SLOW_MINUTES=N no slow test begins after N minutes: a slow machine says what it left out."""
+    minutes = float(os.environ.get("KDZOO_TEST_SLOW_MINUTES") or "inf")
+    if time.monotonic() - _BEGAN > 60 * minutes and item.get_closest_marker("slow"):
+        pytest.skip(_LATE)
+
+
+def pytest_terminal_summary(terminalreporter):
+    late = [one for one in terminalreporter.stats.get("skipped", []) if _LATE in str(one.longrepr)]
+    if late:
+        terminalreporter.section("left out")
+        terminalreporter.line(f"Not begun after KDZOO_TEST_SLOW_MINUTES, {len(late)} of the slow tests:")
+        for file, tests in sorted(Counter(one.nodeid.partition("::")[0] for one in late).items()):
+            terminalreporter.line(f"{tests:5} {file}")
 
 
 def pytest_generate_tests(metafunc):

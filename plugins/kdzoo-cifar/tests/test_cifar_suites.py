@@ -228,9 +228,9 @@ def bench(suite, folder, output, *more):
 
 LITTLE = tuple(f"roles.{role}.model=cifar_resnet8.cifar10" for role in ("teacher", "student"))
 RUNS = {
-    "cifar100-crd": (100, "at", "r56>r20", "data.dataset=folder", "roles.teacher.model=cifar_resnet8"),
+    "cifar100-crd": (20, "at", "r56>r20", "data.dataset=folder", "roles.teacher.model=cifar_resnet8"),
     "cifar100-kd-strong": (
-        100,
+        20,
         "mlkd-ls",
         "r32x4>r8x4",
         "data.dataset=folder",
@@ -238,8 +238,8 @@ RUNS = {
     ),
     "cifar10-attention": (10, "at-kd", "w16-2>w16-1"),
     "cifar10-attention-tenth": (10, "dkd", "w16-2>w16-1"),
-    "imagenet-r34-r18": (4, "kd", "r34>r18", "roles.teacher.pretrained=false"),
-    "imagenet-r50-mbv1": (4, "dkd", "r50>mbv1", "roles.teacher.pretrained=false"),
+    "imagenet-r34-r18": (4, "kd", "r34>r18", "roles.teacher.pretrained=false", "data.img_size=64"),
+    "imagenet-r50-mbv1": (4, "dkd", "r50>mbv1", "roles.teacher.pretrained=false", "data.img_size=64"),
     "cifar100-224": (
         4,
         "ofa",
