@@ -29,6 +29,10 @@ _READ = (".md", ".json")
 """Suffixes of text files, which may contain times."""
 
 
+Weights = Mapping[str, str]
+"""Role -> hash of its weights, including connectors."""
+
+
 @dataclass(eq=False)
 class Watched:
     """The outcome of a run.
@@ -36,7 +40,7 @@ class Watched:
     Attributes:
         run: the run after its end.
         result: the last row of its metrics.
-        weights: role -> hash of its final weights, including connectors.
+        weights: its final weights.
         left: the other reproducible results: figures of every epoch and of the end, names of pictures, the
             exported student's files; no seconds.
 
@@ -44,7 +48,7 @@ class Watched:
 
     run: TrainingRun
     result: Mapping[str, Any]
-    weights: Mapping[str, str] = field(default_factory=dict)
+    weights: Weights = field(default_factory=dict)
     left: Sequence[object] = ()
 
     @property
@@ -97,18 +101,20 @@ def _watched(
     return Watched(keep.run, result, weights_of(keep.run), _left(folder))
 
 
-def trained_weights(subject: Subject, changes: Mapping[str, Any]) -> Mapping[str, str]:
-    """Role -> hash of its weights after training with the small recipe; nothing is measured or exported.
+def trained_weights(
+    subject: Subject, changes: Mapping[str, Any], known: Sequence[Weights] | None = None
+) -> Sequence[Weights]:
+    """The weights before steps 1, 2, 4, 8, ... of the small recipe and after training; nothing is measured.
 
     Args:
         subject: the component.
         changes: additional dotted keys of the recipe.
+        known: those of another run; this one ends where its weights first differ from them.
     """
-    keep = KeepRun()
+    trail = Trail(known)
     with tempfile.TemporaryDirectory(prefix="kdzoo-check-") as place, suppress(Stop):
-        folder = Path(place) / "run"
-        train(subject.recipe(**changes), folder, zoo=subject.zoo, listeners=[keep, StopAtEnd()])
-    return weights_of(keep.run)
+        train(subject.recipe(**changes), Path(place) / "run", zoo=subject.zoo, listeners=[trail])
+    return trail.found
 
 
 class KeepRun(Listener):
@@ -128,12 +134,32 @@ class KeepRun(Listener):
         return self._run
 
 
-class StopAtEnd(Listener):
-    """Interrupts the run after training, before anything is measured."""
+class Trail(Listener):
+    """Notes the weights before steps 1, 2, 4, 8, ... and after training; interrupts the run before it is measured.
+
+    Args:
+        known: another run's; the run is interrupted where its weights first differ from them.
+    """
+
+    def __init__(self, known: Sequence[Weights] | None = None) -> None:
+        self.found: list[Weights] = []
+        self._known = known
+
+    def step_began(self, run: Run, batch: Batch, moment: Moment) -> None:
+        """Note them before a step whose number is a power of two."""
+        if moment.total & (moment.total - 1) == 0:
+            self._note(run)
 
     def run_ended(self, run: Run) -> None:
-        """Interrupt."""
+        """Note them and interrupt."""
+        self._note(run)
         raise Stop
+
+    def _note(self, run: Run) -> None:
+        self.found.append(weights_of(running(run)))
+        known, count = self._known, len(self.found)
+        if known is not None and (count > len(known) or self.found[-1] != known[count - 1]):
+            raise Stop
 
 
 class StopAfter(Listener):
@@ -173,7 +199,7 @@ def _left(folder: Path) -> list[object]:
 
 
 def weights_of(run: TrainingRun) -> dict[str, str]:
-    """Role -> hash of its weights, including connectors."""
+    """The hashes of the weights of its roles and connectors."""
     modules: dict[str, nn.Module] = dict(run.roles)
     modules |= {role.name: role.module for role in run.connectors.values()}
     return {name: weights_hash(module) for name, module in modules.items()}

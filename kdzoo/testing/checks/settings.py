@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -68,23 +68,37 @@ def without_effect(subject: Subject) -> Iterator[Wrong]:
         if name in subject.exempt_items("hyper-parameter"):
             continue
         tried = here.alternatives(name)
-        # likely and fast variations first
-        trials = (
-            (one, context)
-            for contexts in (
-                _Variation.plain,
-                _Variation.longer,
-                _Variation.choices,
-                _Variation.longer_choices,
-            )
-            for one in everywhere
-            for context in contexts(one, name)
-        )
-        if tried and not any(one.shows(name, context) for one, context in trials):
+        if tried and not any(
+            one.shows(name, look, context) for one, look, context in _trials(everywhere, name)
+        ):
             yield (
                 f"nothing changes with {' and '.join(map(repr, tried))} in place of {here.value(name)!r}",
                 f"hyper-parameter {name}",
             )
+
+
+def _trials(
+    everywhere: Sequence[_Variation], name: str
+) -> Iterator[tuple[_Variation, Look, Mapping[str, Any]]]:
+    """Where and how to look for an effect: what is likely and fast first."""
+    here, others, V = everywhere[:1], everywhere[1:], _Variation
+    for several, contexts, whole in (
+        (here, V.plain, False),
+        (others, V.plain, False),
+        (here, V.plain, True),
+        (here, V.longer, False),
+        (here, V.longer, True),
+        (others, V.longer, False),
+        (others, V.plain, True),
+        (others, V.longer, True),
+        (everywhere, V.choices, False),
+        (everywhere, V.choices, True),
+        (everywhere, V.longer_choices, False),
+        (everywhere, V.longer_choices, True),
+    ):
+        for one in several:
+            for context in contexts(one, name):
+                yield from ((one, look, context) for look in one.looks(context)[whole:][:1])
 
 
 def _variations(subjects: Iterable[Subject]) -> Iterator[_Variation]:
@@ -114,27 +128,26 @@ class _Variation:
         fetches = any(word in name for word in _FETCHES)
         return [one for one in values if self._allowed(name, one) and not (fetches and one is True)]
 
-    def shows(self, name: str, context: Mapping[str, Any]) -> bool:
-        """Whether anything changes with one of these values.
+    def looks(self, context: Mapping[str, Any]) -> tuple[Look, ...]:
+        """The quick look, and the whole one: measuring and exporting a student can take longer than training it."""
+        lesson = self.kind == "knowledge" and "epochs" not in context
+        return (self._lessons,) if lesson else (self._weights, self._all)
 
-        For a run, the weights are compared first: measuring and exporting a student can take longer than
-            training it.
+    def shows(self, name: str, look: Look, context: Mapping[str, Any]) -> bool:
+        """Whether anything changes with one of the other values.
 
         Raises:
             Exception: the subject itself fails, so that no hyper-parameter can be examined.
         """
-        lesson = self.kind == "knowledge" and "epochs" not in context
-        looks: tuple[Look, ...] = (self._lessons,) if lesson else (self._weights, self._all)
-        for look in looks:
-            unchanged = self._without_change(look, context)
-            if isinstance(unchanged, Exception):
-                if not context:
-                    raise unchanged
-                return False  # another choice fails whatever the value
-            for one in self.alternatives(name):
-                changed = _outcome(look, {**context, self.subject.key(name): one})
-                if isinstance(changed, Exception) or changed != unchanged:
-                    return True
+        unchanged = self._without_change(look, context)
+        if isinstance(unchanged, Exception):
+            if not context:
+                raise unchanged
+            return False  # another choice fails whatever the value
+        for one in self.alternatives(name):
+            changed = _outcome(look, {**context, self.subject.key(name): one}, unchanged)
+            if isinstance(changed, Exception) or changed != unchanged:
+                return True
         return False
 
     def plain(self, name: str) -> Iterator[Mapping[str, Any]]:
@@ -171,13 +184,13 @@ class _Variation:
             self._unchanged[key] = _outcome(look, context)
         return self._unchanged[key]
 
-    def _lessons(self, changes: Mapping[str, Any]) -> object:
+    def _lessons(self, changes: Mapping[str, Any], known: Any = None) -> object:
         return [_answer(lesson) for lesson in rehearse(self.subject, **changes)]
 
-    def _weights(self, changes: Mapping[str, Any]) -> object:
-        return trained_weights(self.subject, changes)
+    def _weights(self, changes: Mapping[str, Any], known: Any = None) -> object:
+        return trained_weights(self.subject, changes, known)
 
-    def _all(self, changes: Mapping[str, Any]) -> object:
+    def _all(self, changes: Mapping[str, Any], known: Any = None) -> object:
         done = watch(self.subject, changes=changes)
         return done.weights, done.left
 
@@ -187,14 +200,14 @@ class Look(Protocol):
 
     __name__: str
 
-    def __call__(self, changes: Mapping[str, Any]) -> object:
-        """A comparable result."""
+    def __call__(self, changes: Mapping[str, Any], known: Any = None) -> object:
+        """A comparable result; it may be incomplete where it differs from the ``known`` one."""
 
 
-def _outcome(look: Look, changes: Mapping[str, Any]) -> object:
+def _outcome(look: Look, changes: Mapping[str, Any], known: object = None) -> object:
     """The result; a refusal is one too, and so is a failure."""
     try:
-        return look(changes)
+        return look(changes, known)
     except Exception as error:  # a component can raise anything
         return error
 
