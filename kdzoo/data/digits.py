@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.listing import Source
@@ -19,6 +17,10 @@ _BYTES = 10
 
 def read(img_size: int) -> Source:
     """1,257 training and 540 test images, (n, img_size, img_size, 1); the division never changes."""
+    # Only here: the import takes a second, which a run on one's own pictures need not wait for.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     scans, targets = load_digits(return_X_y=True)
     check_room("data.img_size", len(scans), img_size, _BYTES)
     grey = torch.as_tensor(scans, dtype=torch.float32).view(-1, 1, 8, 8) / 16
