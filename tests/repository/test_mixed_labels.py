@@ -28,7 +28,7 @@ MIXED = {"data.augment.mixup": 1.0, "data.augment.cutmix": 1.0}
 
 REFUSING = [
     "expert-labels", "crd", "crd-kd", "kdcl", "cs-kd", "ps-kd", "dlb", "tf-kd", "ema", "ca-mkd", "specialists",
-    "finetune", "replay", "joint", "lwf", "icarl", "podnet", "der",
+    "finetune", "replay", "joint", "lwf", "icarl", "podnet", "der", "mlkd-views", "mlkd-ls",
 ]  # fmt: skip
 """They read class ids, remember single images or show them in another augmentation."""
 
