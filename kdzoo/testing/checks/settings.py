@@ -81,24 +81,29 @@ def _trials(
     everywhere: Sequence[_Variation], name: str
 ) -> Iterator[tuple[_Variation, Look, Mapping[str, Any]]]:
     """Where and how to look for an effect: what is likely and fast first."""
-    here, others, V = everywhere[:1], everywhere[1:], _Variation
-    for several, contexts, whole in (
-        (here, V.plain, False),
-        (others, V.plain, False),
-        (here, V.plain, True),
-        (here, V.longer, False),
-        (here, V.longer, True),
-        (others, V.longer, False),
-        (others, V.plain, True),
-        (others, V.longer, True),
-        (everywhere, V.choices, False),
-        (everywhere, V.choices, True),
-        (everywhere, V.longer_choices, False),
-        (everywhere, V.longer_choices, True),
+    here, others = everywhere[:1], everywhere[1:]
+    plain, longer = _Variation.plain, _Variation.longer
+    choices, longer_choices = _Variation.choices, _Variation.longer_choices
+    quick, whole = 0, 1  # positions in _Variation.looks; single lessons have no whole look
+    for several, contexts, depth in (
+        (here, plain, quick),
+        (others, plain, quick),
+        (here, plain, whole),
+        (here, longer, quick),
+        (here, longer, whole),
+        (others, longer, quick),
+        (others, plain, whole),
+        (others, longer, whole),
+        (everywhere, choices, quick),
+        (everywhere, choices, whole),
+        (everywhere, longer_choices, quick),
+        (everywhere, longer_choices, whole),
     ):
         for one in several:
             for context in contexts(one, name):
-                yield from ((one, look, context) for look in one.looks(context)[whole:][:1])
+                looks = one.looks(context)
+                if depth < len(looks):
+                    yield one, looks[depth], context
 
 
 def _variations(subjects: Iterable[Subject]) -> Iterator[_Variation]:
