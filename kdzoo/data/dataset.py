@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from kdzoo.api.batch import Batch
-from kdzoo.data.listing import digest
-from kdzoo.data.parts import Part
 from kdzoo.data.reinforced import Reinforced
-from kdzoo.data.stream import Stream, TrainStream
+from kdzoo.data.stream import Stream
+from kdzoo.data.train_stream import TrainStream
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.evaluation import Evaluation
@@ -112,38 +110,3 @@ class DataSet:
     ) -> Batch:
         """Training samples by their index; see :meth:`kdzoo.api.run.Data.fetch`."""
         return self.train.fetch(index, view, weak, epoch, auto_augment)
-
-
-def hashes(
-    parts: Mapping[str, Part],
-    pixels: Mapping[str, Mapping[str, str]],
-    classes: Sequence[str],
-    img_size: int,
-    computed: Mapping[str, str],
-) -> tuple[str, str]:
-    """``hash`` and ``content_hash`` of a data set.
-
-    Args:
-        parts: the splits.
-        pixels: modality -> listing name -> digest.
-        classes: their names.
-        img_size: side in pixels.
-        computed: modality -> how it is computed.
-
-    """
-    first, *paired = pixels
-    common: list[object] = [img_size, *classes]
-    for name in sorted(paired):
-        common += "paired", name, *(pixels[name][origin] for origin in sorted(pixels[name]))
-    for name in sorted(computed):
-        common += "computed", name, computed[name]
-    shown, full = [*common], [*common]
-    for name, part in parts.items():
-        about = name, pixels[first][part.origin], _digest(part.split.index)
-        shown += *about, _digest(part.split.target)
-        full += *about, hashlib.sha256(part.listing.targets[part.split.index.numpy()].tobytes()).hexdigest()
-    return digest(shown), digest(full)
-
-
-def _digest(numbers: Tensor) -> str:
-    return hashlib.sha256(numbers.numpy().tobytes()).hexdigest()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from kdzoo.data.images import Piece
 from kdzoo.data.listing import Pixels
-from kdzoo.data.stream import Piece
 
 _PART_OF_FREE_MEMORY = 0.5
 

@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from kdzoo.api.batch import UNLABELLED
 from kdzoo.cores import available_cores
 from kdzoo.data import reinforced
 from kdzoo.data.array_listing import ArrayListing
 from kdzoo.data.augment import Augment
-from kdzoo.data.dataset import DataSet, hashes
-from kdzoo.data.decode import USUAL_SIDE, Progress, sniff_side
-from kdzoo.data.defaults import default_augment, with_defaults
+from kdzoo.data.content import hashes
+from kdzoo.data.dataset import DataSet
+from kdzoo.data.decode import USUAL_SIDE, Progress
+from kdzoo.data.decoded import decode, from_memory, pixels_of, unreadable
 from kdzoo.data.doubts import tell_doubts
-from kdzoo.data.form import Canvas, Evaluated, Form, Square
-from kdzoo.data.listing import Listing, Source
-from kdzoo.data.memory import Memory, to_device
+from kdzoo.data.form import Canvas
+from kdzoo.data.images import IMAGE
+from kdzoo.data.listing import Listing
 from kdzoo.data.mix import Labels, Mix
 from kdzoo.data.modality import COMPUTED
 from kdzoo.data.once import Once
-from kdzoo.data.pairs import Pairs, match
-from kdzoo.data.parts import Part, choose, needed, whole
+from kdzoo.data.pairs import match
+from kdzoo.data.parts import Part
+from kdzoo.data.preparation import augment_of, evaluation_of, forms_of, own_side
 from kdzoo.data.room import check_room
-from kdzoo.data.shelf import Shelf, Shelves
+from kdzoo.data.shelf import Shelves
 from kdzoo.data.source import data_name, find_source
 from kdzoo.data.split import Split
-from kdzoo.data.stream import IMAGE, Images, Share, Stream, TrainStream
+from kdzoo.data.stream import Share, Stream
 from kdzoo.data.streaming import Streaming
+from kdzoo.data.train_stream import TrainStream
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.data import DataConfig
-from kdzoo.recipe.evaluation import TIMM, WHOLE, Evaluation
+from kdzoo.recipe.evaluation import TIMM, Evaluation
 from kdzoo.zoo import Zoo
 
 
@@ -87,13 +88,13 @@ def open_data(
         config = taught.config(config)
     once = once or Once()
     source = once.get(("source", *_origin(config)), lambda: find_source(config, zoo))
-    own = once.get(("own side", id(source)), partial(_own_side, config, source))
+    own = once.get(("own side", id(source)), partial(own_side, config, source))
     img_size = config.img_size or own or USUAL_SIDE
     if own is not None and isinstance(source.train, ArrayListing):
         img_size = own
-    augment = _augment(config, source, img_size, own is None)
-    how = _evaluation(config, source, evaluation, own is None)
-    forms = _forms(config, img_size, own is None and augment.scale is not None, how)
+    augment = augment_of(config, source, img_size, own is None)
+    how = evaluation_of(config, source, evaluation, own is None)
+    forms = forms_of(config, img_size, own is None and augment.scale is not None, how)
     once.get(("doubts", id(source)), partial(tell_doubts, source, config, cache_dir, warn))
     pairs = {
         name: once.get(
@@ -105,8 +106,8 @@ def open_data(
     scanned = time.perf_counter() - started
 
     shelves = Shelves(config, cache_dir, progress, warn, once)
-    parts, shelved = _decode(source, pairs, config, forms, shelves)
-    skipped = dict(_unreadable(source, pairs, shelved))
+    parts, shelved = decode(source, pairs, config, forms, shelves)
+    skipped = dict(unreadable(source, pairs, shelved))
     vary = Augment(augment, seed if taught is None else taught.facts.seed, img_size)
 
     def meet(name: str, reason: str) -> None:
@@ -114,22 +115,31 @@ def open_data(
         warn(f"{name}: unreadable image, left out: {reason}")
 
     if shelved:
-        images = {modality: _from_memory(parts, own, device, once) for modality, own in shelved.items()}
+        images = {modality: from_memory(parts, own, device, once) for modality, own in shelved.items()}
     else:
-        workers = max(1, available_cores() // world) if config.workers is None else config.workers
-        bad = {
+        damaged = {
             name: shelves.check(name, part.listing, part.split.index)
-            for name, part in parts.items() if name != "train"
-        }  # fmt: skip
-        skipped.update(pair for found in bad.values() for pair in found.items())
-        images = {IMAGE: {
-            name: Streaming(
-                part.listing, part.split.index, form=forms[name],
-                view=vary.crops if isinstance(forms[name], Canvas) else None, workers=workers, device=device,
-                tolerated=config.bad_images, what=f"the split {name}", skipped=meet, bad=bad.get(name),
-            )
             for name, part in parts.items()
-        }}  # fmt: skip
+            if name != "train"
+        }
+        skipped.update(pair for found in damaged.values() for pair in found.items())
+        workers = max(1, available_cores() // world) if config.workers is None else config.workers
+
+        def streamed(name: str, part: Part) -> Streaming:
+            return Streaming(
+                part.listing,
+                part.split.index,
+                form=forms[name],
+                view=vary.crops if isinstance(forms[name], Canvas) else None,
+                workers=workers,
+                device=device,
+                tolerated=config.bad_images,
+                what=f"the split {name}",
+                skipped=meet,
+                bad=damaged.get(name),
+            )
+
+        images = {IMAGE: {name: streamed(name, part) for name, part in parts.items()}}
     computed = {name: COMPUTED[how] for name, how in config.computed.items()}
     compute = {name: kind.compute for name, kind in computed.items()}
     paired = {name: {modality: images[modality][name] for modality in pairs} for name in parts}
@@ -155,21 +165,8 @@ def open_data(
         views=config.views,
         pick=None if taught is None else partial(taught.drawn, seed),
     )  # fmt: skip
-    pixels = {
-        modality: {name: shelf.digest for name, shelf in own.items() if name != _CUT}
-        for modality, own in shelved.items()
-    } or {IMAGE: {part.origin: part.listing.manifest for part in parts.values()}}
-    seen, content = hashes(parts, pixels, source.classes, img_size, config.computed)
-    by_modality = {
-        modality: hashes(
-            parts,
-            {name: own for name, own in pixels.items() if name in (IMAGE, modality)},
-            source.classes,
-            img_size,
-            {name: kind for name, kind in config.computed.items() if name == modality},
-        )[1]
-        for modality in (IMAGE, *pairs, *computed)
-    }
+    pixels = pixels_of(shelved) or {IMAGE: {part.origin: part.listing.manifest for part in parts.values()}}
+    seen, content, contents = hashes(parts, pixels, source.classes, img_size, config.computed)
     opened = DataSet(
         training=train,
         val=streams.get("val"),
@@ -184,7 +181,7 @@ def open_data(
         augment=augment,
         hash=seen,
         content_hash=content,
-        content_hashes=by_modality,
+        content_hashes=contents,
         names=source.train.keys,
         timing={"scan": scanned, "decode": shelves.seconds},
         notes=(
@@ -223,48 +220,6 @@ def _origin(config: DataConfig) -> tuple[Hashable, ...]:
     )
 
 
-def _own_side(config: DataConfig, source: Source) -> int | None:
-    """The side of images that are all alike; None for photographs."""
-    if isinstance(source.train, ArrayListing):
-        return int(source.train.images.shape[1])
-    listings = (None if config.withhold_train else source.train, source.val, source.test)
-    return sniff_side([listing for listing in listings if listing is not None])
-
-
-def _augment(config: DataConfig, source: Source, img_size: int, photographs: bool) -> AugmentConfig:
-    default = default_augment(data_name(config), img_size, source.mirror, photographs)
-    augment = with_defaults(config.augment, default)
-    if augment.crop > img_size:
-        raise KdzooError(
-            f"data.augment.crop {augment.crop}: at most the side of the images, {img_size} pixels"
-        )
-    return augment
-
-
-def _evaluation(
-    config: DataConfig, source: Source, usual: Evaluation, photographs: bool
-) -> Evaluation | None:
-    """How images are prepared for evaluation; None for tiny ones, which are taken as they are."""
-    given = {"crop_pct": config.crop_pct, "interpolation": config.interpolation}
-    given = {name: value for name, value in given.items() if value is not None}
-    if given and isinstance(source.train, ArrayListing):
-        raise KdzooError(
-            f"data.{' and data.'.join(given)}: the images of {data_name(config)!r} come decoded, and are taken as "
-            "they are"
-        )
-    if not (photographs or given):
-        return None
-    return replace(usual if photographs else WHOLE, **given)  # type: ignore[arg-type]  # as the configuration checks
-
-
-def _forms(config: DataConfig, img_size: int, canvas: bool, evaluation: Evaluation | None) -> dict[str, Form]:
-    """The form in which each split is kept."""
-    square = Square(img_size)
-    held_out = square if evaluation is None else Evaluated(img_size, evaluation)
-    train = Canvas(round(config.canvas * img_size)) if canvas else square
-    return {"train": train, "val": held_out, "test": held_out}
-
-
 def _few_steps(config: DataConfig, train: TrainStream | None) -> Iterator[str]:
     """A warning where an epoch of a folder has fewer than four steps, and a smaller batch has more."""
     if train is not None and data_name(config) == "folder" and config.batch_size > 32 and len(train) < 4:
@@ -283,99 +238,6 @@ def _balance(config: DataConfig, train: Split) -> bool:
 
 def _channels(listing: Listing) -> int:
     return int(listing.images.shape[-1]) if isinstance(listing, ArrayListing) else 3
-
-
-Shelved = Mapping[str, Mapping[str, Shelf]]
-"""Modality -> listing name -> its decoded samples."""
-
-_CUT = "held out of train"
-"""Stands for a listing: the samples of train on which a run validates, where those are decoded otherwise."""
-
-
-def _decode(
-    source: Source,
-    pairs: Mapping[str, Pairs],
-    config: DataConfig,
-    forms: Mapping[str, Form],
-    shelves: Shelves,
-) -> tuple[dict[str, Part], Shelved]:
-    """The parts of the splits, and the shelves that hold them: none if they are too many."""
-
-    def fits(wanted: Mapping[str, tuple[Listing, Tensor]]) -> bool:
-        pixels = sum(
-            len(rows) * forms[name].side ** 2
-            for name, (listing, rows) in wanted.items()
-            if not isinstance(listing, ArrayListing)
-        )
-        return (1 + len(pairs)) * pixels * 3 <= config.cache_gb * 1e9
-
-    def fill(wanted: Mapping[str, tuple[Listing, Tensor]]) -> dict[str, dict[str, Shelf]]:
-        filled = {IMAGE: {name: shelves.fill(name, *rows, forms[name]) for name, rows in wanted.items()}}
-        for modality, one in pairs.items():
-            filled[modality] = {
-                name: shelves.fill(
-                    f"{modality}-{name}",
-                    one.source.train if listing is source.train else getattr(one.source, name),
-                    rows,
-                    forms[name],
-                )
-                for name, (listing, rows) in wanted.items()
-            }
-        return filled
-
-    def bad(shelved: Shelved) -> dict[str, set[int]]:
-        return {name: {row for own in shelved.values() for row in own[name].bad} for name in shelved[IMAGE]}
-
-    everything = whole(source, config)
-    if fits(everything):
-        shelved = fill(everything)
-        parts = choose(source, config, bad(shelved))
-    else:
-        parts = choose(source, config, {})
-        wanted = needed(parts)
-        if not fits(wanted):
-            if pairs:
-                raise KdzooError(
-                    f"{' and '.join(f'data.paired.{name}' for name in pairs)}: the pairs decode to more than "
-                    f"data.cache_gb = {config.cache_gb:g}, and pairs do not stream; raise it or use fewer images "
-                    "(data.train_per_class, data.test_per_class)"
-                )
-            return parts, {}
-        shelved = fill(wanted)
-        left_out = bad(shelved)
-        parts = {name: part.without(left_out[part.origin]) for name, part in parts.items()}
-    if "val" in parts and parts["val"].origin == "train" and forms["val"] != forms["train"]:
-        cut = fill({"val": (source.train, parts["val"].split.index)})
-        parts["val"] = parts["val"].without(bad(cut)["val"])
-        shelved = {modality: {**own, _CUT: cut[modality]["val"]} for modality, own in shelved.items()}
-    return parts, shelved
-
-
-def _unreadable(source: Source, pairs: Mapping[str, Pairs], shelved: Shelved) -> Iterator[tuple[str, str]]:
-    """Images that could not be read, and why; one that has no partner was reported as such."""
-    for modality, own in shelved.items():
-        for name, shelf in own.items():
-            origin = "train" if name == _CUT else name
-            listing = getattr(source if modality == IMAGE else pairs[modality].source, origin)
-            alone = pairs[modality].alone[origin] if modality in pairs else ()
-            yield from ((listing.names[row], reason) for row, reason in shelf.bad.items() if row not in alone)
-
-
-def _from_memory(
-    parts: Mapping[str, Part], shelved: Mapping[str, Shelf], device: torch.device, once: Once
-) -> Mapping[str, Images]:
-    stores = {
-        name: once.get(("store", id(shelf), device), partial(to_device, shelf.images, device))
-        for name, shelf in shelved.items()
-    }
-    held_out = _CUT if _CUT in shelved else "train"
-
-    def images(name: str, part: Part) -> Images:
-        kept = held_out if name == "val" and part.origin == "train" else part.origin
-        shelf = shelved[kept]
-        return Memory(stores[kept], shelf.position(part.split.index), device, shelf.check, shelf.sizes)
-
-    return {name: images(name, part) for name, part in parts.items()}
 
 
 def _mix(augment: AugmentConfig, train: Split, classes: int, seed: int) -> Mix | None:

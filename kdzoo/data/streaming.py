@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 
 from kdzoo.data.decode import check_readable, read, true_size
 from kdzoo.data.form import Form
+from kdzoo.data.images import Piece
 from kdzoo.data.listing import Listing, Pixels
-from kdzoo.data.stream import Piece
 from kdzoo.errors import KdzooError, ending
 
 Make = Callable[[Image.Image], Pixels]
