@@ -32,7 +32,8 @@ from kdzoo.bench.executors.queue import QueuedJob, of_suite, read_batches
 from kdzoo.bench.executors.record import Attempt, Record, write_record
 from kdzoo.bench.executors.settings import Settings
 from kdzoo.bench.executors.status import status
-from kdzoo.bench.plan import Entry, Planner
+from kdzoo.bench.plan import Entry
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.run import SuiteSession
 from kdzoo.registry.load import load_registry

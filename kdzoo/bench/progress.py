@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from kdzoo.bench.plan import TUNING
+from kdzoo.bench.planner import TUNING
 from kdzoo.bench.recorded import recorded
 from kdzoo.bench.schedule import Schedule
 from kdzoo.bench.task import Task

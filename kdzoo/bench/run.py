@@ -19,7 +19,8 @@ from kdzoo.bench.ledger import (
     TunedEntry,
     write_ledger,
 )
-from kdzoo.bench.plan import Entry, Plan, Planner, Run, Search
+from kdzoo.bench.plan import Entry, Plan, Run, Search
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.recorded import recorded
 from kdzoo.bench.schedule import Schedule

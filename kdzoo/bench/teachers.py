@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from kdzoo.bench.crew import Crew
 from kdzoo.bench.ledger import write_json
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.pool import Pool
 from kdzoo.bench.recorded import Percent, read_json, recorded
 from kdzoo.bench.work import work

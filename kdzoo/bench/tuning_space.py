@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ _INSET = 0.01
 """Part of a range by which it stays away from an end that is excluded."""
 
 _DIGITS = 4
+
+_FACTOR = re.compile(r"x(\d+\.?\d*|\.\d+)")
 
 
 @dataclass(frozen=True)
@@ -142,3 +145,17 @@ def _widened(key: str, own: float, low: float, high: float, log: bool, whole: bo
     if whole:
         low, high = math.ceil(low), math.floor(high)
     return Dimension(key, own, low, high, log, whole)
+
+
+def scaled(key: str, value: Any, recipe: Recipe) -> Any:
+    """Replace ``"x0.3"`` by 0.3 times the value of the method's recipe at ``key``; keep other values."""
+    factor = _FACTOR.fullmatch(value) if isinstance(value, str) else None
+    if factor is None:
+        return value
+    own = number_at(recipe, key)
+    if own is None:
+        raise KdzooError(
+            f"tune: {key} {value!r} is a factor on a number, and method {recipe.method!r} has none there; "
+            "name the method's candidates in the suite's tune"
+        )
+    return own * float(factor[1])

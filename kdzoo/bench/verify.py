@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kdzoo.bench.ledger import PlannedRun
-from kdzoo.bench.plan import NO_CHANGE, Planner
+from kdzoo.bench.planner import NO_CHANGE, Planner
 from kdzoo.bench.recorded import Recorded
 from kdzoo.bench.results import SuiteResults, read_results
 from kdzoo.bench.suite import narrowed

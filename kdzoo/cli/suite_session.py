@@ -14,7 +14,7 @@ import typer
 from kdzoo.bench.crew import Crew, available_gpus, crew, thread_limit
 from kdzoo.bench.data import EMBEDDED, SuiteData
 from kdzoo.bench.executors.executor import Executor
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.publish import publish
 from kdzoo.bench.results import SuiteResults

@@ -19,7 +19,7 @@ from kdzoo.bench.executors.queue import QueuedJob, read_batches
 from kdzoo.bench.executors.record import Record, read_record, write_record
 from kdzoo.bench.executors.settings import Settings
 from kdzoo.bench.executors.status import status
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.results import read_results
 from kdzoo.bench.run import SuiteSession

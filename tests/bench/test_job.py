@@ -15,7 +15,8 @@ from kdzoo.bench.executors.job import Pack, await_end
 from kdzoo.bench.executors.plan_file import write_plan
 from kdzoo.bench.executors.record import Record, forget, position, read_record, write_record
 from kdzoo.bench.executors.settings import Settings, write_settings
-from kdzoo.bench.plan import Plan, Planner
+from kdzoo.bench.plan import Plan
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.task import Task
 from kdzoo.owner import Owner
 from kdzoo.registry.load import load_registry

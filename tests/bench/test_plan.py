@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from kdzoo.bench.plan import Plan, Planner
+from kdzoo.bench.plan import Plan
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.suite import narrowed, open_suite
+from kdzoo.bench.suite_methods import methods_of
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
@@ -88,8 +90,7 @@ def test_installed_methods_are_those_whose_package_is(zoo: Zoo, tmp_path: Path) 
     suite = Suite.model_validate({"pairs": [PAIR], "seeds": [0]})
     registry = load_registry(zoo)
     only_core = Zoo([plugin for plugin in zoo.known if plugin.distribution == "kdzoo"])
-    planner = Planner("mini", suite, output=tmp_path, zoo=only_core, registry=registry)
-    assert planner.methods() == ["baseline", "label-smoothing"]
+    assert methods_of("mini", suite, registry, only_core) == ["baseline", "label-smoothing"]
     named = Planner(
         "mini",
         suite.model_copy(update={"methods": ("kd",)}),

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from kdzoo.bench.crew import crew
 from kdzoo.bench.ledger import read_ledger
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.progress import Pace, SuiteProgress, duration
 from kdzoo.bench.results import read_results
 from kdzoo.bench.run import SuiteSession

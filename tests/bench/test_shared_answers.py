@@ -12,7 +12,8 @@ from rich.console import Console
 
 from kdzoo.bench.crew import crew
 from kdzoo.bench.leaderboard import leaderboard
-from kdzoo.bench.plan import Plan, Planner
+from kdzoo.bench.plan import Plan
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.report import write_report
 from kdzoo.bench.results import PairResults, read_results

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from kdzoo.bench.crew import crew
 from kdzoo.bench.ledger import TunedEntry, read_ledger
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.progress import SuiteProgress
 from kdzoo.bench.report import write_report
 from kdzoo.bench.results import read_results

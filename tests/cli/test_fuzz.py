@@ -17,7 +17,7 @@ import pytest
 
 from kdzoo.bench.ledger import SUITE_FILE, TUNING_FILE
 from kdzoo.bench.markdown import run_markdown, suite_markdown
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.report import write_report
 from kdzoo.bench.results import read_results
 from kdzoo.bench.single import read_run

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from kdzoo.api import DeclaredRole, Scheme
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.errors import KdzooError
 from kdzoo.recipe.layers import Layer, parse_set
 from kdzoo.registry.load import load_registry

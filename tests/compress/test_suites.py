@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdzoo.bench.data import SuiteData
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.compress import suites
 from kdzoo.compress.likeness import explained
 from kdzoo.compress.plan import Student

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from kdzoo.bench.plan import Planner
+from kdzoo.bench.planner import Planner
 from kdzoo.bench.suite import narrowed
 from kdzoo.recipe.augment import AugmentConfig
 from kdzoo.recipe.decides import DataFacts
