@@ -49,7 +49,13 @@ def outcome(folder: Path) -> str:
     return found
 
 
-@pytest.mark.parametrize("method", FAMILIES)
+def families() -> list[object]:
+    """kd and dml in every run of the tests, the others in those with the slow ones."""
+    quick = ("kd", "dml")
+    return [pytest.param(one, marks=[] if one in quick else pytest.mark.slow) for one in FAMILIES]
+
+
+@pytest.mark.parametrize("method", families())
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(method, small_recipe, tmp_path):
     job = small_recipe(method, **FAMILIES[method])
     started = time.monotonic()

@@ -126,6 +126,7 @@ def digest(folder: Path) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_run_whoever_starts_them(tmp_path: Path, alone: dict[str, str]) -> None:
     one = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     by_torchrun = subprocess.run(

@@ -33,6 +33,7 @@ def start(recipe: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(CHILD), "train", str(recipe), str(folder)])
 
 
+@pytest.mark.slow
 def test_one_trains_it_and_the_others_wait_or_take_over(tmp_path: Path, cache: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     write(small("kd", **FEW), recipe)

@@ -185,6 +185,7 @@ def test_a_run_that_was_killed_while_it_recorded(step: int, tmp_path: Path, cach
     assert not list((cache / "answers").glob("*/*.part"))
 
 
+@pytest.mark.slow
 def test_two_record_at_once(tmp_path: Path, cache: Path) -> None:
     threads = torch.get_num_threads()
     run(small("kd", **FEW, store_gb=0), tmp_path / "teacher first")

@@ -51,8 +51,15 @@ def commands() -> Iterator[object]:
         for number, line in enumerate(parameter.values[0].replace("\\\n", " ").splitlines(), 1):
             command = shlex.split(line, comments=True)
             if command and command[0] == "kdzoo":
-                of_a_card = str(parameter.id).startswith("plugins")  # two networks of a real size are trained
-                marks = [pytest.mark.slow] if of_a_card else []
+                document = str(parameter.id)
+                # the cards' commands train networks of a real size, and suites and rows train several
+                heavy = document.startswith("plugins") or command[1] in (
+                    "bench",
+                    "reproduce",
+                    "report",
+                    "check",
+                )
+                marks = [pytest.mark.slow] if heavy and not document.startswith("README") else []
                 yield pytest.param(command[1:], id=f"{parameter.id}+{number}", marks=marks)
 
 

@@ -198,6 +198,7 @@ def test_a_hyperparameter_that_does_nothing_is_not_saved_by_its_range(found):
     only_one(found(Deaf, "hyper-parameter"), "hyper-parameter", "nothing changes with 0.3 in", "share")
 
 
+@pytest.mark.slow
 def test_one_hyperparameter_may_be_exempt_and_no_other(found):
     class Deaf(Right):
         name = "deaf"
@@ -261,6 +262,7 @@ def test_a_component_that_raises(found):
     only_one(found(Broken, "zero"), "zero", "IndexError", "test_lessons.py")
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_that_counts_under_another_choice(found):
     class Choosy(Right):
         name = "choosy"
@@ -275,6 +277,7 @@ def test_a_hyperparameter_that_counts_under_another_choice(found):
     assert found(Choosy, "hyper-parameter") == []
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_that_counts_in_another_method(found):
     class Choosy(Right):
         name = "choosy"

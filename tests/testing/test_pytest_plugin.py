@@ -69,6 +69,7 @@ def test_each_component_and_check_is_a_test(project):
     assert "1 failed, 4 passed, 1 skipped" in text
 
 
+@pytest.mark.slow
 def test_a_name_that_means_nothing_is_one_line(project):
     code, text = run_pytest(project, "--kdzoo=kdzoo-quite")
     assert code == 4

@@ -117,6 +117,7 @@ def test_a_terminal_of_eighty_columns_is_not_overrun(kdzoo, run, photos, here, m
     assert not any("\x1b" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_ends_it_quietly(run, photos, here):
     command = f"{sys.executable} -m kdzoo predict {run} {photos} {photos} --format csv --batch 1 | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)

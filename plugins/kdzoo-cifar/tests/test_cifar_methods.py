@@ -93,6 +93,7 @@ def test_a_short_run(method, trained, tmp_path):
     assert 0 <= result["test/last"] <= 100
 
 
+@pytest.mark.slow
 def test_an_exported_student_loads_in_plain_timm(trained, tmp_path):
     """In a process that has imported timm and the networks alone."""
     result = run("kd", tmp_path / "run", trained)

@@ -278,6 +278,7 @@ def test_every_suite_runs_on_a_made_set(suite, cifar, tmp_path):
     assert not found["failures"]
 
 
+@pytest.mark.slow
 def test_a_row_runs_on_a_made_set(cifar, tmp_path):
     """The quickest of the pairs; the others are slow tests."""
     classes, method, pair, *small = RUNS["cifar10-attention"]

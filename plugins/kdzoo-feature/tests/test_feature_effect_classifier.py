@@ -47,21 +47,25 @@ def alone(experiment):
     return run
 
 
+@pytest.mark.slow
 def test_vid_alone_makes_a_representation(alone, untaught, beats):
     """`vid` alone, without labels or logits, against random weights"""
     beats("5-NN accuracy, %", neighbours(alone("vid")), neighbours(untaught), by=15)
 
 
+@pytest.mark.slow
 def test_ofd_alone_makes_a_representation(alone, untaught, beats):
     """`ofd` alone, without labels or logits, against random weights"""
     beats("5-NN accuracy, %", neighbours(alone("ofd")), neighbours(untaught), by=13)
 
 
+@pytest.mark.slow
 def test_reviewkd_alone_makes_a_representation(alone, untaught, beats):
     """`reviewkd` alone, without labels or logits, against random weights"""
     beats("5-NN accuracy, %", neighbours(alone("reviewkd")), neighbours(untaught), by=15)
 
 
+@pytest.mark.slow
 def test_srrl_alone_makes_a_representation(alone, untaught, beats):
     """`srrl` alone, without labels or logits, against random weights"""
     beats("5-NN accuracy, %", neighbours(alone("srrl")), neighbours(untaught), by=15)

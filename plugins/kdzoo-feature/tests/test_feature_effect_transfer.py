@@ -45,6 +45,7 @@ def test_hints_first_then_few_labels(experiment, beats):
     beats("accuracy, %", fitnet.accuracy, fifty_labels(experiment).accuracy, by=5)
 
 
+@pytest.mark.slow
 def test_boundaries_are_taken_over(experiment, beats):
     """`ab`'s first phase alone, without labels or logits, against each neuron's commoner state"""
     # The second phase, of one epoch, has no label to learn from.
@@ -60,12 +61,14 @@ def test_boundaries_are_taken_over(experiment, beats):
     beats("accuracy of a probe on 50 labels, %", probe(ab), probe(untaught(experiment)), by=10)
 
 
+@pytest.mark.slow
 def test_factors_alone_make_an_embedding(experiment, beats):
     """`ft` alone, without labels or logits, against random weights"""
     ft = experiment("ft", epochs=8, labels_per_class=0, **{"algorithm.task_weight": 0.0})
     beats("accuracy of a probe on 50 labels, %", probe(ft), probe(untaught(experiment)), by=5)
 
 
+@pytest.mark.slow
 def test_generating_from_holes_alone_makes_an_embedding(experiment, beats):
     """`mgd` alone, without labels or logits, against random weights"""
     settings = {"algorithm.task_weight": 0.0, "knowledge.stages": (-2, -1)}
@@ -73,6 +76,7 @@ def test_generating_from_holes_alone_makes_an_embedding(experiment, beats):
     beats("accuracy of a probe on 50 labels, %", probe(mgd), probe(untaught(experiment)), by=10)
 
 
+@pytest.mark.slow
 def test_patterns_are_taken_over(experiment, beats):
     """`nst` alone, without labels or logits, against random weights"""
     nst = experiment("nst", epochs=8, labels_per_class=0, **{"algorithm.task_weight": 0.0})

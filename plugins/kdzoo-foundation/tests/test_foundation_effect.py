@@ -24,18 +24,20 @@ def probed(experiment, labelled):
 ALONE = {"labels_per_class": 0, "algorithm.task_weight": 0.0}
 """Of a method that has a task loss otherwise."""
 
+SLOW = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
         ("features", TRAINED),
-        ("features-dense", TRAINED),
-        ("proteus", TRAINED),
-        ("proxy", {**TRAINED, "roles.proxy.model": "test_resnet"}),
-        ("queue", TRAINED),
-        ("agglomerate-phi-s", TRAINED),
-        ("srd", ALONE),
-        ("vkd", ALONE),
+        pytest.param("features-dense", TRAINED, marks=SLOW),
+        pytest.param("proteus", TRAINED, marks=SLOW),
+        pytest.param("proxy", {**TRAINED, "roles.proxy.model": "test_resnet"}, marks=SLOW),
+        pytest.param("queue", TRAINED, marks=SLOW),
+        pytest.param("agglomerate-phi-s", TRAINED, marks=SLOW),
+        pytest.param("srd", ALONE, marks=SLOW),
+        pytest.param("vkd", ALONE, marks=SLOW),
     ],
 )
 def test_features_without_labels_stand_in_for_labels(method, settings, experiment, beats):

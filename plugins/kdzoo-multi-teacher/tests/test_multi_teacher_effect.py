@@ -50,6 +50,7 @@ def confidence(one):
     return F.softmax(one.answer("student").logits, dim=1).gather(1, target[:, None]).mean().item()
 
 
+@pytest.mark.slow
 def test_ebkd_listens_to_the_teacher_who_is_sure(experiment, beats, teachers):
     """`ebkd` with one sure teacher and one that hardly prefers any class, against `avg`"""
     both = {**two(teachers, "good", "vague"), "knowledge.temperature": 1.0}

@@ -46,6 +46,7 @@ def test_a_search_reads_the_teacher_and_does_not_change_it(experiment):
             assert torch.equal(one, done.run.roles["teacher"].state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_convnexts_are_searched_with_other_knowledge_under_optuna(experiment):
     pytest.importorskip("optuna")
     done = experiment(

@@ -49,6 +49,7 @@ def test_peers_teach_each_other_on_unlabelled_images(experiment, beats):
     beats("accuracy of the weaker peer, %", weaker(dml, *roles), weaker(alone, *roles), by=2)
 
 
+@pytest.mark.slow
 def test_peers_learn_from_their_ensemble_on_unlabelled_images(experiment, beats):
     """`kdcl`, 100 labels and 1,157 unlabelled images, against the same two peers without the common target"""
     kdcl = experiment("kdcl", **FEW)

@@ -29,6 +29,7 @@ def calibrated(network, images):
     return network.eval()
 
 
+@pytest.mark.slow
 def test_exported_and_loaded_it_gives_the_same_logits(tmp_path):
     one = backbone("test_efficientnet")
     layers = insert(one, 2, 3, per_channel=True)

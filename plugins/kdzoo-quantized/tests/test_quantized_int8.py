@@ -184,6 +184,7 @@ def test_the_program_stores_int8_and_answers_as_what_rounded(network, rounded, i
         torch.testing.assert_close(loaded(images[:1]), own[:1])
 
 
+@pytest.mark.slow
 def test_the_file_is_read_in_another_process_as_the_card_says(rounded, images, tmp_path):
     """There torchao is not imported, which makes the operators known in this one."""
     (tmp_path / "student").mkdir()
@@ -199,7 +200,7 @@ def test_the_file_is_read_in_another_process_as_the_card_says(rounded, images, t
     torch.testing.assert_close(torch.load(tmp_path / "logits.pt"), expected)
 
 
-@pytest.mark.parametrize("name", ["test_nfnet", "resnetv2_50x1_bit"])
+@pytest.mark.parametrize("name", ["test_nfnet", pytest.param("resnetv2_50x1_bit", marks=pytest.mark.slow)])
 def test_a_network_that_computes_its_weights_is_refused(name):
     import timm
 

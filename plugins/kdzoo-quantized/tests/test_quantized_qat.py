@@ -73,6 +73,7 @@ def test_the_student_rounds_learns_its_steps_and_says_what_it_weighs(trained):
         assert torch.equal(program(batch.inputs["image"]), student.eval()(batch.inputs["image"]).logits)
 
 
+@pytest.mark.slow
 def test_a_student_that_starts_as_its_teacher_has_its_weights(trained, teacher_file):
     still = {"algorithm.start": "teacher", "algorithm.rate": 1e-12, "optim.weight_decay": 0.0}
     run, *_ = trained("lsq-kd", **still, **{"optim.warmup_lr": 0.0})
@@ -83,6 +84,7 @@ def test_a_student_that_starts_as_its_teacher_has_its_weights(trained, teacher_f
         )
 
 
+@pytest.mark.slow
 def test_a_float_phase_comes_before_the_rounding(trained):
     run, rows, *_ = trained("lsq-kd", "test_efficientnet", epochs=2)
     phases = [row["phase"] for row in rows if row["event"] == "epoch"]
@@ -127,6 +129,7 @@ def test_the_teacher_learns_in_the_co_study_alone(trained, teacher_file):
     }
 
 
+@pytest.mark.slow
 def test_the_tutor_is_frozen(trained):
     """One run whose tutoring is 1 epoch and one whose tutoring is 3 have the same teacher."""
     shares = {"algorithm.start": "teacher", "optim.sched": "none"}
@@ -138,6 +141,7 @@ def test_the_tutor_is_frozen(trained):
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knowledge", ["rkd", "at"])
 def test_other_knowledge(trained, knowledge):
     _, _, _, result = trained("lsq-kd", "test_efficientnet", epochs=2, knowledge=knowledge)

@@ -12,6 +12,7 @@ from kdzoo_relation.functional import channel_correlations, fsp_matrix
 from kdzoo_relation.functional.vectors import unit
 
 ALONE = {"algorithm.task_weight": 0.0}
+SLOW = pytest.mark.slow
 
 
 def neighbours(one):
@@ -45,13 +46,14 @@ def connected(one, *stages):
         )
 
 
+@pytest.mark.slow
 def test_relations_alone_make_an_embedding(experiment, beats):
     """`rkd` alone, without labels or logits, against random weights"""
     rkd = experiment("rkd", epochs=10, labels_per_class=0, **ALONE)
     beats("5-NN accuracy, %", neighbours(rkd), untaught(experiment), by=15)
 
 
-@pytest.mark.parametrize("method", ["sp", "cc", "pkt"])
+@pytest.mark.parametrize("method", ["sp", pytest.param("cc", marks=SLOW), pytest.param("pkt", marks=SLOW)])
 def test_similarities_alone_make_an_embedding(experiment, beats, method):
     """`sp`, `cc` and `pkt` alone on embeddings, without labels or logits, against random weights"""
     settings = {"knowledge.stages": ()} if method == "sp" else {}
@@ -59,6 +61,7 @@ def test_similarities_alone_make_an_embedding(experiment, beats, method):
     beats(f"5-NN accuracy of `{method}`, %", neighbours(one), untaught(experiment), by=15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bank", [True, False])
 def test_telling_answers_apart_makes_an_embedding(experiment, beats, bank):
     """`crd` alone, without labels or logits, with and without its bank, against random weights"""

@@ -47,6 +47,7 @@ def test_dkd_shows_what_a_sure_teacher_thinks_of_the_wrong_classes(experiment, b
 AT_ONE = {**ONLY_THE_TEACHER, "knowledge.temperature": 1.0}
 
 
+@pytest.mark.slow
 def test_nkd_shows_what_a_sure_teacher_thinks_of_the_wrong_classes(experiment, beats):
     """`nkd` at temperature 1 on 1,257 unlabelled images, against 50 labelled ones and against `kd` at 1"""
     nkd = experiment("nkd", epochs=8, **AT_ONE)
@@ -96,6 +97,7 @@ def test_mlkd_teaches_how_samples_resemble(experiment, beats):
     beats("correlation of the samples' inner products, batch term alone", ours, theirs, by=0.1)
 
 
+@pytest.mark.slow
 def test_ctkd_makes_the_lesson_harder(experiment, beats):
     """`ctkd` on 1,257 unlabelled images: against 50 labels, and its lesson against the one it began with"""
     low = -3.0  # a temperature of 1.9, from where there is far to go

@@ -45,6 +45,7 @@ def test_exits_learn_from_the_deepest_one_without_a_label(experiment, beats):
     )
 
 
+@pytest.mark.slow
 def test_most_images_need_not_go_through_the_whole_network(experiment, beats):
     """`byot`, 10 images a class: answering early at a threshold of 0.9, against the deepest one's accuracy less 1"""
     byot = experiment("byot", epochs=60, student="test_resnet", train_per_class=10, batch_size=50)
@@ -54,6 +55,7 @@ def test_most_images_need_not_go_through_the_whole_network(experiment, beats):
     assert of["cost"] < 1
 
 
+@pytest.mark.slow
 def test_answers_to_a_class_come_together(experiment, beats):
     """`cs-kd`, 20 images a class, against plain training: distance of test answers within a class, negated"""
     paired = experiment("cs-kd", **FEW)
@@ -70,6 +72,7 @@ def test_the_past_makes_a_student_less_sure(experiment, beats):
     assert past.accuracy > alone.accuracy - 5
 
 
+@pytest.mark.slow
 def test_the_last_batch_makes_answers_consistent(experiment, beats):
     """`dlb`, 20 images a class, against its own two views without the last answers"""
     last = experiment("dlb", **FEW)
@@ -87,6 +90,7 @@ def test_a_generation_learns_from_the_last_one_without_a_label(experiment, beats
     beats("accuracy, %", born.accuracy, alone.accuracy, by=35)
 
 
+@pytest.mark.slow
 def test_the_average_restrains_the_student(experiment, beats):
     """`ema`, 20 images a class, against an average that does not teach: distance within a class, negated"""
     short = {"scheme.decay": 0.8}  # the run has 60 steps
