@@ -68,7 +68,6 @@ def results(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_the_teachers_are_those_of_the_index(results: Path, registry: Path) -> None:
     index = json.loads((results / "teachers" / INDEX_FILE).read_text())
     teacher = index["pairs"]["big>small"]

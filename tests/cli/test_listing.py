@@ -123,6 +123,7 @@ def test_show_has_components_hyperparameters_paper_and_citation(kdzoo):
     assert "scheme.peers" in keys
 
 
+@pytest.mark.slow
 def test_every_method_can_be_shown_in_eighty_columns(terminal):
     for name in METHODS:
         for line in terminal("show", name, columns=80):

@@ -60,6 +60,7 @@ def test_its_methods_are_listed_and_shown(place, request, kdzoo):
     assert kdzoo("show", "kd-hot").code == 2
 
 
+@pytest.mark.slow
 def test_its_suite_stands_in_a_leaderboard_with_where_each_method_came_from(
     file, kdzoo, tmp_path, monkeypatch
 ):

@@ -12,6 +12,8 @@ import torch
 
 from kdzoo.recipe.writing import write
 
+pytestmark = pytest.mark.slow  # two processes and nine runs
+
 METHODS = ("fitnet", "dml", "kd")
 CHANGES = {
     "dml": {"model_ema.decay": 0.9, "optim.grad_accum_steps": 2},

@@ -96,7 +96,16 @@ def test_there_is_something_to_cross():
     assert len(REFUSED) < len(PRODUCTS) / 2
 
 
-@pytest.mark.parametrize(("knowledge", "scheme"), PRODUCTS, ids=lambda name: name)
+def products():
+    """Every knowledge with a single teacher and every scheme with kd; all others are slow, for there are hundreds."""
+    for knowledge, scheme in PRODUCTS:
+        quick = scheme == "offline" or knowledge == "kd"
+        yield pytest.param(
+            knowledge, scheme, marks=[] if quick else pytest.mark.slow, id=f"{knowledge}-{scheme}"
+        )
+
+
+@pytest.mark.parametrize(("knowledge", "scheme"), list(products()))
 def test_every_knowledge_runs_under_every_scheme_or_says_why_not(
     make_run, zoo, knowledge, scheme, settings, request
 ):

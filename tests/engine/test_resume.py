@@ -50,9 +50,8 @@ def outcome(folder: Path) -> str:
 
 
 def families() -> list[object]:
-    """kd and dml in every run of the tests, the others in those with the slow ones."""
-    quick = ("kd", "dml")
-    return [pytest.param(one, marks=[] if one in quick else pytest.mark.slow) for one in FAMILIES]
+    """kd in every run of the tests, the others in those with the slow ones."""
+    return [pytest.param(one, marks=[] if one == "kd" else pytest.mark.slow) for one in FAMILIES]
 
 
 @pytest.mark.parametrize("method", families())

@@ -31,7 +31,9 @@ class Right(Knowledge):
 RUN_CHECKS = ("teacher", "student-mode", "leak", "seed", "resume", "wait", "half", "kept-maps")
 
 
-@pytest.mark.parametrize("kind", ["knowledge", "scheme", "algorithm"])
+@pytest.mark.parametrize(
+    "kind", ["knowledge", *(pytest.param(one, marks=pytest.mark.slow) for one in ("scheme", "algorithm"))]
+)
 def test_nothing_is_found_in_a_right_one(found, pair, plain, kind):
     component = {"knowledge": Right, "scheme": pair, "algorithm": plain}[kind]
     for check in RUN_CHECKS:

@@ -242,7 +242,7 @@ def test_a_decomposition_that_waits(found, plain, decompose, name):
     assert all("test_wrong_runs.py:" in one.where for one in findings)
 
 
-@pytest.mark.parametrize("every", [2, 3, 4, 5])
+@pytest.mark.parametrize("every", [2, *(pytest.param(one, marks=pytest.mark.slow) for one in (3, 4, 5))])
 def test_state_that_is_missing_at_some_steps_only(found, plain, every):
     class Accumulating(plain):
         """Updates with the mean loss of some steps; what it has collected is not in the checkpoint."""

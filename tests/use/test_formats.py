@@ -47,15 +47,20 @@ def written(folder: Path, form: str, to: Path, **options: object) -> Model:
     ("kind", "form", "options"),
     [
         ("plain", "onnx", {}),
-        ("plain", "onnx", {"included": True}),
         ("plain", "onnx", {"batch": 2, "included": True}),
         ("plain", "torchscript", {"included": True}),
-        ("plain", "pt2", {}),
-        ("transformer", "onnx", {"included": True}),
-        ("grey", "onnx", {"included": True}),
-        ("headless", "onnx", {}),
-        ("program", "onnx", {"included": True}),
-        ("program", "pt2", {}),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ("plain", "onnx", {"included": True}),
+                ("plain", "pt2", {}),
+                ("transformer", "onnx", {"included": True}),
+                ("grey", "onnx", {"included": True}),
+                ("headless", "onnx", {}),
+                ("program", "onnx", {"included": True}),
+                ("program", "pt2", {}),
+            )
+        ),
     ],
 )
 def test_a_file_alone_answers_as_torch_does(kind, form, options, student, pictures, tmp_path):

@@ -46,6 +46,7 @@ def test_the_student_looks_where_the_teacher_looks(experiment, beats):
     beats("cosine of what is peculiar to an image's map", ours, others, by=0.4)
 
 
+@pytest.mark.slow
 def test_links_that_are_learned_are_followed(experiment, beats):
     """`afd` with 50 labels and 1,257 unlabelled images, against the 50 labels alone"""
     afd = experiment("afd", epochs=8, labels_per_class=5)

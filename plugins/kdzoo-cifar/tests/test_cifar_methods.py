@@ -84,6 +84,7 @@ def run(method, folder, trained, **changes):
     return train(recipe, folder, zoo=ZOO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", IN_A_RUN)
 def test_a_short_run(method, trained, tmp_path):
     small = {"epochs": 7} if method == "ft" else {"epochs": 2}

@@ -78,6 +78,7 @@ def test_logits_of_pairs_replace_labels(experiment, beats, labels_alone):
     assert cmkd.accuracy > 90
 
 
+@pytest.mark.slow
 def test_transferred_features_help_a_few_labels(experiment, beats, labels_alone):
     """`transfer-finetune` to another modality, then 50 labels, against 50 labels"""
     tuned = experiment("transfer-finetune", epochs=EPOCHS, labels_per_class=5, **HEAT)

@@ -3,6 +3,7 @@
 The margins held over ten seeds: python benchmarks/effects.py --seeds 10
 """
 
+import pytest
 import torch
 
 
@@ -15,6 +16,7 @@ def explained(fitnet):
     return 1 - (error.square().mean() / (teacher - teacher.mean(dim=0)).square().mean()).item()
 
 
+@pytest.mark.slow
 def test_hints_stand_in_for_labels(experiment, beats):
     """`fitnet` with 20 labels and hints on 1,257 images, against the 20 labels alone"""
     fitnet = experiment("fitnet", epochs=8, labels_per_class=2, **{"knowledge.stages": (-3, -2, -1)})

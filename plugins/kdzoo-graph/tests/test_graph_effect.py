@@ -93,6 +93,7 @@ def test_edges_alone_make_an_embedding(experiment, beats):
     )
 
 
+@pytest.mark.slow
 def test_holistic_knowledge_alone_makes_an_embedding(experiment, beats):
     """`hkd` behind its graph network, without labels or logits in the loss, against random weights"""
     settings = {"knowledge.individual": 0.0, "knowledge.soft": 0.0}
