@@ -64,12 +64,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         KdzooError: it cannot be read, or :func:`parse_mapping` refuses it; names the file.
     """
+    return parse_mapping(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, cut where it is too long for :func:`parse_mapping`.
+
+    Raises:
+        KdzooError: it cannot be read; names the file.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            return file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:  # a NUL in the path
         raise KdzooError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    return parse_mapping(content, str(path))
 
 
 def parse_mapping(content: bytes, source: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from kdzoo.errors import Fault, KdzooError, UnknownName
 from kdzoo.files import absolute
 from kdzoo.registry.model import Method, Registry, Suite
-from kdzoo.yaml_text import MOST_BYTES, parse_mapping, read_yaml
+from kdzoo.yaml_text import MOST_BYTES, parse_mapping, read_bytes
 from kdzoo.zoo import Zoo
 from kdzoo.zoo.plugin import strict
 
@@ -77,8 +78,13 @@ def as_registry(content: Path | Mapping[str, Any]) -> Registry:
         KdzooError: the file cannot be read, or says something that a registry cannot; names the key.
     """
     if isinstance(content, Path):
-        return _checked(read_yaml(content), str(content))
+        return _parsed(read_bytes(content), str(content))
     return _checked(content, "content")
+
+
+@lru_cache(maxsize=16)  # a registry cannot be changed; to parse one takes longer than to build a Distiller
+def _parsed(content: bytes, source: str) -> Registry:
+    return _checked(parse_mapping(content, source), source)
 
 
 def combine(registry: Registry, fragment: Registry, source: str, origins: dict[str, str]) -> Registry:

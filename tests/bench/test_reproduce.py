@@ -166,6 +166,7 @@ def test_a_row_is_run_again_with_a_verdict(results: Path, call: Call, tmp_path: 
     assert {run.entry for run in ledger.runs} == {"kd"}
 
 
+@pytest.mark.slow
 def test_a_quick_run_has_no_verdict(call: Call, tmp_path: Path) -> None:
     done = call("reproduce", "kd", "--pair", "big>small", "--quick", "--output", tmp_path / "out")
     assert done.exit_code == 0, done.output

@@ -14,6 +14,7 @@ from tests.observers.loopback_wandb import LoopbackWandb
 from tests.observers.wandb_sandbox import HANGS, KEY, Sandbox, of_type, rows
 
 
+@pytest.mark.slow
 def test_all_of_a_suite_is_logged(write_suite: Callable[..., Path], tmp_path: Path):
     folder = write_suite({"baseline": [80.0, None], "kd": [90.0]})
     (folder / "jobs" / "run-1-0" / "student").mkdir()

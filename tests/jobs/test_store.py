@@ -42,7 +42,14 @@ def stored(cache: Path) -> list[Path]:
     return sorted((cache / "answers").glob("*/*.safetensors"))
 
 
-@pytest.mark.parametrize("method", ["kd", "dkd", "fitnet", "srrl", "crd", "rkd", "avg"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "kd",
+        "fitnet",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("dkd", "srrl", "crd", "rkd", "avg")),
+    ],
+)
 def test_a_run_that_replays_ends_with_the_same_weights(method: str, tmp_path: Path, cache: Path) -> None:
     plain = run(small(method, **FEW, store_gb=0), tmp_path / "plain")
     assert not (cache / "answers").exists()
@@ -118,7 +125,7 @@ def test_what_was_changed_is_asked_again(what: str, left: int, tmp_path: Path) -
     assert second["teacher/replayed"] == left
 
 
-@pytest.mark.parametrize("at", [0.05, 0.1, 0.2, 0.5, 0.99])
+@pytest.mark.parametrize("at", [0.05, 0.99, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.1, 0.2, 0.5))])
 def test_damaged_answers_are_recorded_anew(at: float, tmp_path: Path, cache: Path) -> None:
     first = run(small("kd", **FEW), tmp_path / "first")
     path = stored(cache)[1]
@@ -172,7 +179,7 @@ class Kills(Listener):
             raise Killed
 
 
-@pytest.mark.parametrize("step", [2, 5, 8])
+@pytest.mark.parametrize("step", [5, *(pytest.param(one, marks=pytest.mark.slow) for one in (2, 8))])
 def test_a_run_that_was_killed_while_it_recorded(step: int, tmp_path: Path, cache: Path) -> None:
     settings = {**FEW, "checkpoint_seconds": 0}
     plain = run(small("kd", **settings, store_gb=0), tmp_path / "plain")

@@ -8,7 +8,9 @@ from .wandb_sandbox import Sandbox, of_type, rows
 EPOCHS = list(range(1, 41))
 
 
-@pytest.mark.parametrize("loss", ["core SIGKILL", "core SIGSTOP", "tracker SIGKILL"])
+@pytest.mark.parametrize(
+    "loss", ["core SIGKILL", pytest.param("core SIGSTOP", marks=pytest.mark.slow), "tracker SIGKILL"]
+)
 def test_a_run_whose_tracker_is_lost_is_logged_again_as_a_whole(sandbox: Sandbox, loss: str):
     process = sandbox.start(epochs=EPOCHS, end=loss, WANDB_FINISH_TIMEOUT="1")
     assert process.stdout

@@ -129,6 +129,7 @@ def test_ofa_teaches_every_stage_of_an_unlike_student(experiment, beats):
     beats("accuracy of the worst exit, %", min(exits), control.accuracy, by=5)
 
 
+@pytest.mark.slow
 def test_hard_labels_of_a_teacher(experiment, beats):
     """`hard` on 1,257 unlabelled images, against 50 labelled ones"""
     hard = experiment("hard", epochs=8, **ONLY_THE_TEACHER)

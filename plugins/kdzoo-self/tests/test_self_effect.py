@@ -64,6 +64,7 @@ def test_answers_to_a_class_come_together(experiment, beats):
     assert paired.accuracy > alone.accuracy - 5, "and not because everything is answered alike"
 
 
+@pytest.mark.slow
 def test_the_past_makes_a_student_less_sure(experiment, beats):
     """`ps-kd`, 20 images a class, against plain training: distance of test answers within a class, negated"""
     past = experiment("ps-kd", **FEW)
@@ -100,6 +101,7 @@ def test_the_average_restrains_the_student(experiment, beats):
     assert taught.accuracy > alone.accuracy - 5
 
 
+@pytest.mark.slow
 def test_the_hand_made_teacher_restrains_the_student(experiment, beats):
     """`tf-kd`, 20 images a class, against plain training: distance of test answers within a class, negated"""
     made = experiment("tf-kd", **FEW)
