@@ -38,7 +38,6 @@ from kdzoo.zoo import Zoo
 _OWN_KEYS = ("seed", "method")
 """Fields of each recipe that the plan sets."""
 
-
 NO_CHANGE = {
     *("data.data_dir", "data.dataset", "data.workers", "data.cache_gb", "observers", "checkpoint_seconds"),
     *("roles.teacher.checkpoint", "eval_every", "deterministic", "channels_last"),

@@ -61,6 +61,7 @@ def _hashes(
     img_size: int,
     computed: Mapping[str, str],
 ) -> tuple[str, str]:
+    """Of what is shown, and of the same as if no label were withheld."""
     first, *paired = pixels
     common: list[object] = [img_size, *classes]
     for name in sorted(paired):

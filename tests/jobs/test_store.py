@@ -125,7 +125,9 @@ def test_what_was_changed_is_asked_again(what: str, left: int, tmp_path: Path) -
     assert second["teacher/replayed"] == left
 
 
-@pytest.mark.parametrize("at", [0.05, 0.99, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.1, 0.2, 0.5))])
+@pytest.mark.parametrize(
+    "at", [0.05, 0.99, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.1, 0.2, 0.5))]
+)
 def test_damaged_answers_are_recorded_anew(at: float, tmp_path: Path, cache: Path) -> None:
     first = run(small("kd", **FEW), tmp_path / "first")
     path = stored(cache)[1]
